@@ -1,0 +1,3 @@
+"""Ringfort: a protective environment around personal data."""
+
+__version__ = "0.1.0"

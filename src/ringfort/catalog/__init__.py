@@ -1,0 +1,1 @@
+"""What data there is: datasets, tables, columns, and the path from each row to its data subject."""

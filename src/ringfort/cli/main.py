@@ -1,0 +1,108 @@
+"""The `ringfort` command: registers the commands, turns errors into messages and exit codes.
+
+Exit codes: 0 done, 1 a check failed or a violation was found, 2 wrong usage or invalid configuration,
+3 environment. An interrupted command ends with 130 and no traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+import click
+import typer
+
+from ringfort import __version__
+from ringfort.errors import RingfortError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_COMMANDS = ("init", "up", "demo")
+_GROUPS = ("principal", "policy", "ledger")
+_EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
+
+app = typer.Typer(
+    name="ringfort",
+    help="A protective environment around personal data: residency, gateways, privacy, oversight.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"ringfort {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+    ),
+) -> None:
+    """Options that stand before the command."""
+
+
+def _register() -> None:
+    for name in _COMMANDS:
+        module = import_module(f"ringfort.cli.{name}")
+        app.command(name, no_args_is_help=False)(module.command)
+    for name in _GROUPS:
+        module = import_module(f"ringfort.cli.{name}")
+        app.add_typer(module.app, name=name)
+
+
+def report(error: RingfortError) -> int:
+    """Print an error the way every command does; gives the exit code."""
+    sys.stderr.write(f"error: {error.message}\n")
+    if error.hint:
+        sys.stderr.write(f"hint: {error.hint}\n")
+    return error.exit_code
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; gives the exit code."""
+    _register_once()
+    try:
+        result = typer.main.get_command(app)(
+            args=list(arguments), prog_name="ringfort", standalone_mode=False
+        )
+    except RingfortError as error:
+        return report(error)
+    except click.exceptions.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # the reader went away (`ringfort ledger show DIR | head`): nothing is wrong with us
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+_registered: list[bool] = []
+
+
+def _register_once() -> None:
+    if not _registered:
+        _registered.append(True)
+        _register()
+
+
+def main() -> None:
+    """Entry point of the `ringfort` script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

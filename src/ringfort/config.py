@@ -1,0 +1,255 @@
+"""`ringfort.toml` as frozen dataclasses. An unknown key is refused by name, with file and line.
+
+The folder of a deployment (`DIR` on the command line) holds:
+
+    ringfort.toml     this file                        catalog.toml    what data there is
+    zones.toml        networks -> country              policy/         *.cedar, *.cedarschema, tests.toml
+    secrets/          0700: keys and credentials       state/          0700: ledger, sites, run
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003 - dataclass annotations are read by people and tools at run time
+from typing import Any, TypeVar
+
+from ringfort.errors import ConfigurationError
+from ringfort.toml_source import TomlDocument, load_toml
+
+EEA = [
+    "AT",
+    "BE",
+    "BG",
+    "HR",
+    "CY",
+    "CZ",
+    "DK",
+    "EE",
+    "FI",
+    "FR",
+    "DE",
+    "GR",
+    "HU",
+    "IS",
+    "IE",
+    "IT",
+    "LV",
+    "LI",
+    "LT",
+    "LU",
+    "MT",
+    "NL",
+    "NO",
+    "PL",
+    "PT",
+    "RO",
+    "SK",
+    "SI",
+    "ES",
+    "SE",
+]
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_Section = TypeVar("_Section", "RegionConfig", "GatewayConfig", "LedgerConfig", "LimitsConfig", "SiteConfig")
+
+
+@dataclass(frozen=True)
+class RegionConfig:
+    """The region whose people's data is kept: a name and ISO 3166-1 alpha-2 country codes."""
+
+    name: str = "EEA"
+    countries: tuple[str, ...] = tuple(EEA)
+
+
+@dataclass(frozen=True)
+class LimitsConfig:
+    """What one session may take at most. Zero means no limit."""
+
+    rows_per_session: int = 1_000_000
+    bytes_per_session: int = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class GatewayConfig:
+    """Where the gateway listens and how. Port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 6432
+    tls: str = "required"  # or "optional": plaintext then only from loopback
+    tls_certificate: str = ""  # PEM file; empty: one is made in secrets/
+    tls_key: str = ""
+    workers: int = 1
+    statement_text_bytes: int = 262_144
+    max_sessions: int = 1_000
+
+
+@dataclass(frozen=True)
+class LedgerConfig:
+    """The transparency log: its origin (no scheme), where it is served, its maximum merge delay."""
+
+    origin: str = "ringfort.example/log"
+    http_host: str = "127.0.0.1"
+    http_port: int = 6480
+    merge_delay_seconds: float = 5.0
+    control_staleness_seconds: float = 10.0
+
+
+@dataclass(frozen=True)
+class SiteConfig:
+    """A data centre: an embedded PostgreSQL, or an existing one reached by a DSN kept in `secrets/`.
+
+    `kind` is `embedded` or `external`; an external site's administrative DSN is the content of the file
+    `secrets/site-NAME.dsn`, so that it stands in no configuration and no argument list.
+    """
+
+    name: str
+    kind: str = "embedded"
+    country: str = "IE"
+    databases: tuple[str, ...] = ()
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole deployment, validated."""
+
+    path: Path
+    organisation: str
+    region: RegionConfig
+    gateway: GatewayConfig
+    ledger: LedgerConfig
+    limits: LimitsConfig
+    sites: tuple[SiteConfig, ...] = field(default_factory=tuple)
+
+    @property
+    def folder(self) -> Path:
+        """The deployment folder."""
+        return self.path.parent
+
+    def site_of(self, database: str) -> SiteConfig | None:
+        """The site that holds `database`."""
+        return next((site for site in self.sites if database in site.databases), None)
+
+
+def load_config(folder: Path) -> Config:
+    """Read `folder/ringfort.toml`; raises `ConfigurationError` with file, line and what to do."""
+    document = load_toml(folder.absolute() / "ringfort.toml")
+    data = dict(document.data)
+    organisation = data.pop("organisation", "")
+    if not isinstance(organisation, str) or not organisation:
+        raise document.error("`organisation` must be a non-empty text", "organisation")
+    region = _section(document, RegionConfig, ("region",), data.pop("region", {}))
+    gateway = _section(document, GatewayConfig, ("gateway",), data.pop("gateway", {}))
+    ledger = _section(document, LedgerConfig, ("ledger",), data.pop("ledger", {}))
+    limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
+    sites_data = data.pop("site", {})
+    if data:
+        key = next(iter(data))
+        raise document.error(f"unknown key `{key}`", key, hint="remove it, or correct its spelling")
+    if not isinstance(sites_data, dict):
+        raise document.error("`site` must be tables such as [site.dublin-1]", "site")
+    sites = []
+    for name, values in sites_data.items():
+        if not _NAME.fullmatch(name):
+            raise document.error(
+                f"site name `{name}` is not valid", "site", name, hint="use a-z, 0-9 and -, at most 40"
+            )
+        sites.append(_section(document, SiteConfig, ("site", name), values, name=name))
+    config = Config(document.path, organisation, region, gateway, ledger, limits, tuple(sites))
+    _validate(document, config)
+    return config
+
+
+def _section(
+    document: TomlDocument, kind: type[_Section], keys: tuple[str, ...], values: object, **fixed: str
+) -> _Section:
+    if not isinstance(values, dict):
+        raise document.error(f"`{'.'.join(keys)}` must be a table", *keys)
+    fields = {each.name: each for each in dataclasses.fields(kind) if each.name not in fixed}
+    checked: dict[str, Any] = dict(fixed)
+    for key, value in values.items():
+        if key not in fields:
+            raise document.error(
+                f"unknown key `{key}` in [{'.'.join(keys)}]",
+                *keys,
+                key,
+                hint="known keys: " + ", ".join(sorted(fields)),
+            )
+        checked[key] = _typed(document, fields[key].type, (*keys, key), value)
+    return kind(**checked)
+
+
+def _typed(document: TomlDocument, annotation: object, keys: tuple[str, ...], value: object) -> object:
+    name = f"`{'.'.join(keys)}`"
+    if annotation == "str" and isinstance(value, str):
+        return value
+    if annotation == "int" and isinstance(value, int) and not isinstance(value, bool):
+        if value < 0:
+            raise document.error(f"{name} must not be negative", *keys)
+        return value
+    if annotation == "float" and isinstance(value, int | float) and not isinstance(value, bool):
+        if not 0 < value < 1e9:
+            raise document.error(f"{name} must be more than zero", *keys)
+        return float(value)
+    if (
+        annotation == "tuple[str, ...]"
+        and isinstance(value, list)
+        and all(isinstance(each, str) for each in value)
+    ):
+        return tuple(value)
+    expected = {"str": "a text", "int": "a whole number", "float": "a number"}.get(
+        str(annotation), "a list of texts"
+    )
+    raise document.error(f"{name} must be {expected}", *keys)
+
+
+def _validate(document: TomlDocument, config: Config) -> None:
+    for code in config.region.countries:
+        if not _COUNTRY.fullmatch(code):
+            raise document.error(
+                f"`{code}` is not an ISO 3166-1 alpha-2 code", "region", "countries", hint="for example IE"
+            )
+    if config.gateway.tls not in {"required", "optional"}:
+        raise document.error("`gateway.tls` must be `required` or `optional`", "gateway", "tls")
+    for section, key, port in (
+        ("gateway", "port", config.gateway.port),
+        ("ledger", "http_port", config.ledger.http_port),
+    ):
+        if port > 65_535:
+            raise document.error(f"`{section}.{key}` is not a port", section, key)
+    if not 1 <= config.gateway.workers <= 256:
+        raise document.error("`gateway.workers` must be 1 to 256", "gateway", "workers")
+    if bool(config.gateway.tls_certificate) != bool(config.gateway.tls_key):
+        raise document.error("`tls_certificate` and `tls_key` go together", "gateway", "tls_certificate")
+    if not re.fullmatch(r"[!-*,-~]{1,255}", config.ledger.origin) or "://" in config.ledger.origin:
+        raise document.error(
+            "`ledger.origin` must have no scheme, space or plus sign",
+            "ledger",
+            "origin",
+            hint="for example ringfort.example.eu/log",
+        )
+    seen: dict[str, str] = {}
+    for site in config.sites:
+        if site.kind not in {"embedded", "external"}:
+            raise document.error("`kind` must be `embedded` or `external`", "site", site.name, "kind")
+        if not _COUNTRY.fullmatch(site.country):
+            raise document.error("`country` must be a code such as IE", "site", site.name, "country")
+        for database in site.databases:
+            if database in seen:
+                raise document.error(f"database `{database}` is at two sites", "site", site.name, "databases")
+            seen[database] = site.name
+
+
+__all__ = [
+    "EEA",
+    "Config",
+    "ConfigurationError",
+    "GatewayConfig",
+    "LedgerConfig",
+    "LimitsConfig",
+    "RegionConfig",
+    "SiteConfig",
+    "load_config",
+]

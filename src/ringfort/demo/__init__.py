@@ -1,0 +1,1 @@
+"""The demonstration: a seeded synthetic population and what each identity can see of it."""

@@ -1,0 +1,1 @@
+"""Edge: the gate itself. Listener, sessions, relay; worker, parser and provisioner processes."""

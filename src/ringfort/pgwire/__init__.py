@@ -1,0 +1,1 @@
+"""The PostgreSQL frontend/backend protocol without I/O: bytes in, events out."""

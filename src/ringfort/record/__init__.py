@@ -1,0 +1,1 @@
+"""Edge of the ledger: the journal on disk, the writer process, its clients, HTTP."""

@@ -1,0 +1,1 @@
+"""Edge: managed PostgreSQL, connections, secrets on disk."""

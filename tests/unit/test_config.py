@@ -1,0 +1,69 @@
+import pytest
+
+from ringfort.config import load_config
+from ringfort.errors import ConfigurationError
+
+GOOD = """\
+organisation = "Example"
+
+[gateway]
+port = 7000
+
+[site.dublin-1]
+country = "IE"
+databases = ["shop"]
+"""
+
+
+def write(folder, text):
+    (folder / "ringfort.toml").write_text(text)
+    return folder
+
+
+def test_a_small_file_gets_sensible_defaults(tmp_path):
+    config = load_config(write(tmp_path, GOOD))
+    assert config.organisation == "Example"
+    assert config.gateway.port == 7000
+    assert config.gateway.tls == "required"
+    assert config.site_of("shop").name == "dublin-1"
+    assert config.site_of("other") is None
+    assert config.folder == tmp_path
+    assert "IE" in config.region.countries
+    assert "GB" not in config.region.countries
+
+
+@pytest.mark.parametrize(
+    ("change", "line", "said"),
+    [
+        (("port = 7000", "prot = 7000"), 4, "unknown key `prot` in [gateway]"),
+        (("port = 7000", 'port = "x"'), 4, "`gateway.port` must be a whole number"),
+        (("port = 7000", "port = -1"), 4, "must not be negative"),
+        (("port = 7000", "port = 70000"), 4, "is not a port"),
+        (("port = 7000", "workers = 0"), 4, "must be 1 to 256"),
+        (("port = 7000", 'tls = "off"'), 4, "must be `required` or `optional`"),
+        (("port = 7000", 'tls_key = "k.pem"'), 3, "go together"),
+        (('"Example"', '""'), 1, "`organisation`"),
+        (("[site.dublin-1]", "[site.Dublin_1]"), 6, "site name `Dublin_1`"),
+        (('"IE"', '"Ireland"'), 7, "`country` must be a code"),
+        (('["shop"]', '"shop"'), 8, "must be a list of texts"),
+        (('country = "IE"', 'kind = "cloud"'), 7, "`kind` must be"),
+        (("organisation", "x = 1\norganisation"), 1, "unknown key `x`"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_line(tmp_path, change, line, said):
+    with pytest.raises(ConfigurationError) as caught:
+        load_config(write(tmp_path, GOOD.replace(*change)))
+    assert said in caught.value.message
+    assert caught.value.line == line
+
+
+def test_one_database_is_at_one_site(tmp_path):
+    text = GOOD + '[site.cork-1]\ndatabases = ["shop"]\n'
+    with pytest.raises(ConfigurationError, match="at two sites"):
+        load_config(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("origin", ["https://x/y", "a b", "a+b", ""])
+def test_an_origin_that_a_note_cannot_carry_is_refused(tmp_path, origin):
+    with pytest.raises(ConfigurationError, match="origin"):
+        load_config(write(tmp_path, GOOD + f'[ledger]\norigin = "{origin}"\n'))
