@@ -41,6 +41,10 @@ async def serving(path, handler):
         await server.stop()
 
 
+def mode_of(path):
+    return stat.S_IMODE(Path(path).stat().st_mode)
+
+
 async def echo(op, request):
     if op == "slow":
         await asyncio.sleep(request["seconds"])
@@ -146,7 +150,7 @@ def test_the_socket_is_private_and_a_stale_one_is_replaced(path):
 
     async def main():
         async with serving(path, echo) as (client, _):
-            assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+            assert mode_of(path) == 0o600
             assert (await client.request("x"))["op"] == "x"
             with pytest.raises(MissingEnvironmentError):
                 await IpcServer(path, echo).start()
