@@ -1,0 +1,259 @@
+"""Policies, schema and tests as one addressed bundle.
+
+A bundle is what the ledger records as `PolicyActivated` and what an overseer replays: the files of `policy/`
+as one canonical JSON document `{"files": {name: text}, "format": ...}`, addressed by its SHA-256. Nothing
+else of the folder decides anything, and a file whose kind is unknown is refused rather than ignored: a forbid
+that is left out because of its file's name would go unnoticed.
+
+Invariant: equal files give equal bytes and digests, whatever the order or place they were read from.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from importlib.resources import files as package_files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ringfort.catalog.model import Column
+from ringfort.errors import ConfigurationError
+from ringfort.policy.canonical import canonical_bytes, digest_of, parse_canonical
+from ringfort.policy.engine import CEDARPY_VERSION, Query, compile_engine
+from ringfort.policy.forms import ASKED
+from ringfort.policy.source import SourceFile
+from ringfort.policy.validate import validate_literals
+from ringfort.policy.vocabulary import (
+    action_uid,
+    column_entity,
+    column_uid,
+    context_json,
+    table_entities,
+    user_entity,
+    user_uid,
+)
+
+if TYPE_CHECKING:
+    from ringfort.catalog.model import Catalogue
+    from ringfort.policy.engine import Engine
+
+EVALUATOR = f"ringfort-policy/1 cedarpy/{CEDARPY_VERSION}"
+"""Names the code that decides; recorded beside every decision, because a replay needs the same."""
+FORMAT = "ringfort-policy-bundle/1"
+SCHEMA_FILE = "schema.cedarschema"
+TESTS_FILE = "tests.toml"
+MAX_BYTES = 2 * 1024 * 1024
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+class PolicyError(ConfigurationError):
+    """A bundle that does not compile. It reads as the first fault; `problems` holds all of them."""
+
+    def __init__(self, problems: tuple[ConfigurationError, ...]) -> None:
+        first, more = problems[0], len(problems) - 1
+        hint = first.hint
+        if more:
+            hint = f"{hint}; " if hint else ""
+            hint += f"{more} more: `ringfort policy check` lists them"
+        super().__init__(first.message, hint=hint)
+        self.path, self.line = first.path, first.line
+        self.problems = problems
+
+
+@dataclass(frozen=True)
+class PolicyBundle:
+    """The files of a policy folder, sorted by name. `folder` only helps messages to say where."""
+
+    files: tuple[SourceFile, ...]
+    folder: Path | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "files", tuple(sorted(self.files, key=lambda each: each.name)))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of `to_bytes`, hexadecimal."""
+        return digest_of(self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The canonical JSON document."""
+        return canonical_bytes({"format": FORMAT, "files": {each.name: each.text for each in self.files}})
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> PolicyBundle:
+        """The inverse of `to_bytes`; raises `ConfigurationError` on anything but canonical bytes."""
+        try:
+            document = parse_canonical(blob)
+        except ValueError as error:
+            raise ConfigurationError(f"the policy bundle {error}") from None
+        if (
+            not isinstance(document, dict)
+            or set(document) != {"format", "files"}
+            or document["format"] != FORMAT
+            or not isinstance(document["files"], dict)
+            or not all(isinstance(text, str) for text in document["files"].values())
+        ):
+            raise ConfigurationError(f"the bytes are not a policy bundle of the format `{FORMAT}`")
+        bundle = cls(tuple(SourceFile(name, text) for name, text in document["files"].items()))
+        _check_names(bundle)
+        return bundle
+
+    def file(self, name: str) -> SourceFile | None:
+        """The file called `name`, None if the bundle has none."""
+        return next((each for each in self.files if each.name == name), None)
+
+    def path_of(self, name: str) -> Path:
+        """The path of a file, for messages."""
+        return Path(name) if self.folder is None else self.folder / name
+
+    def problems(self, catalogue: Catalogue | None = None) -> tuple[ConfigurationError, ...]:
+        """Every fault of the bundle, together with a catalogue if one is given; empty if it may be used."""
+        compiled, problems = self._try_compile()
+        if compiled is None or catalogue is None:
+            return problems
+        return compiled.catalogue_problems(catalogue)
+
+    def compile(self) -> CompiledBundle:
+        """The bundle ready to decide; raises `PolicyError` with every fault."""
+        compiled, problems = self._try_compile()
+        if compiled is None:
+            raise PolicyError(problems)
+        return compiled
+
+    def _try_compile(self) -> tuple[CompiledBundle | None, tuple[ConfigurationError, ...]]:
+        schema = self.file(SCHEMA_FILE)
+        if schema is None:
+            message = f"the bundle has no `{SCHEMA_FILE}`"
+            return None, (ConfigurationError(message, path=self.folder, hint=_DEFAULTS_HINT),)
+        policies = [each for each in self.files if each.name.endswith(".cedar")]
+        result = compile_engine(schema, policies, self.folder)
+        if result.engine is None:
+            return None, result.problems
+        faults = _schema_faults(result.engine)
+        if faults:
+            message = f"the schema does not describe what the gateway asks: {faults[0]}"
+            return None, (
+                ConfigurationError(message, path=self.path_of(SCHEMA_FILE), line=1, hint=_SCHEMA_HINT),
+            )
+        problems = validate_literals(result.engine.policies, None, self.folder)
+        if problems:
+            return None, tuple(problems)
+        return CompiledBundle(self, result.engine), ()
+
+
+class CompiledBundle:
+    """A bundle that has been parsed and validated once, to decide with many times. Immutable."""
+
+    evaluator = EVALUATOR
+
+    def __init__(self, bundle: PolicyBundle, engine: Engine) -> None:
+        self.bundle = bundle
+        self.engine = engine
+        self.digest = bundle.digest
+
+    def catalogue_problems(self, catalogue: Catalogue) -> tuple[ConfigurationError, ...]:
+        """Datasets, tables and columns that policies name and the catalogue does not have."""
+        return tuple(validate_literals(self.engine.policies, catalogue, self.bundle.folder))
+
+    def remarks(self) -> tuple[str, ...]:
+        """What is allowed but may not be meant."""
+        permits = [each for each in self.engine.policies if each.effect == "permit"]
+        if not permits:
+            return ("no policy permits anything: every column is hidden from everybody",)
+        if self.bundle.file(TESTS_FILE) is None:
+            return (f"there is no {TESTS_FILE}: nothing says what these policies are meant to do",)
+        return ()
+
+
+def load_bundle(folder: Path) -> PolicyBundle:
+    """Read a policy folder; raises `ConfigurationError` for what is missing, unknown or not UTF-8."""
+    try:
+        entries = sorted(folder.iterdir())
+    except FileNotFoundError:
+        raise ConfigurationError("no such folder", path=folder, hint=_DEFAULTS_HINT) from None
+    except OSError as error:
+        raise ConfigurationError(f"cannot be read: {error.strerror}", path=folder) from None
+    files: list[SourceFile] = []
+    size = 0
+    for path in entries:
+        if path.name.startswith(".") or path.suffix == ".md":
+            continue
+        if not _known(path.name) or not path.is_file():
+            raise ConfigurationError(
+                "is not a policy file",
+                path=path,
+                hint=f"a policy folder holds *.cedar, {SCHEMA_FILE}, {TESTS_FILE} and notes in *.md",
+            )
+        try:
+            raw = path.read_bytes()
+            text = raw.decode("utf-8")
+        except OSError as error:
+            raise ConfigurationError(f"cannot be read: {error.strerror}", path=path) from None
+        except UnicodeDecodeError as error:
+            line = raw.count(b"\n", 0, error.start) + 1
+            raise ConfigurationError("is not UTF-8", path=path, line=line) from None
+        size += len(raw)
+        files.append(SourceFile(path.name, text))
+    if size > MAX_BYTES:
+        raise ConfigurationError(f"holds more than {MAX_BYTES} bytes", path=folder)
+    if not any(each.name == SCHEMA_FILE for each in files):
+        raise ConfigurationError(f"has no `{SCHEMA_FILE}`", path=folder, hint=_DEFAULTS_HINT)
+    return PolicyBundle(tuple(files), folder)
+
+
+def default_bundle() -> PolicyBundle:
+    """The shipped policies."""
+    folder = package_files("ringfort.policy") / "defaults"
+    return PolicyBundle(
+        tuple(
+            SourceFile(each.name, each.read_text(encoding="utf-8"))
+            for each in folder.iterdir()
+            if _known(each.name)
+        )
+    )
+
+
+def write_defaults(folder: Path) -> None:
+    """Write the shipped policies into `folder`, made if missing; a file that is there is left as it is."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for each in default_bundle().files:
+        path = folder / each.name
+        if not path.exists():
+            path.write_text(each.text, encoding="utf-8")
+
+
+_DEFAULTS_HINT = "`ringfort init` writes a default policy set"
+_SCHEMA_HINT = "policies may change, the schema is given: take back the one that `ringfort init` wrote"
+
+
+def _known(name: str) -> bool:
+    return bool(_NAME.fullmatch(name)) and (name in {SCHEMA_FILE, TESTS_FILE} or name.endswith(".cedar"))
+
+
+def _check_names(bundle: PolicyBundle) -> None:
+    for each in bundle.files:
+        if not _known(each.name):
+            raise ConfigurationError("the policy bundle holds a file that is not a policy file")
+
+
+def _schema_faults(engine: Engine) -> list[str]:
+    """Ask the schema about one request of the shape that `decide` sends, for each form."""
+    column = Column("column", "text", "public", "none")
+    entities = [
+        user_entity("somebody", role="support", country="IE", employer="controller"),
+        *table_entities("dataset", "table"),
+        column_entity("dataset", "table", column),
+    ]
+    context = context_json(
+        viewer_country="IE",
+        region=["IE"],
+        site="site-1",
+        site_country="IE",
+        purpose="purpose",
+        ticket="ticket",
+        granted=["grant"],
+    )
+    resource = column_uid("dataset", "table", "column")
+    queries = [Query(user_uid("somebody"), action_uid(form), resource, context) for form in ASKED]
+    return engine.faults(entities, queries)

@@ -1,0 +1,286 @@
+"""The decision: principal x catalogue x context -> the form of every column, with reasons.
+
+For each column Cedar is asked from the top of the ladder, one action per form, and the first permitted form
+is taken. What is added to that can only reveal less:
+
+- a column that nobody classified is hidden, without asking;
+- where the sources for the viewer's country disagree, every claimed country is asked and the least revealing
+  answer stands; a source that could not say counts as the unproven country `ZZ`, outside the region;
+- a form for which Cedar reports any error is denied;
+- columns of one identity class (a key and its foreign keys) end in one form, the least revealing of theirs: a
+  pseudonym beside the raw value of the same key would undo itself;
+- `aggregate` and `noisy` act as `hidden` until something answers in them, and the reason says so.
+
+`decide` is total and pure: odd input is decided as hidden, never raised, and equal input gives an equal map.
+
+Cost: columns that no policy can tell apart share one answer. Which attributes and entities the policies
+mention is known from their text, so that with policies by class (not by name) a wide catalogue asks a few
+dozen times.
+
+DESIGN principles 4 to 6.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ringfort.policy.canonical import canonical_bytes
+from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
+from ringfort.policy.engine import Query
+from ringfort.policy.forms import ASKED, WITHOUT_ANSWER, Form, effective
+from ringfort.policy.request import AccessRequest, Principal, ViewerSource
+from ringfort.policy.vocabulary import (
+    action_uid,
+    column_entity,
+    column_uid,
+    context_json,
+    entity_name,
+    table_entities,
+    user_entity,
+    user_uid,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ringfort.catalog.model import Catalogue, Column
+    from ringfort.policy.bundle import CompiledBundle
+    from ringfort.policy.disclosure_map import ColumnKey
+    from ringfort.policy.engine import Answer, Engine, Entity
+
+INPUT_FORMAT = "ringfort-decision-input/1"
+
+UNCLASSIFIED = "not classified in the catalogue"
+
+_Vector = tuple[str | None, ...]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A column where it stands."""
+
+    dataset: str
+    table: str
+    column: Column
+
+    @property
+    def key(self) -> ColumnKey:
+        return self.dataset, self.table, self.column.name
+
+    @property
+    def name(self) -> str:
+        return entity_name(*self.key)
+
+
+@dataclass
+class _Ladder:
+    """What the steps down the ladder gave for one column seen from one country."""
+
+    country: str
+    form: Form = Form.HIDDEN
+    permits: tuple[str, ...] = ()
+    forbids: dict[str, list[Form]] = field(default_factory=dict)
+    errors: dict[str, list[Form]] = field(default_factory=dict)
+
+    def take(self, form: Form, answer: Answer) -> bool:
+        """Note the answer for `form`; True if it is permitted."""
+        for error in answer.errors:
+            self.errors.setdefault(error, []).append(form)
+        if answer.allowed:
+            self.form, self.permits = form, answer.policies
+            return True
+        for policy in answer.policies:
+            self.forbids.setdefault(policy, []).append(form)
+        return False
+
+    def disclosure(self, suffix: str) -> ColumnDisclosure:
+        """The answer in words, as DESIGN section 9 shows it."""
+        notes = [f"{policy} forbids {_named(forms)}" for policy, forms in self.forbids.items()]
+        notes += [f"{_named(forms)} denied because {error}" for error, forms in self.errors.items()]
+        if self.form in WITHOUT_ANSWER:
+            head = f"{self.form} acts as hidden: permitted by {', '.join(self.permits)}, not available yet"
+        elif self.form is Form.HIDDEN:
+            head = "no policy permits any form"
+        else:
+            head = ", ".join(self.permits)
+        reason = f"{head} ({'; '.join(notes)})" if notes else head
+        policies = self.permits or tuple(sorted(self.forbids))
+        return ColumnDisclosure(effective(self.form), policies, reason + suffix)
+
+
+def decide(
+    bundle: CompiledBundle, catalogue: Catalogue, region: Iterable[str], request: AccessRequest
+) -> DisclosureMap:
+    """The form of every column of `request.database`; a database that is not catalogued gives an empty map.
+
+    `region` holds ISO 3166-1 alpha-2 codes. Never raises for what a request holds: what cannot be decided on
+    is hidden, with the reason.
+    """
+    places = [
+        _Place(dataset.name, table.name, column)
+        for dataset in catalogue.for_database(request.database)
+        for table in dataset.tables
+        for column in table.columns
+    ]
+    fault = request.fault()
+    if fault:
+        return DisclosureMap({each.key: ColumnDisclosure(Form.HIDDEN, (), fault) for each in places})
+    vector_of = _VectorOf(bundle.engine)
+    asked: dict[_Vector, _Place] = {}
+    for place in places:
+        if place.column.classified:
+            asked.setdefault(vector_of(place), place)
+    countries = request.countries()
+    by_country = [_climb(bundle.engine, asked, frozenset(region), request, each) for each in countries]
+    answers = {vector: _strictest([ladders[vector] for ladders in by_country]) for vector in asked}
+
+    found: dict[ColumnKey, ColumnDisclosure] = {}
+    for place in places:
+        if place.column.classified:
+            answer = answers[vector_of(place)]
+        else:
+            answer = ColumnDisclosure(Form.HIDDEN, (), UNCLASSIFIED)
+        first = found.get(place.key)
+        found[place.key] = answer if first is None or first.form.rank < answer.form.rank else first
+    return DisclosureMap(_one_form_per_identity_class(places, found))
+
+
+def decision_input(
+    bundle: CompiledBundle, catalogue: Catalogue, region: Iterable[str], request: AccessRequest
+) -> bytes:
+    """All that a decision depends on, as canonical JSON: request, region, evaluator, digests of the rest.
+
+    With the bundle and the catalogue of these digests, `decide` gives the recorded map again.
+    """
+    return canonical_bytes(
+        {
+            "format": INPUT_FORMAT,
+            "evaluator": bundle.evaluator,
+            "policy": bundle.digest,
+            "catalogue": catalogue.digest(),
+            "region": sorted(set(region)),
+            "request": request.to_json(),
+        }
+    )
+
+
+def _climb(
+    engine: Engine,
+    asked: Mapping[_Vector, _Place],
+    region: frozenset[str],
+    request: AccessRequest,
+    country: str,
+) -> dict[_Vector, _Ladder]:
+    """Go down the ladder for each distinguishable column, as seen from `country`; a batch per step."""
+    principal = request.principal
+    entities: list[Entity] = [
+        user_entity(
+            principal.name, role=principal.role, country=principal.country, employer=principal.employer
+        )
+    ]
+    tables: dict[tuple[str, str], None] = {}
+    for place in asked.values():
+        tables.setdefault((place.dataset, place.table))
+        entities.append(column_entity(place.dataset, place.table, place.column))
+    entities += _distinct(each for table in tables for each in table_entities(*table))
+    context = context_json(
+        viewer_country=country,
+        region=region,
+        site=request.site,
+        site_country=request.site_country,
+        purpose=request.purpose,
+        ticket=request.ticket,
+        granted=request.granted,
+    )
+    ladders = {vector: _Ladder(country) for vector in asked}
+    waiting = list(asked)
+    for form in ASKED:
+        queries = [
+            Query(user_uid(principal.name), action_uid(form), column_uid(*asked[each].key), context)
+            for each in waiting
+        ]
+        answers = engine.authorise(entities, queries)
+        waiting = [
+            vector
+            for vector, answer in zip(waiting, answers, strict=True)
+            if not ladders[vector].take(form, answer)
+        ]
+    return ladders
+
+
+def _strictest(ladders: Sequence[_Ladder]) -> ColumnDisclosure:
+    """The least revealing of what each claimed country would give."""
+    last = max(ladders, key=lambda each: effective(each.form).rank)
+    if len({effective(each.form) for each in ladders}) == 1:
+        return last.disclosure("")
+    others = ", ".join(f"{each.country} {effective(each.form)}" for each in ladders if each is not last)
+    return last.disclosure(f" [sources for the viewer's country disagree: {last.country} decides, {others}]")
+
+
+def _one_form_per_identity_class(
+    places: Sequence[_Place], found: Mapping[ColumnKey, ColumnDisclosure]
+) -> dict[ColumnKey, ColumnDisclosure]:
+    """Give every column of an identity space the least revealing form among them."""
+    least: dict[str, _Place] = {}
+    for place in places:
+        space = place.column.identity_space
+        if space is not None:
+            known = least.setdefault(space, place)
+            if found[place.key].form.rank > found[known.key].form.rank:
+                least[space] = place
+    result: dict[ColumnKey, ColumnDisclosure] = {}
+    for place in places:
+        own = found[place.key]
+        space = place.column.identity_space
+        decisive = None if space is None else least[space]
+        if decisive is not None and found[decisive.key].form is not own.form:
+            other = found[decisive.key]
+            reason = f"one form with {decisive.name}, the same identity: {other.reason}"
+            own = ColumnDisclosure(other.form, other.policies, reason)
+        result[place.key] = own
+    return result
+
+
+class _VectorOf:
+    """What policies can tell columns apart by, as a key: equal keys get equal answers."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._column = engine.mentions_attribute("name") or bool(engine.literals("Column"))
+        self._table = self._column or engine.mentions_attribute("table") or bool(engine.literals("Table"))
+        self._dataset = (
+            self._table or engine.mentions_attribute("dataset") or bool(engine.literals("Dataset"))
+        )
+
+    def __call__(self, place: _Place) -> _Vector:
+        column = place.column
+        return (
+            column.protection,
+            column.identifiability,
+            column.kind,
+            place.dataset if self._dataset else None,
+            place.table if self._table else None,
+            column.name if self._column else None,
+        )
+
+
+def _distinct(entities: Iterable[Entity]) -> list[Entity]:
+    seen: dict[tuple[Any, Any], Entity] = {}
+    for each in entities:
+        seen.setdefault((each["uid"]["type"], each["uid"]["id"]), each)
+    return list(seen.values())
+
+
+def _named(forms: Sequence[Form]) -> str:
+    return "every form" if len(forms) == len(ASKED) else ", ".join(forms)
+
+
+__all__ = [
+    "AccessRequest",
+    "ColumnDisclosure",
+    "DisclosureMap",
+    "Principal",
+    "ViewerSource",
+    "decide",
+    "decision_input",
+]

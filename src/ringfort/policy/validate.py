@@ -1,0 +1,151 @@
+"""Policies held against the words that exist: closed lists of values, country codes, the catalogue.
+
+Cedar's own validation knows types, not values: to it, `resource.protection == "restrictd"` is a correct text
+comparison, and the forbid that holds it would never fire. So every text that a policy compares with an
+attribute of known values, and every dataset, table and column it names, is looked up here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ringfort.errors import ConfigurationError
+from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, COUNTRY_ATTRIBUTES, entity_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from ringfort.catalog.model import Catalogue
+    from ringfort.policy.engine import Policy
+
+_COMPARISONS = ("==", "!=", "contains", "containsAll", "containsAny")
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+
+def validate_literals(
+    policies: Sequence[Policy], catalogue: Catalogue | None, folder: Path | None
+) -> list[ConfigurationError]:
+    """Faults in the values that policies name; the catalogue's own names only if one is given."""
+    known = None if catalogue is None else _catalogue_names(catalogue)
+    problems: list[ConfigurationError] = []
+    for policy in policies:
+        told: set[str] = set()
+        for attribute, value in _compared(policy.tree):
+            message = _value_fault(attribute, value) or _name_fault(attribute, value, catalogue)
+            if message and message[0] not in told:
+                told.add(message[0])
+                problems.append(_problem(policy, folder, json.dumps(value, ensure_ascii=False), *message))
+        for kind, name in _entities(policy.tree):
+            if known is None or kind not in known or name in known[kind] or name in told:
+                continue
+            told.add(name)
+            near = sorted(known[kind])[:5]
+            hint = f"catalogued: {', '.join(near)}" if near else "the catalogue is empty"
+            what = f"the catalogue has no {kind.lower()} `{name}`"
+            problems.append(
+                _problem(policy, folder, f"{kind}::{json.dumps(name, ensure_ascii=False)}", what, hint)
+            )
+    return problems
+
+
+def _value_fault(attribute: str, value: str) -> tuple[str, str] | None:
+    closed = CLOSED_ATTRIBUTES.get(attribute)
+    if closed is not None and value not in closed:
+        return f"`{value}` is not a value of `{attribute}`", "known: " + ", ".join(sorted(closed))
+    if attribute in COUNTRY_ATTRIBUTES and not _COUNTRY.fullmatch(value):
+        return f"`{value}` is not an ISO 3166-1 alpha-2 code", "for example IE; ZZ is the unproven country"
+    return None
+
+
+def _name_fault(attribute: str, value: str, catalogue: Catalogue | None) -> tuple[str, str] | None:
+    if catalogue is None or attribute not in {"dataset", "table", "name"}:
+        return None
+    known = {
+        "dataset": {dataset.name for dataset in catalogue.datasets},
+        "table": {table.name for dataset in catalogue.datasets for table in dataset.tables},
+        "name": {
+            column.name
+            for dataset in catalogue.datasets
+            for table in dataset.tables
+            for column in table.columns
+        },
+    }[attribute]
+    if value in known:
+        return None
+    noun = "column" if attribute == "name" else attribute
+    return f"the catalogue has no {noun} called `{value}`", "correct the name here or in catalog.toml"
+
+
+def _catalogue_names(catalogue: Catalogue) -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {"Dataset": set(), "Table": set(), "Column": set()}
+    for dataset in catalogue.datasets:
+        names["Dataset"].add(entity_name(dataset.name))
+        for table in dataset.tables:
+            names["Table"].add(entity_name(dataset.name, table.name))
+            names["Column"].update(
+                entity_name(dataset.name, table.name, column.name) for column in table.columns
+            )
+    return names
+
+
+def _compared(tree: object) -> Iterator[tuple[str, str]]:
+    """(attribute, text) for each text that is compared with an attribute."""
+    for node in _nodes(tree):
+        for operator in _COMPARISONS:
+            sides = node.get(operator)
+            if isinstance(sides, dict) and {"left", "right"} <= set(sides):
+                left, right = sides["left"], sides["right"]
+                for one, other in ((left, right), (right, left)):
+                    for attribute in _attributes_of(one):
+                        for value in _texts_of(other):
+                            yield attribute, value
+
+
+def _attributes_of(node: object) -> list[str]:
+    """The attribute that an operand reads, or those in a set of operands."""
+    if isinstance(node, dict):
+        access = node.get(".")
+        if isinstance(access, dict) and isinstance(access.get("attr"), str):
+            return [access["attr"]]
+        if isinstance(node.get("Set"), list):
+            return [name for each in node["Set"] for name in _attributes_of(each)]
+    return []
+
+
+def _texts_of(node: object) -> list[str]:
+    if isinstance(node, dict):
+        if isinstance(node.get("Value"), str):
+            return [node["Value"]]
+        if isinstance(node.get("Value"), list):
+            return [each for each in node["Value"] if isinstance(each, str)]
+        if isinstance(node.get("Set"), list):
+            return [text for each in node["Set"] for text in _texts_of(each)]
+    return []
+
+
+def _entities(tree: object) -> Iterator[tuple[str, str]]:
+    for node in _nodes(tree):
+        if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
+            yield node["type"], node["id"]
+
+
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            yield node
+            pending.extend(reversed(list(node.values())))
+        elif isinstance(node, list):
+            pending.extend(reversed(node))
+
+
+def _problem(policy: Policy, folder: Path | None, needle: str, message: str, hint: str) -> ConfigurationError:
+    source = policy.source
+    path = Path(source.file) if folder is None else folder / source.file
+    return ConfigurationError(
+        f"policy `{policy.id}`: {message}", path=path, line=source.line_of(needle), hint=hint
+    )
