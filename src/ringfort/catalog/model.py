@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import orjson
 
 from ringfort.errors import ConfigurationError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
 
 Protection = Literal["restricted", "protected", "interoperable", "public"]
 Identifiability = Literal["direct", "quasi", "none"]
@@ -108,8 +111,9 @@ class Dataset:
 
     def subject_column(self) -> tuple[str, str] | None:
         """(table, column) of the data subject, None if the dataset has none."""
-        table, _, column = self.subject.rpartition(".")
-        return (table, column) if table and column else None
+        return split_reference(
+            self.subject, {(table.name, column.name) for table in self.tables for column in table.columns}
+        )
 
 
 @dataclass(frozen=True)
@@ -152,6 +156,17 @@ class Catalogue:
     def digest(self) -> str:
         """SHA-256 of the canonical bytes, hexadecimal."""
         return hashlib.sha256(self.to_json()).hexdigest()
+
+
+def split_reference(text: str, places: AbstractSet[tuple[str, str]]) -> tuple[str, str] | None:
+    """(table, column) for `table.column`: at the dot that leads to one of `places`, else at the last one.
+
+    Names may hold dots (a file's column `user.id`); None if there is no dot to split at.
+    """
+    parts = text.split(".")
+    splits = [(".".join(parts[:at]), ".".join(parts[at:])) for at in range(len(parts) - 1, 0, -1)]
+    splits = [each for each in splits if all(each)]
+    return next((each for each in splits if each in places), splits[0] if splits else None)
 
 
 def parse_subject_path(text: str) -> tuple[Hop, ...]:
