@@ -1,0 +1,58 @@
+"""Which functions, operators and types of pg_catalog a statement may use. Default: none.
+
+The lists stand in `functions.txt`, `operators.txt` and `types.txt` with the review's criteria;
+`function_refusals.txt` holds the words for people about functions that were left out on purpose.
+
+Invariants: names are compared as the server resolved their case; only pg_catalog is meant. Since a profile's
+search_path holds nothing but its own schema of views, and pg_catalog comes first, an unqualified name that is
+listed here cannot resolve to anything else.
+"""
+
+from __future__ import annotations
+
+from ringfort.disclosure.word_list import read_words
+
+_SECTIONS = read_words("functions.txt")
+LITERAL_SECTION = "only with listed literals"
+LITERAL_FUNCTIONS: frozenset[str] = _SECTIONS[LITERAL_SECTION]
+FUNCTIONS: frozenset[str] = frozenset().union(
+    *(words for section, words in _SECTIONS.items() if section != LITERAL_SECTION)
+)
+# information_schema has helpers of its own; JDBC unnests index keys with this one
+INFORMATION_SCHEMA_FUNCTIONS: frozenset[str] = frozenset({"_pg_expandarray"})
+
+OPERATORS: frozenset[str] = frozenset().union(*read_words("operators.txt").values())
+
+_TYPES = read_words("types.txt")
+REFERENCE_TYPES: frozenset[str] = _TYPES["named object identifier"]
+TYPES: frozenset[str] = frozenset().union(*_TYPES.values())
+
+_REFUSALS = [
+    (pattern, reason)
+    for reason, words in read_words("function_refusals.txt").items()
+    for pattern in sorted(words)
+]
+
+
+def why_refused(name: str) -> str:
+    """Why the known function `name` of pg_catalog is refused; empty if it is not one that we know of.
+
+    Only a name of our own files makes this say anything, so the answer may stand in a ledger entry.
+    """
+    for pattern, reason in _REFUSALS:
+        if name == pattern:
+            return f"`{name}` {reason}"
+        if pattern.endswith("*") and name.startswith(pattern[:-1]):
+            return f"`{pattern}` {reason}"
+    return ""
+
+
+__all__ = [
+    "FUNCTIONS",
+    "INFORMATION_SCHEMA_FUNCTIONS",
+    "LITERAL_FUNCTIONS",
+    "OPERATORS",
+    "REFERENCE_TYPES",
+    "TYPES",
+    "why_refused",
+]

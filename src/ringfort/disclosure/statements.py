@@ -1,0 +1,102 @@
+"""The statement allow-list: what of PostgreSQL's SQL a profile session may send. Default: nothing.
+
+`judge` reads a text with the server's own grammar and walks the tree: SELECT, VALUES, TABLE, set operations
+and CTEs that only read; COPY (query) TO STDOUT; cursors without HOLD; transactions that stay read-only;
+PREPARE, EXECUTE and DEALLOCATE over such statements; SET, RESET and SHOW of listed parameters; what drivers
+send to reset a connection. Every statement of a text is judged. Everything else is refused with SQLSTATE,
+reason and hint.
+
+Invariants: the database is the wall (DESIGN section 5); this is the gate before it, and closes what roles
+cannot. `Verdict.reason` and `Verdict.shape` are built from our own words and catalogued names and may stand
+in a ledger entry; `Verdict.hint` may quote the client's words and goes to the client only. Two texts with one
+`normalised_key` get one verdict, unless it is `literal_dependent`.
+
+Left out: what a read costs (limits are the session's), and what filtered copies of the catalogue will hide.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ringfort.disclosure.statement_key import normalised_key
+from ringfort.disclosure.statement_kinds import read_statement
+from ringfort.disclosure.statement_refusal import StatementRefusedError
+from ringfort.disclosure.statement_shape import Block, render
+from ringfort.disclosure.statement_walk import Surface, Walk
+
+_PRECEDENCE = ("copy_out", "read", "cursor", "execute", "prepare", "setting", "transaction", "utility")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the allow-list says of one text.
+
+    `kind` is that of the statement that releases most, if there are several. `literal_dependent`: the verdict
+    depends on a literal and must not be cached by `normalised_key`. `statements` counts those of the text.
+    """
+
+    allowed: bool
+    kind: str
+    shape: str = ""
+    sqlstate: str = ""
+    reason: str = ""
+    hint: str = ""
+    literal_dependent: bool = False
+    statements: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As the parser process answers it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Verdict:
+        """The inverse of `to_json`."""
+        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+
+
+def judge(sql: str, surface: Surface) -> Verdict:
+    """Judge the text `sql` for a session that sees `surface`. Never raises on any text.
+
+    Pure, but the C grammar may die on a hostile text: call it in the parser process only.
+    """
+    from ringfort.disclosure.statement_text import parse  # noqa: PLC0415 - workers never load the C grammar
+
+    literal_dependent = False
+    kind = "utility"
+    count = 0
+    try:
+        trees = parse(sql)
+        count = len(trees)
+        if not trees:
+            return Verdict(allowed=True, kind="empty", shape=render([("empty", Block())]))
+        judged: list[tuple[str, Block]] = []
+        for tree in trees:
+            walk = Walk(surface)
+            block = Block()
+            try:
+                kind = read_statement(tree, walk, block)
+            finally:
+                literal_dependent = literal_dependent or walk.literal_dependent
+            judged.append((kind, block))
+    except StatementRefusedError as refusal:
+        return Verdict(
+            allowed=False,
+            kind="utility",
+            sqlstate=refusal.sqlstate,
+            reason=refusal.message,
+            hint=refusal.hint,
+            literal_dependent=literal_dependent,
+            statements=count,
+        )
+    kinds = {kind for kind, _ in judged}
+    return Verdict(
+        allowed=True,
+        kind=next(name for name in _PRECEDENCE if name in kinds),
+        shape=render(judged),
+        literal_dependent=literal_dependent,
+        statements=count,
+    )
+
+
+__all__ = ["Surface", "Verdict", "judge", "normalised_key"]
