@@ -1,0 +1,429 @@
+"""One session's conversation after startup, both directions, as a state machine without I/O.
+
+The frontend side tells what it forwards (`query`, `parse`, `bind`, ...); each of these makes the server owe
+an answer, kept in order in `awaited`. The backend side (`receive`) takes the server's bytes, pays those
+debts off as the answers come, counts rows and bytes, and gives the bytes that may be passed on.
+
+Which answers pay which debt is a table (`_PAYS`); an answer that nothing owes ends the session.
+
+A refused statement is not swallowed: a text that no PostgreSQL accepts is forwarded in its place, and our
+own ErrorResponse is put where the server's answer to it comes. So order, transaction status, the failed
+state of a transaction block and skipping until Sync are PostgreSQL's own.
+
+Prepared statements and portals are known by name as the server will know them: a change takes effect when it
+is forwarded and is undone if the server answers the segment with an error before reaching it. A name that an
+earlier, still unanswered segment changed is `UNSETTLED`: the caller waits until that segment is answered, so
+what is recorded is always what the server runs.
+
+Nothing but whole messages is ever given out, except for a single row of over 64 KiB, which is streamed
+(`mid_message` is then true). Error and notice texts are redacted, asynchronous messages are dropped,
+ParameterStatus passes from a list. COPY IN, function call results and authentication messages end the
+session.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ringfort.pgwire.backend import ParameterStatus, serialise_backend
+from ringfort.pgwire.errors import ProtocolViolationError
+from ringfort.pgwire.fields import FieldReader
+from ringfort.pgwire.frontend import Parse, Query, serialise_frontend
+from ringfort.pgwire.redaction import redact_error, redact_notice
+from ringfort.pgwire.scanner import skip_run
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+QUERY, PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, SYNC = range(7)
+
+COMPLETE, SUSPENDED, FAILED, SKIPPED, CUT = "complete", "suspended", "failed", "skipped", "cut"
+
+# Answer -> debts that it may come under; the second table: those that it pays off.
+_UNDER: dict[int, frozenset[int]] = {
+    ord("1"): frozenset({PARSE}),
+    ord("2"): frozenset({BIND}),
+    ord("3"): frozenset({CLOSE}),
+    ord("t"): frozenset({DESCRIBE}),
+    ord("n"): frozenset({DESCRIBE}),
+    ord("T"): frozenset({DESCRIBE, QUERY}),
+    ord("D"): frozenset({QUERY, EXECUTE}),
+    ord("C"): frozenset({QUERY, EXECUTE}),
+    ord("I"): frozenset({QUERY, EXECUTE}),
+    ord("s"): frozenset({EXECUTE}),
+    ord("H"): frozenset({QUERY, EXECUTE}),
+    ord("d"): frozenset({QUERY, EXECUTE}),
+    ord("c"): frozenset({QUERY, EXECUTE}),
+    ord("Z"): frozenset({QUERY, SYNC}),
+}
+_PAYS: dict[int, frozenset[int]] = {
+    ord("1"): frozenset({PARSE}),
+    ord("2"): frozenset({BIND}),
+    ord("3"): frozenset({CLOSE}),
+    ord("n"): frozenset({DESCRIBE}),
+    ord("T"): frozenset({DESCRIBE}),
+    ord("C"): frozenset({EXECUTE}),
+    ord("I"): frozenset({EXECUTE}),
+    ord("s"): frozenset({EXECUTE}),
+    ord("Z"): frozenset({QUERY, SYNC}),
+}
+_PASSED_STATUS = frozenset({b"client_encoding", b"DateStyle", b"IntervalStyle", b"TimeZone"})
+_GUARDED_STATUS = {b"client_encoding": b"UTF8", b"standard_conforming_strings": b"on"}
+
+MAX_MESSAGE = 1_048_576
+STREAM_ABOVE = 65_536
+_ERROR_HEAD = 4_096
+_LENGTH_AT = struct.Struct(">I").unpack_from
+_NEVER = "!"  # no PostgreSQL parses this: a refused statement is forwarded as it
+_REFUSED_QUERY: Final = serialise_frontend(Query(_NEVER.encode()))
+_REFUSED_NAME: Final = b"ringfort refused"
+_ASIDE = b"ENSA"  # may come at any time: error, notice, parameter status, notification
+_NOTHING: frozenset[int] = frozenset()
+
+Ended = tuple[int, int, int, str]  # admission, rows, bytes, outcome: what an admitted statement sent
+
+
+class Awaited:
+    """An answer that the server owes: to what, under which admission, and what to undo if it never comes."""
+
+    __slots__ = ("kind", "sequence", "substitute", "undo")
+
+    def __init__(
+        self,
+        kind: int,
+        sequence: int = 0,
+        undo: tuple[dict[bytes, _Entry], bytes] | None = None,
+        substitute: bytes = b"",
+    ) -> None:
+        self.kind = kind
+        self.sequence = sequence
+        self.undo = None if undo is None else (*undo, undo[0].get(undo[1]))
+        self.substitute = substitute
+
+
+class _Entry(NamedTuple):
+    value: object  # None: closed
+    segment: int
+
+
+class Unsettled:
+    """The one value `UNSETTLED`: the name was changed by a segment that is not answered yet."""
+
+
+UNSETTLED: Final = Unsettled()
+_AWAIT_BIND, _AWAIT_DESCRIBE, _AWAIT_CLOSE, _AWAIT_SYNC = map(Awaited, (BIND, DESCRIBE, CLOSE, SYNC))
+
+
+class Exchange:
+    """State of one conversation. `row_limit` and `byte_limit` are for the whole session; 0 is no limit."""
+
+    def __init__(self, row_limit: int = 0, byte_limit: int = 0) -> None:
+        self.awaited: deque[Awaited] = deque()
+        self.statements: dict[bytes, _Entry] = {}
+        self.portals: dict[bytes, _Entry] = {}
+        self.skipping = False
+        self.status = ord("I")
+        self.rows = 0
+        self.bytes = 0
+        self.ended: list[Ended] = []
+        self.limit_reached = ""
+        self.fatal = False
+        self.row_limit = row_limit or (1 << 62)
+        self.byte_limit = byte_limit or (1 << 62)
+        self._segment = 1
+        self.answered = 0
+        self._closed = False
+        self._marked_rows = 0
+        self._marked_bytes = 0
+        self._failed = False
+        self._carry = b""
+        self._stream = 0  # bytes of a large row that are still to be passed
+        self._drop = 0  # bytes of a large error that are still to be dropped
+
+    # -- frontend: what is forwarded -----------------------------------------------------------------
+
+    def query(self, sequence: int) -> None:
+        """A Query, admitted as `sequence`, is forwarded."""
+        self.awaited.append(Awaited(QUERY, sequence))
+        self._segment += 1
+
+    def refuse_query(self, error: bytes) -> bytes:
+        """A Query (or FunctionCall) is answered with `error`, an ErrorResponse; gives what to forward."""
+        self.awaited.append(Awaited(QUERY, 0, None, error))
+        self._segment += 1
+        return _REFUSED_QUERY
+
+    def refuse_step(self, error: bytes, name: bytes = _REFUSED_NAME) -> bytes:
+        """An extended-query message is answered with `error`; gives what to forward.
+
+        For a Parse, `name` is the statement's: PostgreSQL forgets the unnamed statement at a failed Parse.
+        """
+        self.awaited.append(Awaited(PARSE, 0, None, error))
+        return serialise_frontend(Parse(name, _NEVER.encode()))
+
+    def statement(self, name: bytes) -> object:
+        """What `parse` kept under `name`; None if there is nothing, `UNSETTLED` if it cannot be told yet."""
+        return self._find(self.statements, name)
+
+    def portal(self, name: bytes) -> object:
+        """What `bind` kept under `name`; None or `UNSETTLED` as for `statement`."""
+        return self._find(self.portals, name)
+
+    def _find(self, table: dict[bytes, _Entry], name: bytes) -> object:
+        entry = table.get(name)
+        if entry is None:
+            return None
+        if self.answered < entry.segment < self._segment:
+            return UNSETTLED
+        return entry.value
+
+    def parse(self, name: bytes, value: object) -> None:
+        """A Parse is forwarded; `value` is kept under `name`. The name must be settled."""
+        self.awaited.append(Awaited(PARSE, 0, (self.statements, name)))
+        self.statements[name] = _Entry(value, self._segment)
+
+    def bind(self, name: bytes, value: object) -> None:
+        """A Bind is forwarded; `value` is kept for portal `name`. The name must be settled."""
+        self.awaited.append(Awaited(BIND, 0, (self.portals, name)))
+        self.portals[name] = _Entry(value, self._segment)
+
+    def describe(self) -> None:
+        """A Describe is forwarded."""
+        self.awaited.append(_AWAIT_DESCRIBE)
+
+    def close_statement(self, name: bytes) -> None:
+        """A Close of a statement is forwarded. The name must be settled."""
+        self._close(self.statements, name)
+
+    def close_portal(self, name: bytes) -> None:
+        """A Close of a portal is forwarded. The name must be settled."""
+        self._close(self.portals, name)
+
+    def _close(self, table: dict[bytes, _Entry], name: bytes) -> None:
+        if name not in table:
+            self.awaited.append(_AWAIT_CLOSE)
+            return
+        self.awaited.append(Awaited(CLOSE, 0, (table, name)))
+        table[name] = _Entry(None, self._segment)
+        self._closed = True
+
+    def execute(self, sequence: int) -> None:
+        """An Execute, admitted as `sequence`, is forwarded."""
+        self.awaited.append(Awaited(EXECUTE, sequence))
+
+    def sync(self) -> None:
+        """A Sync is forwarded."""
+        self.awaited.append(_AWAIT_SYNC)
+        self._segment += 1
+        self.skipping = False
+
+    @property
+    def quiet(self) -> bool:
+        """Whether every segment that was forwarded is answered."""
+        return not self.awaited
+
+    @property
+    def mid_message(self) -> bool:
+        """Whether what was given out so far ends inside a message."""
+        return self._stream > 0
+
+    def cut(self) -> list[Ended]:
+        """The ends of all admitted statements that are still unanswered: the session ends here."""
+        for each in self.awaited:
+            if each.sequence:
+                self._end(each.sequence, CUT)
+        self.awaited.clear()
+        ends, self.ended = self.ended, []
+        return ends
+
+    # -- backend: what comes back --------------------------------------------------------------------
+
+    def receive(self, data: bytes) -> Sequence[bytes]:  # noqa: C901, PLR0912 - runs for each message
+        """Take the server's bytes; gives what may be passed on, in order.
+
+        After it, look at `ended` (drain it), `limit_reached` and `fatal`. Raises `ProtocolViolationError`
+        when the server says what it must not; nothing of `data` may then be passed on.
+        """
+        out: list[bytes] = []
+        position = keep = 0
+        if self._carry:
+            data = self._carry + data
+            self._carry = b""
+        elif self._stream:
+            position = min(self._stream, len(data))
+            self._stream -= position
+        elif self._drop:
+            position = keep = min(self._drop, len(data))
+            self._drop -= position
+        end = len(data)
+        awaited = self.awaited
+        while position + 5 <= end:
+            kind = data[position]
+            under = _UNDER.get(kind)
+            if under is None:
+                if kind not in _ASIDE:
+                    raise ProtocolViolationError("forbidden message from the site")
+            elif not awaited or awaited[0].kind not in under:
+                raise ProtocolViolationError("unexpected message from the site")
+            elif kind == 0x44 or kind == 0x64:  # noqa: PLR1714 - DataRow, CopyData; runs for each message
+                after = self._run(data, position, end, kind)
+                if after == position:
+                    break
+                position = after
+                continue
+            length: int = _LENGTH_AT(data, position + 1)[0]
+            if length < 4:
+                raise ProtocolViolationError("invalid message length from the site")
+            stop = position + 1 + length
+            if stop > end and length <= MAX_MESSAGE:
+                break
+            if under is None:
+                if length > MAX_MESSAGE and end - position < _ERROR_HEAD:
+                    break
+                if keep < position:
+                    out.append(data[keep:position])
+                out.append(self._aside(kind, data[position + 5 : min(stop, end)], length))
+                keep = min(stop, end)
+                self._drop = stop - keep
+                position = keep
+                continue
+            if length > MAX_MESSAGE:
+                raise ProtocolViolationError("invalid message length from the site")
+            if kind == 0x5A:
+                self._ready(data, position, length)
+            elif awaited[0].kind in _PAYS.get(kind, _NOTHING):
+                self._pay(awaited.popleft(), SUSPENDED if kind == 0x73 else COMPLETE)
+            position = stop
+        if keep == 0 and position == end:
+            out.append(data)
+            return out
+        if keep < position:
+            out.append(data[keep:position])
+        if not self.limit_reached:
+            self._carry = data[position:]
+        return out
+
+    def _run(self, data: bytes, position: int, end: int, kind: int) -> int:
+        """Pass a run of rows; where it ends. `position` itself if there is no whole row or a limit is met."""
+        if self.awaited[0].substitute:
+            raise ProtocolViolationError("unexpected message from the site")
+        left = self.row_limit - self.rows
+        if left <= 0:
+            self.limit_reached = "rows"
+            return position
+        after, rows = skip_run(data, position, end, kind, left)
+        size = after - position
+        if not rows:
+            length: int = _LENGTH_AT(data, position + 1)[0]
+            if length < STREAM_ABOVE:
+                return position
+            size, rows, after = length + 1, 1, end
+        if self.bytes + size > self.byte_limit:
+            self.limit_reached = "bytes"
+            return position
+        self._stream = position + size - after
+        self.rows += rows
+        self.bytes += size
+        return after
+
+    def _pay(self, debt: Awaited, outcome: str) -> None:
+        if debt.substitute:
+            raise ProtocolViolationError("unexpected message from the site")
+        if debt.sequence:
+            self._end(debt.sequence, outcome)
+
+    def _end(self, sequence: int, outcome: str) -> None:
+        self.ended.append((sequence, self.rows - self._marked_rows, self.bytes - self._marked_bytes, outcome))
+        self._marked_rows = self.rows
+        self._marked_bytes = self.bytes
+
+    def _ready(self, data: bytes, position: int, length: int) -> None:
+        status = data[position + 5] if length == 5 else 0
+        if status not in b"ITE":
+            raise ProtocolViolationError("invalid transaction status from the site")
+        self._pay(self.awaited.popleft(), FAILED if self._failed else COMPLETE)
+        self._failed = False
+        self.answered += 1
+        self.status = status
+        if not self.awaited:
+            if status == 0x49 and self.portals:
+                self.portals.clear()
+            if self._closed:
+                self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        for table in (self.statements, self.portals):
+            for name in [name for name, entry in table.items() if entry.value is None]:
+                del table[name]
+        self._closed = False
+
+    def _aside(self, kind: int, body: bytes, length: int) -> bytes:
+        """What is passed on of a message that may come at any time."""
+        if kind == 0x53:
+            return _parameter_status(body)
+        if kind == 0x41:
+            return b""  # nobody may LISTEN: a notification is another session's bytes
+        if len(body) < length - 4:
+            # an error that echoes megabytes: its first fields are whole, and they are all that is needed
+            body = body[: body.rfind(0) + 1] + b"\0"
+        return redact_notice(body) if kind == 0x4E else self._error(body)
+
+    def _error(self, body: bytes) -> bytes:
+        framed, _, fatal = redact_error(body)
+        if fatal:
+            self.fatal = True
+            return framed
+        if not self.awaited:
+            raise ProtocolViolationError("unexpected error from the site")
+        debt = self.awaited[0]
+        if debt.substitute:
+            framed = debt.substitute
+            debt.substitute = b""
+        if debt.kind == QUERY:
+            self._failed = True
+        elif debt.kind != SYNC:
+            self._skip_segment()
+        return framed
+
+    def _skip_segment(self) -> None:
+        """An extended-query message failed: the server ignores everything up to the next Sync."""
+        undone = []
+        outcome = FAILED
+        while self.awaited and self.awaited[0].kind != SYNC:
+            debt = self.awaited.popleft()
+            if debt.undo is not None:
+                undone.append(debt.undo)
+            if debt.kind == QUERY:
+                self.answered += 1
+            if debt.sequence:
+                self._end(debt.sequence, outcome)
+            outcome = SKIPPED
+        for table, name, entry in reversed(undone):
+            if entry is None:
+                table.pop(name, None)
+            else:
+                table[name] = entry
+        self.skipping = not self.awaited
+
+
+def _parameter_status(body: bytes) -> bytes:
+    reader = FieldReader(body)
+    name, value = reader.string(), reader.string()
+    reader.finish()
+    if _GUARDED_STATUS.get(name, value) != value:
+        raise ProtocolViolationError("a setting changed that decides how SQL is read")
+    return serialise_backend(ParameterStatus(name, value)) if name in _PASSED_STATUS else b""
+
+
+__all__ = [
+    "COMPLETE",
+    "CUT",
+    "FAILED",
+    "SKIPPED",
+    "SUSPENDED",
+    "UNSETTLED",
+    "Ended",
+    "Exchange",
+]
