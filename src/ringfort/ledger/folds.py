@@ -1,0 +1,236 @@
+"""The control log folded into the present state: policies in force, principals, domains, sessions, shards.
+
+The fold is the only meaning of the log: whatever tables or files hold such state are caches of it. An entry
+that does not follow from the state before it raises FoldError and changes nothing; the writer refuses such an
+entry and the verifier reports it. `changed` tells at which index each state key last changed, for
+conditional appends.
+
+State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:ID`, `site:NAME/DATABASE`, `session:ID`,
+`shard:NAME`, `gateway`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ringfort.ledger import entry_control as control
+from ringfort.ledger.entry import CONTROL, decode
+from ringfort.ledger.errors import ConditionFailedError, FoldError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.ledger.entry import Entry
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a conditional append demands: none of `keys` changed at an index >= `since` (a control size)."""
+
+    keys: tuple[str, ...]
+    since: int
+
+
+@dataclass(frozen=True)
+class RegisteredPrincipal:
+    """A principal's registered facts."""
+
+    name: str
+    country: str
+    employer: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A traffic shard as the control log knows it; `closed` is its final (size, root in hexadecimal)."""
+
+    name: str
+    origin: str
+    vkey: str
+    anchored: int = 0
+    closed: tuple[int, str] | None = None
+
+
+@dataclass
+class ControlState:
+    """The state after `size` control entries; apply entries in order, each once."""
+
+    size: int = 0
+    origin: str = ""
+    vkey: str = ""
+    policy: str = ""
+    evaluator: str = ""
+    catalogue: str = ""
+    zones: str = ""
+    gateway: str = ""
+    """Version of the gateway that serves; empty if none does."""
+    principals: dict[str, RegisteredPrincipal] = field(default_factory=dict)
+    domains: dict[str, str] = field(default_factory=dict)
+    """Pseudonymisation domain -> key id."""
+    sites: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(site, database) -> outcome of the last audit."""
+    sessions: dict[str, int] = field(default_factory=dict)
+    """Session -> index of its `SessionOpened`, since the last `GatewayStarted`."""
+    shards: dict[str, Shard] = field(default_factory=dict)
+    changed: dict[str, int] = field(default_factory=dict)
+
+    def apply(self, entry: Entry | bytes) -> int:
+        """Fold one entry in; gives its index. Raises EntryError or FoldError and then has changed nothing."""
+        if isinstance(entry, bytes):
+            entry = decode(entry)
+        if entry.LOG != CONTROL:
+            raise FoldError(f"`{entry.TYPE}` does not belong in the control log")
+        step = _STEPS.get(type(entry))
+        if step is None:
+            raise FoldError(f"`{entry.TYPE}` has no fold")
+        if (self.size == 0) != isinstance(entry, control.LogOpened):
+            raise FoldError("`LogOpened` is the first entry, and only the first")
+        index = self.size
+        key = step(self, entry)
+        if key:
+            self.changed[key] = index
+        self.size = index + 1
+        return index
+
+    def copy(self) -> ControlState:
+        """An independent copy (its values are immutable)."""
+        made = replace(self)
+        for name in ("principals", "domains", "sites", "sessions", "shards", "changed"):
+            setattr(made, name, dict(getattr(self, name)))
+        return made
+
+    def require(self, condition: Condition) -> None:
+        """Raise ConditionFailedError if a key of the condition changed at or after its size."""
+        if condition.since > self.size:
+            raise ConditionFailedError("the condition names a control log that is longer than it is")
+        for key in condition.keys:
+            if self.changed.get(key, -1) >= condition.since:
+                raise ConditionFailedError(
+                    f"`{key}` has changed since the decision was made",
+                    hint="decide again on the present state",
+                )
+
+    def shard_of(self, origin: str) -> Shard | None:
+        """The shard with this origin."""
+        return next((each for each in self.shards.values() if each.origin == origin), None)
+
+
+def _log_opened(state: ControlState, entry: control.LogOpened) -> str:
+    state.origin, state.vkey = entry.origin, entry.vkey
+    return ""
+
+
+def _policy(state: ControlState, entry: control.PolicyActivated) -> str:
+    state.policy, state.evaluator = entry.bundle, entry.evaluator
+    return "policy"
+
+
+def _catalogue(state: ControlState, entry: control.CatalogueActivated) -> str:
+    state.catalogue = entry.catalogue
+    return "catalogue"
+
+
+def _zones(state: ControlState, entry: control.ZonesActivated) -> str:
+    state.zones = entry.zones
+    return "zones"
+
+
+def _registered(state: ControlState, entry: control.PrincipalRegistered) -> str:
+    state.principals[entry.name] = RegisteredPrincipal(entry.name, entry.country, entry.employer, entry.role)
+    return f"principal:{entry.name}"
+
+
+def _removed(state: ControlState, entry: control.PrincipalRemoved) -> str:
+    if entry.name not in state.principals:
+        raise FoldError("`PrincipalRemoved` names a principal that is not registered")
+    del state.principals[entry.name]
+    return f"principal:{entry.name}"
+
+
+def _domain(state: ControlState, entry: control.DomainKeyCreated) -> str:
+    if entry.domain in state.domains:
+        raise FoldError("`DomainKeyCreated` names a domain that has a key already")
+    state.domains[entry.domain] = entry.key_id
+    return f"domain:{entry.domain}"
+
+
+def _audited(state: ControlState, entry: control.SiteAudited) -> str:
+    state.sites[entry.site, entry.database] = entry.outcome
+    return f"site:{entry.site}/{entry.database}"
+
+
+def _gateway_started(state: ControlState, entry: control.GatewayStarted) -> str:
+    state.gateway = entry.version
+    state.sessions.clear()
+    return "gateway"
+
+
+def _gateway_stopped(state: ControlState, _: control.GatewayStopped) -> str:
+    state.gateway = ""
+    return "gateway"
+
+
+def _session(state: ControlState, entry: control.SessionOpened) -> str:
+    if entry.session in state.sessions:
+        raise FoldError("`SessionOpened` names a session that is open already")
+    if entry.principal not in state.principals:
+        raise FoldError("`SessionOpened` names a principal that is not registered")
+    for name, used, in_force in (
+        ("policy", entry.policy, state.policy),
+        ("catalogue", entry.catalogue, state.catalogue),
+        ("zones", entry.zones, state.zones),
+        ("evaluator", entry.evaluator, state.evaluator),
+    ):
+        if used != in_force:
+            raise FoldError(f"`SessionOpened` stands on a {name} that is not in force")
+    state.sessions[entry.session] = state.size
+    return ""  # a session id is never a condition: it is made once
+
+
+def _shard_opened(state: ControlState, entry: control.ShardOpened) -> str:
+    if entry.shard in state.shards or state.shard_of(entry.origin) is not None:
+        raise FoldError("`ShardOpened` names a shard that was opened before")
+    state.shards[entry.shard] = Shard(entry.shard, entry.origin, entry.vkey)
+    return f"shard:{entry.shard}"
+
+
+def _shard_closed(state: ControlState, entry: control.ShardClosed) -> str:
+    shard = state.shards.get(entry.shard)
+    if shard is None or shard.origin != entry.origin or shard.closed is not None:
+        raise FoldError("`ShardClosed` names no open shard")
+    if entry.size < shard.anchored:
+        raise FoldError("`ShardClosed` is smaller than what was anchored")
+    state.shards[entry.shard] = Shard(
+        shard.name, shard.origin, shard.vkey, entry.size, (entry.size, entry.root)
+    )
+    return f"shard:{entry.shard}"
+
+
+def _anchored(state: ControlState, entry: control.TrafficAnchored) -> str:
+    shard = state.shard_of(entry.origin)
+    if shard is None or shard.closed is not None:
+        raise FoldError("`TrafficAnchored` names no open shard")
+    if entry.size <= shard.anchored:
+        raise FoldError("`TrafficAnchored` does not grow")
+    state.shards[shard.name] = Shard(shard.name, shard.origin, shard.vkey, entry.size)
+    return ""
+
+
+_STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
+    control.LogOpened: _log_opened,
+    control.PolicyActivated: _policy,
+    control.CatalogueActivated: _catalogue,
+    control.ZonesActivated: _zones,
+    control.PrincipalRegistered: _registered,
+    control.PrincipalRemoved: _removed,
+    control.DomainKeyCreated: _domain,
+    control.SiteAudited: _audited,
+    control.GatewayStarted: _gateway_started,
+    control.GatewayStopped: _gateway_stopped,
+    control.SessionOpened: _session,
+    control.ShardOpened: _shard_opened,
+    control.ShardClosed: _shard_closed,
+    control.TrafficAnchored: _anchored,
+}

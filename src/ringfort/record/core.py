@@ -1,0 +1,560 @@
+"""The writer's core: stage entries, commit a group, publish tiles and checkpoints. No sockets, no loop.
+
+Record, then release: `stage_*` only checks and orders; nothing may be acknowledged before `commit` has
+returned. The journal is the commit point; tiles, checkpoints, evidence segments and blob files follow in
+rounds (`begin_round`, `publish` in any thread, `end_round`) and only then are journal segments removed. Any
+failure to write makes the core unusable: start again, and `open` rebuilds everything from what was
+acknowledged.
+
+Order of publication, so that a reader who takes the control checkpoint first never sees a traffic log
+contradict it: control checkpoint, traffic checkpoints, then `TrafficAnchored` in control (published with the
+next round).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ringfort.ledger import entry_control as control
+from ringfort.ledger import entry_traffic as traffic
+from ringfort.ledger.checkpoint import Checkpoint
+from ringfort.ledger.entry import CONTROL, TRAFFIC, build, check, encode, format_time
+from ringfort.ledger.errors import EntryError, LedgerError
+from ringfort.ledger.folds import Condition, ControlState
+from ringfort.ledger.note import Ed25519Signer
+from ringfort.ledger.sequencer import Sequencer
+from ringfort.ledger.tiles import TILE_WIDTH, read_bundle
+from ringfort.record import evidence as sealing
+from ringfort.record import recovery
+from ringfort.record.disk import OsDisk
+from ringfort.record.errors import JournalError, RecordError, RefusedError
+from ringfort.record.journal import SEGMENT_BYTES, Journal
+from ringfort.record.records import (
+    BlobRecord,
+    ControlRecord,
+    EvidenceRecord,
+    Record,
+    TrafficRecord,
+    encode_records,
+)
+from ringfort.record.store import CONTROL_LOG, BlobStore, FolderStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from ringfort.ledger.entry import Entry
+    from ringfort.ports import Clock, Randomness
+    from ringfort.record.disk import Disk
+
+ACTOR = "writer"
+MAX_BLOB_BYTES = 16 << 20
+MAX_EVIDENCE_BYTES = 4 << 20
+
+
+@dataclass(frozen=True)
+class LedgerSettings:
+    """What a ledger is: where it lies, its origin, its keys, its promises."""
+
+    folder: Path
+    """`state/ledger` of a deployment."""
+    origin: str
+    """Origin prefix; the logs are `ORIGIN/control` and `ORIGIN/traffic/2026-11`."""
+    seed: bytes = field(repr=False)
+    """Ed25519 seed, 32 bytes."""
+    evidence_public: bytes = b""
+    """Raw X25519 public key; without one, evidence is refused."""
+    merge_delay: float = 5.0
+    """Seconds from durable to published, at most."""
+    control_staleness: float = 10.0
+    """Seconds for which an older control size may still be decided on."""
+    segment_bytes: int = SEGMENT_BYTES
+
+
+class Log:
+    """One log being written: its sequencer, its key, what of it is published."""
+
+    def __init__(self, name: str, origin: str, seed: bytes) -> None:
+        self.name = name
+        self.signer = Ed25519Signer(f"{origin}/{name}", seed)
+        self.origin = self.signer.key.name
+        self.sequencer = Sequencer()
+        self.published = 0
+        self.checkpoint = b""
+        """The last checkpoint that was published, as bytes; empty if there is none."""
+
+    @property
+    def vkey(self) -> str:
+        """The verifier key of this log's checkpoints."""
+        return self.signer.key.text
+
+    @property
+    def size(self) -> int:
+        """Entries so far, staged ones included."""
+        return self.sequencer.size
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is something to publish."""
+        return self.published != self.size or not self.checkpoint
+
+
+@dataclass(frozen=True)
+class LogPublication:
+    """What one log's next checkpoint needs."""
+
+    log: Log
+    resources: dict[str, bytes]
+    size: int
+    root: bytes
+    checkpoint: bytes
+    previous: bytes
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A round's work: what must be on disk before journal groups up to `group` may go."""
+
+    logs: tuple[LogPublication, ...]
+    evidence: tuple[tuple[str, tuple[tuple[int, bytes], ...]], ...]
+    blobs: tuple[bytes, ...]
+    group: int
+    spare: bool
+
+
+class LedgerCore:
+    """The one owner of a ledger folder; whoever makes one holds the folder's lock."""
+
+    def __init__(
+        self,
+        settings: LedgerSettings,
+        *,
+        clock: Clock,
+        randomness: Randomness,
+        disk: Disk | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self.disk = disk or OsDisk()
+        self.store = FolderStore(settings.folder, self.disk)
+        self.blobs = BlobStore(settings.folder / "blobs", self.disk)
+        self.evidence = sealing.EvidenceStore(self.disk, settings.folder / "evidence")
+        self.journal = Journal(self.disk, settings.folder / "journal", settings.segment_bytes)
+        self.control = Log(CONTROL_LOG, settings.origin, settings.seed)
+        self.shards: dict[str, Log] = {}
+        """Traffic logs that are open or not yet closed in control, by shard name."""
+        self.state = ControlState()
+        self.durable_control = 0
+        """Control entries that may be told to anybody."""
+        self.failed: RecordError | None = None
+        self._clock = clock
+        self._monotonic = monotonic
+        self._randomness = randomness
+        self._sealer: sealing.Sealer | None = None
+        self.tail: list[bytes] = []
+        """Control entries not in a published checkpoint; the first has index `tail_start`."""
+        self.tail_start = 0
+        self._group_control: list[bytes] = []
+        self._group_traffic: list[bytes] = []
+        self._group_evidence: list[bytes] = []
+        self._group_blobs: dict[str, bytes] = {}
+        self._group_shard: Log | None = None
+        self.staged_bytes = 0
+        self.pending_evidence: dict[str, list[tuple[int, bytes]]] = {}
+        self.pending_blobs: dict[str, bytes] = {}
+        self._oldest: float | None = None
+        self._in_round = False
+        self._referenced: tuple[str, int] = ("", -1)
+        self._usable: dict[
+            int, tuple[bytes, float]
+        ] = {}  # superseded control size -> root, until when usable
+        self._references: set[tuple[str, int]] = set()
+
+    # Opening and closing
+
+    def open(self) -> None:
+        """Rebuild from tiles and journal, or create; raises LedgerBehindError, JournalError, RecordError."""
+        recovery.recover(self)
+        if self.settings.evidence_public:
+            self._sealer = sealing.Sealer(self.settings.evidence_public, self._randomness)
+        self.tail_start = self.control.published
+        if self.control.size == 0:
+            self._stage_own(
+                control.LogOpened(**self._own(), origin=self.control.origin, vkey=self.control.vkey)
+            )
+        self.current_shard()
+        self.commit()
+        self.durable_control = self.control.size
+        if self.pending_evidence or self.pending_blobs or any(log.waiting for log in self.logs()):
+            self._oldest = self._monotonic()
+
+    def close(self) -> None:
+        """Publish what waits (unless the core has failed) and close every file."""
+        try:
+            while self.failed is None:
+                publication = self.begin_round()
+                if publication is None:
+                    break
+                self.publish(publication)
+                self.end_round(publication)
+        finally:
+            self.journal.close()
+            self.evidence.close()
+
+    def logs(self) -> list[Log]:
+        """Control first, then the traffic shards that are open."""
+        return [self.control, *self.shards.values()]
+
+    # Staging
+
+    def stage_control(
+        self,
+        entries: Sequence[bytes],
+        *,
+        condition: Condition | None = None,
+        blobs: Sequence[bytes] = (),
+    ) -> list[int]:
+        """Put control entries (all or none) into the group; gives their indices.
+
+        Raises EntryError, FoldError, RefusedError, ConditionFailedError; then nothing was staged.
+        """
+        self._require_usable()
+        decoded = [self._own_control(each) for each in entries]
+        if condition is not None:
+            self.state.require(condition)
+        offered: dict[str, bytes] = {}
+        for blob in blobs:
+            if len(blob) > MAX_BLOB_BYTES:
+                raise RefusedError(f"a blob has at most {MAX_BLOB_BYTES} bytes")
+            offered[hashlib.sha256(blob).hexdigest()] = blob
+        for entry in decoded:
+            for name in control.BLOBS.get(type(entry), ()):
+                wanted = getattr(entry, name)
+                if wanted not in offered and not self.has_blob(wanted):
+                    raise RefusedError(
+                        f"`{entry.TYPE}` names a blob in `{name}` that is not held",
+                        hint="give the blob with the entry",
+                    )
+        if len(decoded) == 1:
+            self.state.apply(decoded[0])
+        else:
+            trial = self.state.copy()
+            for entry in decoded:
+                trial.apply(entry)
+            self.state = trial
+        for name, blob in offered.items():
+            if not self.has_blob(name):
+                self._group_blobs[name] = blob
+                self.staged_bytes += len(blob)
+        return [self._sequence_control(each) for each in entries]
+
+    def _own_control(self, data: bytes) -> Entry:
+        spec, values = check(data)
+        if spec.log != CONTROL:
+            raise RefusedError(f"`{spec.kind.TYPE}` does not belong in the control log")
+        if spec.kind in control.WRITER_ONLY:
+            raise RefusedError(f"`{spec.kind.TYPE}` is appended by the writer only")
+        return build(spec, values)
+
+    def _sequence_control(self, data: bytes) -> int:
+        log = self.control
+        if log.size:
+            until = self._monotonic() + self.settings.control_staleness
+            self._usable[log.size] = (log.sequencer.root(), until)
+        self._group_control.append(data)
+        self.tail.append(data)
+        self.staged_bytes += len(data)
+        return log.sequencer.append(data)
+
+    def _stage_own(self, entry: Entry) -> int:
+        """Stage a control entry of the writer's own."""
+        data = encode(entry)
+        self.state.apply(entry)
+        return self._sequence_control(data)
+
+    def _own(self) -> dict[str, Any]:
+        return {"time": format_time(self._clock.now()), "actor": ACTOR}
+
+    def stage_traffic(self, data: bytes, evidence: bytes = b"") -> None:
+        """Put a traffic entry and its evidence (`salt || plaintext`) into the group.
+
+        Raises EntryError or RefusedError; then nothing was staged.
+        """
+        spec, values = check(data)
+        if spec.log != TRAFFIC or spec.kind is traffic.ControlReferenced:
+            raise RefusedError(f"`{spec.kind.TYPE}` cannot be appended to the traffic log")
+        named = values.get("evidence", "")
+        if evidence:
+            if hashlib.sha256(evidence).hexdigest() != named:
+                raise RefusedError(f"`{spec.kind.TYPE}` does not name the evidence that came with it")
+            if len(evidence) > MAX_EVIDENCE_BYTES or self._sealer is None:
+                raise RefusedError(
+                    "the evidence cannot be sealed: it is too large, or there is no evidence key"
+                )
+        elif named:
+            raise RefusedError(f"`{spec.kind.TYPE}` names evidence that did not come with it")
+        shard = self._group_shard or self.current_shard()
+        control_size = values.get("control", -1)
+        if control_size < 0 and not shard.size:
+            control_size = self.control.size
+        if control_size >= 0 and (
+            self._referenced != (shard.name, control_size) or control_size != self.control.size
+        ):
+            self._reference(shard, control_size)
+        self._group_shard = shard
+        shard.sequencer.append(data)
+        self._group_traffic.append(data)
+        self.staged_bytes += len(data) + len(evidence)
+        if evidence:
+            self._group_evidence.append(evidence)
+
+    def _reference(self, shard: Log, size: int) -> None:
+        """Make sure that a leaf of the shard gives the root of the control log of `size`.
+
+        Refuse a stale size.
+        """
+        present = self.control
+        if size == present.size:
+            root = present.sequencer.root()
+        else:
+            root, until = self._usable.get(size, (b"", 0.0))
+            if not root or until < self._monotonic():
+                raise RefusedError(
+                    "the entry stands on a state of the control log that is unknown or out of date",
+                    hint="follow the control log, and decide again",
+                )
+        self._referenced = (shard.name, size)
+        if (shard.name, size) in self._references:
+            return
+        self._references.add((shard.name, size))
+        data = encode(traffic.ControlReferenced(**self._own(), size=size, root=root.hex()))
+        shard.sequencer.append(data)
+        self._group_traffic.append(data)
+        self._group_shard = shard
+
+    def current_shard(self) -> Log:
+        """The shard of the present month, opened in control if it is new."""
+        name = f"{self._clock.now():%Y-%m}"
+        log = self.shards.get(name)
+        if log is not None:
+            return log
+        if name in self.state.shards:
+            # The clock went back into a month that is closed: go on with the newest shard.
+            newest = max(self.shards, default="")
+            if not newest:
+                raise RecordError(
+                    f"traffic shard `{name}` is closed already",
+                    hint="check the machine's clock, then start again",
+                )
+            return self.shards[newest]
+        log = Log(f"{TRAFFIC}/{name}", self.settings.origin, self.settings.seed)
+        self._stage_own(control.ShardOpened(**self._own(), shard=name, origin=log.origin, vkey=log.vkey))
+        self.shards[name] = log
+        return log
+
+    # Committing
+
+    def commit(self) -> bool:
+        """Make the group durable: one journal write, one sync. False if there was nothing.
+
+        Raises JournalError.
+        """
+        self._require_usable()
+        if not (self._group_control or self._group_traffic or self._group_blobs):
+            return False
+        records: list[Record] = [BlobRecord(each) for each in self._group_blobs.values()]
+        if self._group_control:
+            first = self.control.size - len(self._group_control)
+            records.append(ControlRecord(first, tuple(self._group_control)))
+        sealed, shard = b"", self._group_shard
+        if shard is not None:
+            name = shard.name.partition("/")[2]
+            entries = tuple(self._group_traffic)
+            records.append(TrafficRecord(name, shard.size - len(entries), entries))
+            if self._group_evidence and self._sealer is not None:
+                sealed = self._sealer.seal(name, self._group_evidence)
+                records.append(EvidenceRecord(name, sealed))
+        try:
+            number = self.journal.append(encode_records(records))
+            for blob in self._group_blobs.values():
+                self.blobs.place(blob)
+        except JournalError as error:
+            self.failed = error
+            raise
+        except OSError as error:
+            raise self._fail(error) from error
+        if sealed and shard is not None:
+            self.pending_evidence.setdefault(shard.name.partition("/")[2], []).append((number, sealed))
+        self.pending_blobs.update(self._group_blobs)
+        self.durable_control = self.control.size
+        self._group_control, self._group_traffic, self._group_evidence = [], [], []
+        self._group_blobs, self._group_shard, self.staged_bytes = {}, None, 0
+        if self._oldest is None:
+            self._oldest = self._monotonic()
+        return True
+
+    def _require_usable(self) -> None:
+        if self.failed is not None:
+            raise self.failed
+
+    def _fail(self, error: OSError) -> RecordError:
+        self.failed = JournalError(
+            f"the ledger cannot be written: {(error.strerror or 'error').lower()}",
+            hint="free space or replace the disk, then start again; nothing acknowledged is lost",
+        )
+        return self.failed
+
+    # Publishing
+
+    def round_due(self) -> float | None:
+        """When (monotonic seconds) the next round has to begin to keep the merge delay.
+
+        None if nothing waits.
+        """
+        if self._oldest is None or self._in_round:
+            return None
+        return self._oldest + self.settings.merge_delay * 0.4
+
+    def begin_round(self) -> Publication | None:
+        """Take what waits for publication; None if nothing does. Call only between groups."""
+        self._require_usable()
+        if self._in_round or self._group_control or self._group_traffic:
+            return None
+        logs = []
+        for log in self.logs():
+            if not log.waiting:
+                continue
+            root = log.sequencer.root()
+            checkpoint = Checkpoint(log.origin, log.size, root).sign([log.signer])
+            logs.append(
+                LogPublication(log, log.sequencer.drain(), log.size, root, checkpoint, log.checkpoint)
+            )
+        if not (logs or self.pending_evidence or self.pending_blobs):
+            self._oldest = None
+            return None
+        publication = Publication(
+            tuple(logs),
+            tuple((shard, tuple(records)) for shard, records in self.pending_evidence.items()),
+            tuple(self.pending_blobs.values()),
+            self.journal.number,
+            self.journal.wants_spare(),
+        )
+        self.pending_evidence = {}
+        self._oldest = None
+        self._in_round = True
+        return publication
+
+    def publish(self, publication: Publication) -> None:
+        """Write a round's files; may run in another thread. Raises RecordError.
+
+        The core is then of no more use.
+        """
+        try:
+            self.blobs.write(publication.blobs)
+            for shard, records in publication.evidence:
+                self.evidence.append(shard, records)
+            for each in publication.logs:
+                self._publish_log(each)
+            if publication.spare:
+                self.journal.prepare()
+        except OSError as error:
+            raise self._fail(error) from error
+        except RecordError as error:
+            self.failed = error
+            raise
+
+    def _publish_log(self, part: LogPublication) -> None:
+        name = part.log.name
+        path = f"{name}/checkpoint"
+        if (self.store.read(path) or b"") != part.previous:
+            raise RecordError(
+                f"the checkpoint of `{name}` is not the one that this writer published last",
+                hint="another process has written here; stop it before starting again",
+            )
+        self.store.write({f"{name}/{each}": data for each, data in part.resources.items()})
+        self.store.write({path: part.checkpoint})
+        self.store.remove_partials(name, part.resources)
+
+    def end_round(self, publication: Publication) -> None:
+        """Account for a published round: anchor traffic in control (durably), let journal segments go."""
+        self._require_usable()
+        self._in_round = False
+        for blob in publication.blobs:
+            self.pending_blobs.pop(hashlib.sha256(blob).hexdigest(), None)
+        for part in publication.logs:
+            part.log.published, part.log.checkpoint = part.size, part.checkpoint
+        del self.tail[: self.control.published - self.tail_start]
+        self.tail_start = self.control.published
+        self._anchor(publication)
+        now = self._monotonic()
+        for size in [size for size, (_, until) in self._usable.items() if until < now]:
+            del self._usable[size]
+        self._references = {
+            each for each in self._references if each[1] in self._usable or each[1] == self.control.size
+        }
+        self.commit()
+        if self._oldest is None and any(log.waiting for log in self.logs()):
+            self._oldest = now
+        self.journal.release(publication.group)
+
+    def _anchor(self, publication: Publication) -> None:
+        """Stage what control says about published traffic: anchors, and the ends of past months' shards."""
+        for part in publication.logs:
+            name = part.log.name.partition("/")[2]
+            if part.log is not self.control and part.size > self.state.shards[name].anchored:
+                self._stage_own(
+                    control.TrafficAnchored(
+                        **self._own(), origin=part.log.origin, size=part.size, root=part.root.hex()
+                    )
+                )
+        current = self.current_shard()
+        for log in [each for each in self.shards.values() if each.name < current.name and not each.waiting]:
+            name = log.name.partition("/")[2]
+            self._stage_own(
+                control.ShardClosed(
+                    **self._own(),
+                    shard=name,
+                    origin=log.origin,
+                    size=log.size,
+                    root=log.sequencer.root().hex(),
+                )
+            )
+            del self.shards[name]
+
+    # Reading
+
+    def has_blob(self, digest: str) -> bool:
+        """Whether a blob is held, durably or about to be."""
+        return digest in self._group_blobs or digest in self.pending_blobs or self.blobs.has(digest)
+
+    def control_entries(self, start: int, limit: int = 1 << 18) -> list[bytes]:
+        """Durable control entries from `start` on, at least one if there is any, about `limit` bytes."""
+        entries: list[bytes] = []
+        size = 0
+        while start < self.durable_control and size < limit:
+            if start >= self.tail_start:
+                found = self.tail[start - self.tail_start : self.durable_control - self.tail_start][:1024]
+            else:
+                index, offset = divmod(start, TILE_WIDTH)
+                width = min(TILE_WIDTH, self.tail_start - index * TILE_WIDTH)
+                bundle, problem = read_bundle(
+                    lambda path: self.store.read(f"{CONTROL_LOG}/{path}"), index, width
+                )
+                if problem:
+                    raise RecordError(f"control log: {problem}")
+                found = bundle[offset:]
+            entries += found
+            start += len(found)
+            size += sum(map(len, found))
+        return entries
+
+    def now(self) -> datetime:
+        """The clock's present moment."""
+        return self._clock.now()
+
+
+__all__ = ["Condition", "EntryError", "LedgerCore", "LedgerError", "LedgerSettings"]

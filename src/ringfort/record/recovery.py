@@ -1,0 +1,162 @@
+"""Rebuilding a ledger's state at start: published tiles first, then the journal on top.
+
+Refuses to start (LedgerBehindError) when what was published is ahead of what tiles and journal can rebuild,
+or when the parts do not continue one another: going on from such a state would fork the log.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from ringfort.ledger.checkpoint import open_checkpoint
+from ringfort.ledger.errors import LedgerError
+from ringfort.ledger.merkle import leaf_hash
+from ringfort.ledger.sequencer import Sequencer
+from ringfort.ledger.tiles import TILE_WIDTH, TileReader, read_bundle
+from ringfort.record.errors import LedgerBehindError, RecordError
+from ringfort.record.records import BlobRecord, ControlRecord, EvidenceRecord, decode_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from ringfort.record.core import LedgerCore, Log
+
+_HINT = "most likely a backup was restored; bring back the newest copy of the ledger folder, whole"
+
+
+def recover(core: LedgerCore) -> None:
+    """Fill a new core from its folder; the folder may be empty."""
+    groups = core.journal.recover()
+    _resume(core, core.control)
+    if core.control.checkpoint and core.journal.number == 0:
+        raise LedgerBehindError("the journal is missing", hint=_HINT)
+    for entry in _published_entries(core, core.control):
+        core.state.apply(entry)
+    for shard in core.state.shards:
+        _add_shard(core, shard)
+    durable_evidence = core.evidence.recover()
+    for group in groups:
+        for record in decode_records(group.body):
+            if isinstance(record, BlobRecord):
+                _recover_blob(core, record.data)
+            elif isinstance(record, EvidenceRecord):
+                if group.number > durable_evidence.get(record.shard, 0):
+                    core.pending_evidence.setdefault(record.shard, []).append((group.number, record.sealed))
+            elif isinstance(record, ControlRecord):
+                _replay_control(core, record)
+            else:
+                log = core.shards.get(record.shard)
+                if log is None and not _closed(core, record.shard):
+                    raise LedgerBehindError("the journal holds traffic of an unknown shard", hint=_HINT)
+                if log is not None:
+                    _replay(core, log, record.first, record.entries)
+    _require_complete(core)
+
+
+def _reader(core: LedgerCore, log: Log) -> Callable[[str], bytes | None]:
+    return lambda path: core.store.read(f"{log.name}/{path}")
+
+
+def _resume(core: LedgerCore, log: Log) -> None:
+    """Take up a log at its published checkpoint."""
+    data = core.store.read(f"{log.name}/checkpoint")
+    if data is None:
+        return
+    try:
+        checkpoint = open_checkpoint(data, log.signer.key)
+        log.sequencer = Sequencer.resume(checkpoint.size, _reader(core, log))
+    except LedgerError as error:
+        raise LedgerBehindError(
+            f"`{log.name}` cannot be rebuilt to its published checkpoint: {error}", hint=_HINT
+        ) from error
+    if log.sequencer.root() != checkpoint.root:
+        raise LedgerBehindError(
+            f"`{log.name}` cannot be rebuilt to its published checkpoint: the tiles lead to another root",
+            hint=_HINT,
+        )
+    log.published, log.checkpoint = checkpoint.size, data
+
+
+def _published_entries(core: LedgerCore, log: Log) -> Iterator[bytes]:
+    """The entries under the published checkpoint, each compared with its leaf hash."""
+    read = _reader(core, log)
+    hashes = TileReader(log.published, read)
+    for index in range((log.published + TILE_WIDTH - 1) // TILE_WIDTH):
+        leaves = hashes.tile(0, index)
+        entries, problem = read_bundle(read, index, len(leaves))
+        if problem:
+            raise LedgerBehindError(f"`{log.name}`: {problem}", hint=_HINT)
+        for offset, (entry, leaf) in enumerate(zip(entries, leaves, strict=True)):
+            if leaf_hash(entry) != leaf:
+                raise LedgerBehindError(
+                    f"`{log.name}`: entry {index * TILE_WIDTH + offset} has been changed", hint=_HINT
+                )
+            yield entry
+
+
+def _add_shard(core: LedgerCore, name: str) -> None:
+    from ringfort.record.core import Log  # noqa: PLC0415 - the two modules are halves of one subject
+
+    if name in core.shards or _closed(core, name):
+        return
+    log = Log(f"traffic/{name}", core.settings.origin, core.settings.seed)
+    _resume(core, log)
+    core.shards[name] = log
+
+
+def _closed(core: LedgerCore, name: str) -> bool:
+    shard = core.state.shards.get(name)
+    return shard is not None and shard.closed is not None
+
+
+def _replay_control(core: LedgerCore, record: ControlRecord) -> None:
+    for data in _replay(core, core.control, record.first, record.entries):
+        core.state.apply(data)
+        core.tail.append(data)
+    for name in list(core.state.shards):
+        if _closed(core, name):
+            core.shards.pop(name, None)
+        else:
+            _add_shard(core, name)
+
+
+def _replay(core: LedgerCore, log: Log, first: int, entries: tuple[bytes, ...]) -> list[bytes]:
+    """Append what the log does not have yet; gives those entries."""
+    del core
+    if first > log.size:
+        raise LedgerBehindError(
+            f"`{log.name}`: entries {log.size} to {first - 1} are neither published nor in the journal",
+            hint=_HINT,
+        )
+    fresh = list(entries[log.size - first :])
+    for each in fresh:
+        log.sequencer.append(each)
+    return fresh
+
+
+def _recover_blob(core: LedgerCore, data: bytes) -> None:
+    digest = hashlib.sha256(data).hexdigest()
+    try:
+        held = core.blobs.get(digest) is not None
+    except RecordError:
+        held = False  # placed but not synced before a crash
+    if not held:
+        core.blobs.place(data)
+        core.pending_blobs[digest] = data
+
+
+def _require_complete(core: LedgerCore) -> None:
+    """What the control log says about traffic must be there."""
+    for name, shard in core.state.shards.items():
+        log = core.shards.get(name)
+        if log is not None and log.size < shard.anchored:
+            raise LedgerBehindError(
+                f"`{log.name}` holds {log.size} entries, {shard.anchored} were anchored in control",
+                hint=_HINT,
+            )
+    for name in core.store.names("traffic"):
+        if name not in core.state.shards:
+            raise LedgerBehindError(
+                f"`traffic/{name}` is published, but the control log knows no such shard", hint=_HINT
+            )
