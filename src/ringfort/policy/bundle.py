@@ -109,19 +109,20 @@ class PolicyBundle:
 
     def problems(self, catalogue: Catalogue | None = None) -> tuple[ConfigurationError, ...]:
         """Every fault of the bundle, together with a catalogue if one is given; empty if it may be used."""
-        compiled, problems = self._try_compile()
+        compiled, problems = self.try_compile()
         if compiled is None or catalogue is None:
             return problems
         return compiled.catalogue_problems(catalogue)
 
     def compile(self) -> CompiledBundle:
         """The bundle ready to decide; raises `PolicyError` with every fault."""
-        compiled, problems = self._try_compile()
+        compiled, problems = self.try_compile()
         if compiled is None:
             raise PolicyError(problems)
         return compiled
 
-    def _try_compile(self) -> tuple[CompiledBundle | None, tuple[ConfigurationError, ...]]:
+    def try_compile(self) -> tuple[CompiledBundle | None, tuple[ConfigurationError, ...]]:
+        """The bundle ready to decide, or None and every fault."""
         schema = self.file(SCHEMA_FILE)
         if schema is None:
             message = f"the bundle has no `{SCHEMA_FILE}`"

@@ -1,0 +1,206 @@
+"""`ringfort policy check` and `explain` as a person runs them, without a ledger."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+import typer
+
+from ringfort.cli import policy
+from ringfort.cli.main import report
+from ringfort.errors import RingfortError
+from ringfort.policy.bundle import write_defaults
+
+CATALOGUE = """
+[dataset.shop]
+database = "shop"
+subject = "customers.id"
+[dataset.shop.table.customers]
+schema = "public"
+primary_key = ["id"]
+[dataset.shop.table.customers.column]
+id      = { type = "bigint", protection = "interoperable", identifiability = "direct", kind = "key" }
+email   = { type = "text", protection = "restricted", identifiability = "direct", kind = "email" }
+born    = { type = "date", protection = "protected", identifiability = "quasi", kind = "birth_date" }
+added   = { type = "text" }
+[dataset.shop.table.orders]
+schema = "public"
+primary_key = []
+[dataset.shop.table.orders.column]
+amount = { type = "numeric", protection = "protected", identifiability = "none", kind = "amount" }
+"""
+ANALYST = """\
+customers.id     pseudonym    analysts-see-pseudonyms
+customers.email  hidden       no policy permits any form (restricted-never-leaves-raw forbids raw, masked)
+customers.born   generalised  analysts-see-quasi-identifiers-generalised
+customers.added  hidden       not classified in the catalogue
+"""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "ringfort.toml").write_text('organisation = "Shop"\n[site.dublin-1]\ndatabases = ["shop"]\n')
+    (tmp_path / "catalog.toml").write_text(CATALOGUE)
+    write_defaults(tmp_path / "policy")
+    return tmp_path
+
+
+@pytest.fixture
+def run_policy(capsys):
+    """Run `ringfort policy ARGUMENTS` in this process; gives (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        try:
+            result = typer.main.get_command(policy.app)(
+                args=[str(each) for each in arguments], prog_name="ringfort policy", standalone_mode=False
+            )
+        except RingfortError as error:
+            result = report(error)
+        captured = capsys.readouterr()
+        return result or 0, captured.out, captured.err
+
+    return run
+
+
+def test_check_passes_on_the_shipped_set(run_policy, folder):
+    code, out, err = run_policy("check", folder)
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert lines[0].startswith("policies   18 in 2 files, valid (")
+    assert lines[1].startswith("catalogue  5 columns, 1 unclassified (")
+    assert lines[2] == "tests      56 of 56 pass"
+    assert lines[3].startswith("note: an unclassified column is hidden")
+
+
+def test_check_shows_a_failing_test_and_exits_1(run_policy, folder):
+    tests = folder / "policy" / "tests.toml"
+    tests.write_text(
+        tests.read_text()
+        + '\n[[test]]\nname = "wish"\nas = { role = "analyst", country = "US" }\n'
+        + 'column = "shop.customers.email"\nexpect = "raw"\nbecause = "support-in-region"\n'
+    )
+    code, out, _ = run_policy("check", folder)
+    assert code == 1
+    line = tests.read_text().splitlines().index('name = "wish"')
+    assert (
+        f"FAIL {tests}:{line}: wish\n"
+        "     expected raw because of support-in-region\n"
+        "     got      hidden: no policy permits any form (restricted-never-leaves-raw forbids raw, masked)\n"
+    ) in out
+    code, out, _ = run_policy("check", folder, "--json")
+    document = json.loads(out)
+    assert code == 1
+    assert document["ok"] is False
+    assert [each["name"] for each in document["tests"] if not each["passed"]] == ["wish"]
+
+
+def test_check_shows_every_fault_and_exits_2(run_policy, folder):
+    bad = folder / "policy" / "more.cedar"
+    bad.write_text("""permit(principal, action, resource);
+
+@id("x")
+forbid(principal, action, resource)
+when { resource.colour };
+""")
+    code, out, err = run_policy("check", folder)
+    assert (code, out) == (2, "")
+    assert f"error: {bad}:1: policy has no @id\nhint: " in err
+    assert f"error: {bad}:5: policy `x`: attribute `colour`" in err
+    code, out, _ = run_policy("check", folder, "--json")
+    assert code == 2
+    assert [each["line"] for each in json.loads(out)["problems"]] == [1, 5]
+
+
+def test_explain_reads_as_the_manual_shows_it(run_policy, folder):
+    code, out, err = run_policy(
+        "explain", folder, "--role", "analyst", "--country", "US", "--table", "customers"
+    )
+    assert (code, out, err) == (0, ANALYST, "")
+
+
+def test_explain_what_if(run_policy, folder):
+    def forms(*arguments):
+        code, out, _ = run_policy(
+            "explain", folder, "--role", "support", "--country", "IE", *arguments, "--json"
+        )
+        assert code == 0
+        return {each["column"]: each["form"] for each in json.loads(out)["columns"]}
+
+    helping = ("--purpose", "customer-support", "--ticket", "T-1")
+    assert forms(*helping)["email"] == "raw"
+    assert forms()["email"] == "masked"
+    assert forms(*helping, "--from", "US")["email"] == "hidden"
+    assert forms(*helping, "--from", "")["email"] == "hidden"
+    assert forms(*helping, "--grant", "g", "--employer", "x", "--table", "orders") == {"amount": "raw"}
+
+
+def test_explain_json_holds_the_whole_input(run_policy, folder):
+    _, out, _ = run_policy("explain", folder, "--role", "analyst", "--country", "US", "--as", "ann", "--json")
+    document = json.loads(out)
+    assert document["request"]["principal"] == {
+        "name": "ann",
+        "country": "US",
+        "employer": "",
+        "role": "analyst",
+    }
+    assert document["request"]["site_country"] == "IE"
+    assert len(document["policy"]) == len(document["catalogue"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ((), "nobody to explain for"),
+        (("--role", "analyst", "--country", "usa"), "`usa` is not an ISO"),
+        (("--role", "analyst", "--country", "US", "--from", "us"), "`us` is not an ISO"),
+        (("--role", "analyst", "--country", "US", "--table", "x"), "no table `x`"),
+        (("--role", "analyst", "--country", "US", "--database", "x"), "no database `x`"),
+    ],
+)
+def test_explain_refuses_what_it_cannot_answer(run_policy, folder, arguments, word):
+    code, out, err = run_policy("explain", folder, *arguments)
+    assert (code, out) == (2, "")
+    assert word in err
+    assert "hint: " in err
+
+
+def test_a_missing_folder_is_told(run_policy, tmp_path):
+    code, _, err = run_policy("check", tmp_path / "missing")
+    assert code == 2
+    assert "no such file" in err
+
+
+def test_on_a_terminal_long_reasons_fold_instead_of_being_cut(folder):
+    master, slave = pty.openpty()
+    program = (
+        "import sys, typer; from ringfort.cli import policy; policy.app(sys.argv[1:], standalone_mode=False)"
+    )
+    arguments = ["explain", str(folder), "--role", "engineer", "--country", "CN"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdout=slave,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"COLUMNS": "60", "TERM": "xterm"},
+    )
+    os.close(slave)
+    shown = b""
+    while True:
+        try:
+            chunk = os.read(master, 4096)
+        except OSError:
+            break
+        if not chunk:
+            break
+        shown += chunk
+    os.close(master)
+    assert process.wait() == 0
+    text = shown.decode()
+    assert "pseudonym" in text
+    assert "…" not in text
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
+    assert max(map(len, lines)) <= 60
+    assert "high-risk-countries-see-no-personal-data" in "".join(line[28:].strip() for line in lines)
