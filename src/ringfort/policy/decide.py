@@ -13,9 +13,8 @@ is taken. What is added to that can only reveal less:
 
 `decide` is total and pure: odd input is decided as hidden, never raised, and equal input gives an equal map.
 
-Cost: columns that no policy can tell apart share one answer. Which attributes and entities the policies
-mention is known from their text, so that with policies by class (not by name) a wide catalogue asks a few
-dozen times.
+Cost: columns that no policy can tell apart share one answer. What policies can tell apart is known from their
+text (`distinctions`), so that a wide catalogue asks a few dozen times.
 
 DESIGN principles 4 to 6.
 """
@@ -47,7 +46,8 @@ if TYPE_CHECKING:
     from ringfort.catalog.model import Catalogue, Column
     from ringfort.policy.bundle import CompiledBundle
     from ringfort.policy.disclosure_map import ColumnKey
-    from ringfort.policy.engine import Answer, Engine, Entity
+    from ringfort.policy.distinctions import Distinctions
+    from ringfort.policy.engine import Answer, Engine, Entities, Entity
 
 INPUT_FORMAT = "ringfort-decision-input/1"
 
@@ -75,9 +75,8 @@ class _Place:
 
 @dataclass
 class _Ladder:
-    """What the steps down the ladder gave for one column seen from one country."""
+    """What the steps down the ladder gave for one column in one context."""
 
-    country: str
     form: Form = Form.HIDDEN
     permits: tuple[str, ...] = ()
     forbids: dict[str, list[Form]] = field(default_factory=dict)
@@ -126,21 +125,31 @@ def decide(
     fault = request.fault()
     if fault:
         return DisclosureMap({each.key: ColumnDisclosure(Form.HIDDEN, (), fault) for each in places})
-    vector_of = _VectorOf(bundle.engine)
+    told = bundle.engine.distinctions
+    vectors = [_vector(told, each) if each.column.classified else None for each in places]
     asked: dict[_Vector, _Place] = {}
-    for place in places:
-        if place.column.classified:
-            asked.setdefault(vector_of(place), place)
-    countries = request.countries()
-    by_country = [_climb(bundle.engine, asked, frozenset(region), request, each) for each in countries]
-    answers = {vector: _strictest([ladders[vector] for ladders in by_country]) for vector in asked}
+    for place, vector in zip(places, vectors, strict=True):
+        if vector is not None:
+            asked.setdefault(vector, place)
+    entities = bundle.engine.entities(_entities(request, asked.values()))
+    by_country = {
+        country: _climb(
+            bundle.engine,
+            entities,
+            asked,
+            request.principal.name,
+            _context(request, frozenset(region), country),
+        )
+        for country in request.countries()
+    }
+    answers = {
+        vector: _strictest({country: ladders[vector] for country, ladders in by_country.items()})
+        for vector in asked
+    }
 
     found: dict[ColumnKey, ColumnDisclosure] = {}
-    for place in places:
-        if place.column.classified:
-            answer = answers[vector_of(place)]
-        else:
-            answer = ColumnDisclosure(Form.HIDDEN, (), UNCLASSIFIED)
+    for place, vector in zip(places, vectors, strict=True):
+        answer = ColumnDisclosure(Form.HIDDEN, (), UNCLASSIFIED) if vector is None else answers[vector]
         first = found.get(place.key)
         found[place.key] = answer if first is None or first.form.rank < answer.form.rank else first
     return DisclosureMap(_one_form_per_identity_class(places, found))
@@ -165,26 +174,24 @@ def decision_input(
     )
 
 
-def _climb(
-    engine: Engine,
-    asked: Mapping[_Vector, _Place],
-    region: frozenset[str],
-    request: AccessRequest,
-    country: str,
-) -> dict[_Vector, _Ladder]:
-    """Go down the ladder for each distinguishable column, as seen from `country`; a batch per step."""
+def _entities(request: AccessRequest, asked: Iterable[_Place]) -> list[Entity]:
+    """The principal, and the columns that are asked about with the tables and datasets they lie in."""
     principal = request.principal
-    entities: list[Entity] = [
+    found = [
         user_entity(
             principal.name, role=principal.role, country=principal.country, employer=principal.employer
         )
     ]
     tables: dict[tuple[str, str], None] = {}
-    for place in asked.values():
+    for place in asked:
         tables.setdefault((place.dataset, place.table))
-        entities.append(column_entity(place.dataset, place.table, place.column))
-    entities += _distinct(each for table in tables for each in table_entities(*table))
-    context = context_json(
+        found.append(column_entity(place.dataset, place.table, place.column))
+    found += _distinct(each for table in tables for each in table_entities(*table))
+    return found
+
+
+def _context(request: AccessRequest, region: frozenset[str], country: str) -> str:
+    return context_json(
         viewer_country=country,
         region=region,
         site=request.site,
@@ -193,11 +200,17 @@ def _climb(
         ticket=request.ticket,
         granted=request.granted,
     )
-    ladders = {vector: _Ladder(country) for vector in asked}
+
+
+def _climb(
+    engine: Engine, entities: Entities, asked: Mapping[_Vector, _Place], principal: str, context: str
+) -> dict[_Vector, _Ladder]:
+    """Go down the ladder for each distinguishable column in one context; a batch per step."""
+    ladders = {vector: _Ladder() for vector in asked}
     waiting = list(asked)
     for form in ASKED:
         queries = [
-            Query(user_uid(principal.name), action_uid(form), column_uid(*asked[each].key), context)
+            Query(user_uid(principal), action_uid(form), column_uid(*asked[each].key), context)
             for each in waiting
         ]
         answers = engine.authorise(entities, queries)
@@ -209,13 +222,15 @@ def _climb(
     return ladders
 
 
-def _strictest(ladders: Sequence[_Ladder]) -> ColumnDisclosure:
-    """The least revealing of what each claimed country would give."""
-    last = max(ladders, key=lambda each: effective(each.form).rank)
-    if len({effective(each.form) for each in ladders}) == 1:
-        return last.disclosure("")
-    others = ", ".join(f"{each.country} {effective(each.form)}" for each in ladders if each is not last)
-    return last.disclosure(f" [sources for the viewer's country disagree: {last.country} decides, {others}]")
+def _strictest(ladders: Mapping[str, _Ladder]) -> ColumnDisclosure:
+    """The least revealing of what each claimed country would give; among equals the first."""
+    last = max(ladders, key=lambda country: effective(ladders[country].form).rank)
+    if len({effective(each.form) for each in ladders.values()}) == 1:
+        return ladders[last].disclosure("")
+    others = ", ".join(
+        f"{country} {effective(each.form)}" for country, each in ladders.items() if country != last
+    )
+    return ladders[last].disclosure(f" [sources for the viewer's country disagree: {last} decides, {others}]")
 
 
 def _one_form_per_identity_class(
@@ -242,26 +257,20 @@ def _one_form_per_identity_class(
     return result
 
 
-class _VectorOf:
-    """What policies can tell columns apart by, as a key: equal keys get equal answers."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._column = engine.mentions_attribute("name") or bool(engine.literals("Column"))
-        self._table = self._column or engine.mentions_attribute("table") or bool(engine.literals("Table"))
-        self._dataset = (
-            self._table or engine.mentions_attribute("dataset") or bool(engine.literals("Dataset"))
-        )
-
-    def __call__(self, place: _Place) -> _Vector:
-        column = place.column
-        return (
-            column.protection,
-            column.identifiability,
-            column.kind,
-            place.dataset if self._dataset else None,
-            place.table if self._table else None,
-            column.name if self._column else None,
-        )
+def _vector(told: Distinctions, place: _Place) -> _Vector:
+    """What policies can tell a column apart by, as a key: equal keys get equal answers."""
+    column, table = place.column, (place.dataset, place.table)
+    return (
+        told.attribute("protection", str(column.protection)),
+        told.attribute("identifiability", str(column.identifiability)),
+        told.attribute("kind", column.kind),
+        told.attribute("dataset", place.dataset),
+        told.attribute("table", place.table),
+        told.attribute("name", column.name),
+        told.entity("Dataset", entity_name(place.dataset)),
+        told.entity("Table", entity_name(*table)),
+        told.entity("Column", place.name),
+    )
 
 
 def _distinct(entities: Iterable[Entity]) -> list[Entity]:

@@ -26,12 +26,13 @@ from typing import TYPE_CHECKING, Any
 import cedarpy
 
 from ringfort.errors import ConfigurationError
+from ringfort.policy.distinctions import distinctions
 from ringfort.policy.source import SourceFile, split_policies, syntax_error_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from ringfort.policy.source import Segment
+from ringfort.policy.source import Segment
 
 CEDARPY_VERSION = version("cedarpy")
 
@@ -79,6 +80,14 @@ class Answer:
 
 
 @dataclass(frozen=True)
+class Entities:
+    """Entities ready to be asked about; without a handle every request about them is denied for `fault`."""
+
+    handle: cedarpy.Entities | None
+    fault: str
+
+
+@dataclass(frozen=True)
 class Compilation:
     """The outcome of compiling: an engine if nothing is wrong, else every fault found."""
 
@@ -93,24 +102,25 @@ class Engine:
         self.policies = policies
         self._schema = schema
         self._set = cedarpy.PolicySet.from_str("\n".join(each.source.text for each in policies))
-        self._attributes, self._literals = _mentions([each.tree for each in policies])
+        self.distinctions = distinctions([each.tree for each in policies])
 
-    def mentions_attribute(self, name: str) -> bool:
-        """Whether any policy reads (or tests for) an attribute called `name`, of whatever entity."""
-        return name in self._attributes
+    def entities(self, entities: Sequence[Entity]) -> Entities:
+        """Entities to ask about, parsed once and checked against the schema; never raises."""
+        try:
+            text = json.dumps(list(entities))
+            return Entities(cedarpy.Entities.from_json_str(text, self._schema), "")
+        except (ValueError, TypeError, RecursionError) as error:
+            return Entities(None, str(error))
 
-    def literals(self, entity_type: str) -> frozenset[str]:
-        """The ids of all entities of `entity_type` that policies name."""
-        return self._literals.get(entity_type, frozenset())
-
-    def authorise(self, entities: Sequence[Entity], queries: Sequence[Query]) -> list[Answer]:
+    def authorise(self, entities: Entities, queries: Sequence[Query]) -> list[Answer]:
         """An answer for each query, in order; never raises."""
+        if entities.handle is None:
+            return _denied(queries, ValueError(entities.fault))
         if not queries:
             return []
         try:
-            handle = cedarpy.Entities.from_json_str(json.dumps(list(entities)), self._schema)
             results = cedarpy.is_authorized_batch(
-                [_plain(each) for each in queries], self._set, handle, self._schema
+                [_plain(each) for each in queries], self._set, entities.handle, self._schema
             )
         except Exception as error:  # noqa: BLE001 - whatever stops Cedar from answering is a deny
             return _denied(queries, error)
@@ -124,7 +134,7 @@ class Engine:
 
     def faults(self, entities: Sequence[Entity], queries: Sequence[Query]) -> list[str]:
         """Why the schema does not admit these entities and queries; empty if it does."""
-        answers = self.authorise(entities, queries)
+        answers = self.authorise(self.entities(entities), queries)
         return [error for answer in answers for error in answer.errors if not error.startswith("policy `")]
 
     def _answer(self, result: cedarpy.AuthzResult) -> Answer:
@@ -281,24 +291,6 @@ def _continues(parse: Any, prefix: str) -> bool:  # noqa: ANN401 - a parser of t
     except ValueError as error:
         return _UNFINISHED in str(error)
     return True
-
-
-def _mentions(trees: Sequence[Mapping[str, Any]]) -> tuple[frozenset[str], dict[str, frozenset[str]]]:
-    """Attribute names that the policies read, and entities that they name, by type."""
-    attributes: set[str] = set()
-    literals: dict[str, set[str]] = {}
-    pending: list[Any] = list(trees)
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            if isinstance(node.get("attr"), str):
-                attributes.add(node["attr"])
-            if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
-                literals.setdefault(node["type"], set()).add(node["id"])
-            pending.extend(node.values())
-    return frozenset(attributes), {key: frozenset(value) for key, value in literals.items()}
 
 
 def _plain(query: Query) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ringfort.errors import ConfigurationError
+from ringfort.policy.distinctions import nodes
 from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, COUNTRY_ATTRIBUTES, entity_name
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _catalogue_names(catalogue: Catalogue) -> dict[str, set[str]]:
 
 def _compared(tree: object) -> Iterator[tuple[str, str]]:
     """(attribute, text) for each text that is compared with an attribute."""
-    for node in _nodes(tree):
+    for node in nodes(tree):
         for operator in _COMPARISONS:
             sides = node.get(operator)
             if isinstance(sides, dict) and {"left", "right"} <= set(sides):
@@ -127,20 +128,9 @@ def _texts_of(node: object) -> list[str]:
 
 
 def _entities(tree: object) -> Iterator[tuple[str, str]]:
-    for node in _nodes(tree):
+    for node in nodes(tree):
         if isinstance(node.get("type"), str) and isinstance(node.get("id"), str):
             yield node["type"], node["id"]
-
-
-def _nodes(tree: object) -> Iterator[dict[str, Any]]:
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, dict):
-            yield node
-            pending.extend(reversed(list(node.values())))
-        elif isinstance(node, list):
-            pending.extend(reversed(node))
 
 
 def _problem(policy: Policy, folder: Path | None, needle: str, message: str, hint: str) -> ConfigurationError:

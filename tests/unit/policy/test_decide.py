@@ -204,7 +204,7 @@ def test_columns_that_nothing_tells_apart_share_an_answer(defaults, request_of):
     engine = defaults.engine
 
     class Counting:
-        mentions_attribute, literals = engine.mentions_attribute, engine.literals
+        distinctions, entities = engine.distinctions, engine.entities
 
         def authorise(self, entities, queries):
             asked.append(len(queries))
