@@ -137,7 +137,8 @@ def _declare(fields: Node, walk: Walk, block: Block) -> str:
     if options & ~_CURSOR_KNOWN:
         raise StatementRefusedError("an option of DECLARE that is not on the list", sqlstate="0A000")
     walk.query(fields["query"], block)
-    return "read"
+    block.flags.add("declare")
+    return "cursor"
 
 
 def _fetch(fields: Node, walk: Walk, block: Block) -> str:

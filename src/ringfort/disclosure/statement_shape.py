@@ -1,6 +1,6 @@
 """The shape of an allow-listed statement: what a ledger entry may say of it.
 
-A shape is canonical JSON text (sorted keys, no spaces, ASCII) built from our own words, names of the lists of
+A shape is canonical JSON text (sorted keys, no spaces, UTF-8) built from our own words, names of the lists of
 this package (catalogue relations, functions, operators) and names that the surface catalogues (relations,
 columns). No alias, literal, comment, cursor name or count of the client's ever enters it. One block per
 SELECT:
@@ -13,9 +13,10 @@ Column names are listed only if the surface knows them; `where` tells the operat
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
+
+import orjson
 
 MAX_BYTES = 2048
 VERSION = 1
@@ -66,19 +67,19 @@ def render(statements: list[tuple[str, Block]]) -> str:
     """The shape of one text: its statements' kinds and blocks, in order; at most `MAX_BYTES` long."""
     for depth in (6, 2):
         text = _dump({"v": VERSION, "statements": [{"kind": k, **b.to_json(depth)} for k, b in statements]})
-        if len(text) <= MAX_BYTES:
+        if len(text.encode()) <= MAX_BYTES:
             return text
     relations = sorted(set().union(*(block.names("from") for _, block in statements)))
     kinds = sorted({kind for kind, _ in statements})
     for keep in (len(relations), 16, 0):
         text = _dump({"v": VERSION, "cut": True, "kinds": kinds, "from": relations[:keep]})
-        if len(text) <= MAX_BYTES:
+        if len(text.encode()) <= MAX_BYTES:
             break
     return text
 
 
 def _dump(value: dict[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 __all__ = ["MAX_BYTES", "VERSION", "Block", "render"]

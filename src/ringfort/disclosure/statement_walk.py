@@ -38,6 +38,16 @@ if TYPE_CHECKING:
 
 _CATALOG_SCHEMAS = frozenset({"pg_catalog", "information_schema"})
 _LITERALS = frozenset({"A_Const", "ParamRef"})
+# most nodes of a statement are these, and there is nothing more to say of them
+_LEAVES = {kind: NODES[kind].keys() for kind in ("A_Const", "ParamRef", "A_Star", "String", "Integer")}
+# the table as the walk reads it: all fields that may be there, and those among them that need a look
+_ROWS = {
+    kind: (
+        row.keys(),
+        tuple((name, rule) for name, rule in row.items() if rule not in {SKIP, NAME, ROWS}),
+    )
+    for kind, row in NODES.items()
+}
 
 
 @dataclass(frozen=True)
@@ -75,13 +85,38 @@ class Surface:
         )
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where a node stands: CTE names in scope, the shape's block, the clause."""
+class _Scope:
+    """The names that one WITH gives to what stands beneath it; linked, so that many cost no more each."""
 
-    scope: frozenset[str]
-    block: Block
-    clause: str
+    __slots__ = ("limit", "names", "outer")
+
+    def __init__(self, outer: _Scope | None, names: dict[str, int], limit: int) -> None:
+        self.outer = outer
+        self.names = names
+        self.limit = limit  # only the CTEs before this position are visible
+
+    def __contains__(self, name: str) -> bool:
+        scope: _Scope | None = self
+        while scope is not None:
+            if scope.names.get(name, scope.limit) < scope.limit:
+                return True
+            scope = scope.outer
+        return False
+
+
+class _Place:
+    """Where a node stands: the CTEs in scope, the shape's block, the clause."""
+
+    __slots__ = ("block", "clause", "scope")
+
+    def __init__(self, scope: _Scope, block: Block, clause: str) -> None:
+        self.scope = scope
+        self.block = block
+        self.clause = clause
+
+    def part(self, name: str) -> _Place:
+        """The place of the part `name` of the SELECT whose place this is."""
+        return _Place(self.scope, self.block, CLAUSES[name])
 
 
 class Walk:
@@ -116,7 +151,7 @@ class Walk:
 
     def expressions(self, value: Node | list[Node], block: Block, clause: str = "output") -> None:
         """Read one wrapped node or a list of them, then check what may not be touched."""
-        self._push(value, _Place(frozenset(), block, clause))
+        self._push(value, _Place(_Scope(None, {}, 0), block, clause))
         while self._todo:
             kind, fields, place = self._todo.pop()
             self._read(kind, fields, place)
@@ -125,46 +160,42 @@ class Walk:
     # the table
 
     def _push(self, value: Node | list[Node], place: _Place) -> None:
+        todo = self._todo
         for node in reversed(value) if isinstance(value, list) else (value,):
             for kind, fields in node.items():
-                self._todo.append((kind, fields, place))
+                if kind not in _LEAVES or not fields.keys() <= _LEAVES[kind]:
+                    todo.append((kind, fields, place))
 
     def _read(self, kind: str, fields: Node, place: _Place) -> None:
-        row = NODES.get(kind)
+        row = _ROWS.get(kind)
         if row is None:
             raise _unsupported(kind)
+        known, rules = row
+        if not fields.keys() <= known:
+            raise _unsupported(f"{kind}.{min(fields.keys() - known)}")
         if kind == "SelectStmt":
-            self._select(fields, place)
-            return
-        for name, value in fields.items():
-            rule = row.get(name)
-            if rule is SKIP or rule is NAME or rule is ROWS:
+            place = self._select(fields, place)
+        for name, rule in rules:
+            value = fields.get(name)
+            if value is None:
                 continue
             if rule is NODE:
-                self._push(value, place)
+                self._push(value, place if kind != "SelectStmt" else place.part(name))
             elif isinstance(rule, str):
                 self._todo.append((rule, value, place))
-            elif rule is None or value not in rule:
+            elif value not in rule:
                 raise _unsupported(f"{kind}.{name}")
         special = self._special.get(kind)
         if special is not None:
             special(fields, place)
 
-    def _select(self, fields: Node, place: _Place) -> None:
+    def _select(self, fields: Node, place: _Place) -> _Place:
+        """Open a block for a SELECT and read its WITH; gives the place of its parts."""
         block = place.block.open()
-        row = NODES["SelectStmt"]
         scope = place.scope
         with_clause = fields.get("withClause")
         if with_clause is not None:
             scope = self._with(with_clause, scope, block)
-        for name, value in fields.items():
-            rule = row.get(name)
-            if rule is None or (isinstance(rule, frozenset) and value not in rule):
-                raise _unsupported(f"SelectStmt.{name}")
-            if rule is NODE:
-                self._push(value, _Place(scope, block, CLAUSES[name]))
-            elif rule == "SelectStmt":
-                self._todo.append(("SelectStmt", value, _Place(scope, block, "output")))
         if fields.get("op", "SETOP_NONE") != "SETOP_NONE":
             block.flags.add(fields["op"].removeprefix("SETOP_").lower())
         if "limitCount" in fields:
@@ -173,17 +204,20 @@ class Walk:
             block.flags.add("distinct")
         if any("A_Star" in last for last in _last_fields(fields.get("targetList", ()))):
             block.add("output", "*")
+        return _Place(scope, block, "output")
 
-    def _with(self, clause: Node, scope: frozenset[str], block: Block) -> frozenset[str]:
+    def _with(self, clause: Node, scope: _Scope, block: Block) -> _Scope:
         """Read the CTEs of a WITH; gives the scope of the query beneath it, as the server does."""
         if not clause.keys() <= {"ctes", "recursive", "location"}:
             raise _unsupported("WithClause")
-        names = [_cte_name(node) for node in clause["ctes"]]
-        recursive = clause.get("recursive", False)
+        names: dict[str, int] = {}
         for index, node in enumerate(clause["ctes"]):
-            visible = scope | set(names if recursive else names[:index])
-            self._push(node, _Place(frozenset(visible), block, "with"))
-        return scope | set(names)
+            names.setdefault(_cte_name(node), index)
+        whole = _Scope(scope, names, len(clause["ctes"]))
+        for index, node in enumerate(clause["ctes"]):
+            visible = whole if clause.get("recursive") else _Scope(scope, names, index)
+            self._push(node, _Place(visible, block, "with"))
+        return whole
 
     def _require_select(self, node: Node, reason: str) -> None:
         kind = next(iter(node), "")
