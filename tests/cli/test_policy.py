@@ -1,5 +1,6 @@
-"""`ringfort policy check` and `explain` as a person runs them, without a ledger."""
+"""`ringfort policy` as a person runs it: alone, on a ledger, and beside a running ledger writer."""
 
+import base64
 import json
 import os
 import pty
@@ -13,7 +14,9 @@ import typer
 from ringfort.cli import policy
 from ringfort.cli.main import report
 from ringfort.errors import RingfortError
-from ringfort.policy.bundle import write_defaults
+from ringfort.ledger.entry_control import PrincipalRegistered
+from ringfort.policy.bundle import load_bundle, write_defaults
+from ringfort.record.client import ledger_folder, open_ledger
 
 CATALOGUE = """
 [dataset.shop]
@@ -204,3 +207,116 @@ def test_on_a_terminal_long_reasons_fold_instead_of_being_cut(folder):
     lines = re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()
     assert max(map(len, lines)) <= 60
     assert "high-risk-countries-see-no-personal-data" in "".join(line[28:].strip() for line in lines)
+
+
+# -- with a ledger -------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(folder):
+    secrets = folder / "secrets"
+    secrets.mkdir(mode=0o700)
+    found = {}
+    for name in ("ledger", "evidence"):
+        found[name] = base64.b64encode(os.urandom(32)).decode()
+        (secrets / f"{name}.key").write_text(found[name])
+    return found
+
+
+def register(folder, name="us_analyst", role="analyst", country="US"):
+    time = "2026-01-01T00:00:00Z"
+    entry = PrincipalRegistered(time=time, actor="t", name=name, country=country, employer="e", role=role)
+    with open_ledger(folder) as ledger:
+        ledger.append([entry])
+
+
+@pytest.fixture
+def running_writer(folder, keys, tmp_path_factory):
+    """The ledger writer as its own process, as `ringfort up` starts it."""
+    from ringfort.record import evidence
+
+    sockets = tmp_path_factory.mktemp("w")
+    config = {
+        "folder": str(ledger_folder(folder)),
+        "socket": str(sockets / "s"),
+        "origin": "ringfort.example/log",
+        "key": keys["ledger"],
+        "evidence_public": base64.b64encode(
+            evidence.public_half(base64.b64decode(keys["evidence"]))
+        ).decode(),
+        "merge_delay_seconds": 5.0,
+        "control_staleness_seconds": 10.0,
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ringfort.record.writer"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    process.stdin.write(json.dumps(config))
+    process.stdin.close()
+    assert json.loads(process.stdout.readline())["ready"] is True
+    yield process
+    process.terminate()
+    process.stdout.close()
+    assert process.wait(10) == 0
+
+
+def test_apply_puts_the_folder_into_force_once(run_policy, folder, keys):
+    code, out, err = run_policy("apply", folder)
+    assert (code, err) == (0, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["policy", "catalogue", "network"]
+    with open_ledger(folder) as ledger:
+        assert ledger.state.policy == load_bundle(folder / "policy").digest
+        assert ledger.get_blob(ledger.state.policy) == load_bundle(folder / "policy").to_bytes()
+    assert run_policy("apply", folder) == (0, "everything that DIR says is in force already\n", "")
+    code, out, _ = run_policy("apply", folder, "--json")
+    assert json.loads(out)["changes"] == []
+
+
+def test_apply_refuses_what_fails_its_tests(run_policy, folder, keys):
+    (folder / "policy" / "more.cedar").write_text(
+        '@id("open") permit(principal, action == Action::"raw", resource);'
+    )
+    code, out, err = run_policy("apply", folder)
+    assert (code, out) == (1, "")
+    assert "policy tests fail" in err
+    assert not ledger_folder(folder).exists()
+
+
+def test_explain_finds_the_registered_principal(run_policy, folder, keys):
+    register(folder)
+    run_policy("apply", folder)
+    assert run_policy("explain", folder, "--as", "us_analyst", "--table", "customers") == (0, ANALYST, "")
+    code, _, err = run_policy("explain", folder, "--as", "nobody")
+    assert code == 2
+    assert "no principal `nobody` is registered" in err
+    assert "`us_analyst`" in err
+
+
+def test_explain_makes_no_ledger(run_policy, folder, keys):
+    code, _, err = run_policy("explain", folder, "--as", "us_analyst")
+    assert code == 2
+    assert "is registered" in err
+    assert not ledger_folder(folder).exists()
+
+
+def test_explain_says_that_the_files_are_not_in_force(run_policy, folder, keys):
+    register(folder)
+    run_policy("apply", folder)
+    staff = folder / "policy" / "staff.cedar"
+    staff.write_text(staff.read_text() + "// changed\n")
+    code, out, err = run_policy("explain", folder, "--as", "us_analyst", "--table", "customers")
+    assert (code, out) == (0, ANALYST)
+    assert "not in force" in err
+    _, out, _ = run_policy("explain", folder, "--as", "us_analyst", "--json")
+    assert json.loads(out)["in_force"] is False
+
+
+def test_all_of_it_works_beside_a_running_writer(run_policy, folder, running_writer):
+    register(folder)
+    code, out, _ = run_policy("apply", folder)
+    assert code == 0
+    assert len(out.splitlines()) == 3
+    assert run_policy("apply", folder)[1].startswith("everything")
+    assert run_policy("explain", folder, "--as", "us_analyst", "--table", "customers") == (0, ANALYST, "")

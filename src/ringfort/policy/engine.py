@@ -27,12 +27,12 @@ import cedarpy
 
 from ringfort.errors import ConfigurationError
 from ringfort.policy.distinctions import distinctions
-from ringfort.policy.source import SourceFile, split_policies, syntax_error_line
+from ringfort.policy.source import split_policies, syntax_error_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-from ringfort.policy.source import Segment
+    from ringfort.policy.source import Segment, SourceFile
 
 CEDARPY_VERSION = version("cedarpy")
 
