@@ -104,13 +104,14 @@ class Sequencer:
         """A copy of the compact range."""
         return CompactRange(self.size, self._stack)
 
-    def drain(self) -> dict[str, bytes]:
+    def drain(self, *, partial: bool = True) -> dict[str, bytes]:
         """What to store before a checkpoint of the present size: newly full tiles and bundles, partial ones.
 
         Paths are relative to the log. The caller keeps them until they are durable: they are handed out once.
+        Without `partial` only those that have become full.
         """
         ready, self._ready = self._ready, {}
-        if self._drained != self.size:
+        if partial and self._drained != self.size:
             count = self.size
             for level, hashes in enumerate(self._levels):
                 count, width = divmod(count, TILE_WIDTH)

@@ -15,23 +15,20 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_traffic as traffic
 from ringfort.ledger.checkpoint import Checkpoint
-from ringfort.ledger.entry import CONTROL, TRAFFIC, build, check, encode, format_time
-from ringfort.ledger.errors import EntryError, LedgerError
-from ringfort.ledger.folds import Condition, ControlState
-from ringfort.ledger.note import Ed25519Signer
-from ringfort.ledger.sequencer import Sequencer
+from ringfort.ledger.entry import CONTROL, TRAFFIC, build, canonical, check, encode, format_time
+from ringfort.ledger.folds import ControlState
 from ringfort.ledger.tiles import TILE_WIDTH, read_bundle
 from ringfort.record import evidence as sealing
 from ringfort.record import recovery
 from ringfort.record.disk import OsDisk
 from ringfort.record.errors import JournalError, RecordError, RefusedError
-from ringfort.record.journal import SEGMENT_BYTES, Journal
+from ringfort.record.journal import Journal
+from ringfort.record.logs import LedgerSettings, Log, LogPublication, Publication
 from ringfort.record.records import (
     BlobRecord,
     ControlRecord,
@@ -45,85 +42,15 @@ from ringfort.record.store import CONTROL_LOG, BlobStore, FolderStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from ringfort.ledger.entry import Entry
+    from ringfort.ledger.folds import Condition
     from ringfort.ports import Clock, Randomness
     from ringfort.record.disk import Disk
 
 ACTOR = "writer"
 MAX_BLOB_BYTES = 16 << 20
 MAX_EVIDENCE_BYTES = 4 << 20
-
-
-@dataclass(frozen=True)
-class LedgerSettings:
-    """What a ledger is: where it lies, its origin, its keys, its promises."""
-
-    folder: Path
-    """`state/ledger` of a deployment."""
-    origin: str
-    """Origin prefix; the logs are `ORIGIN/control` and `ORIGIN/traffic/2026-11`."""
-    seed: bytes = field(repr=False)
-    """Ed25519 seed, 32 bytes."""
-    evidence_public: bytes = b""
-    """Raw X25519 public key; without one, evidence is refused."""
-    merge_delay: float = 5.0
-    """Seconds from durable to published, at most."""
-    control_staleness: float = 10.0
-    """Seconds for which an older control size may still be decided on."""
-    segment_bytes: int = SEGMENT_BYTES
-
-
-class Log:
-    """One log being written: its sequencer, its key, what of it is published."""
-
-    def __init__(self, name: str, origin: str, seed: bytes) -> None:
-        self.name = name
-        self.signer = Ed25519Signer(f"{origin}/{name}", seed)
-        self.origin = self.signer.key.name
-        self.sequencer = Sequencer()
-        self.published = 0
-        self.checkpoint = b""
-        """The last checkpoint that was published, as bytes; empty if there is none."""
-
-    @property
-    def vkey(self) -> str:
-        """The verifier key of this log's checkpoints."""
-        return self.signer.key.text
-
-    @property
-    def size(self) -> int:
-        """Entries so far, staged ones included."""
-        return self.sequencer.size
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is something to publish."""
-        return self.published != self.size or not self.checkpoint
-
-
-@dataclass(frozen=True)
-class LogPublication:
-    """What one log's next checkpoint needs."""
-
-    log: Log
-    resources: dict[str, bytes]
-    size: int
-    root: bytes
-    checkpoint: bytes
-    previous: bytes
-
-
-@dataclass(frozen=True)
-class Publication:
-    """A round's work: what must be on disk before journal groups up to `group` may go."""
-
-    logs: tuple[LogPublication, ...]
-    evidence: tuple[tuple[str, tuple[tuple[int, bytes], ...]], ...]
-    blobs: tuple[bytes, ...]
-    group: int
-    spare: bool
 
 
 class LedgerCore:
@@ -372,7 +299,7 @@ class LedgerCore:
             records.append(ControlRecord(first, tuple(self._group_control)))
         sealed, shard = b"", self._group_shard
         if shard is not None:
-            name = shard.name.partition("/")[2]
+            name = shard.shard
             entries = tuple(self._group_traffic)
             records.append(TrafficRecord(name, shard.size - len(entries), entries))
             if self._group_evidence and self._sealer is not None:
@@ -388,7 +315,7 @@ class LedgerCore:
         except OSError as error:
             raise self._fail(error) from error
         if sealed and shard is not None:
-            self.pending_evidence.setdefault(shard.name.partition("/")[2], []).append((number, sealed))
+            self.pending_evidence.setdefault(shard.shard, []).append((number, sealed))
         self.pending_blobs.update(self._group_blobs)
         self.durable_control = self.control.size
         self._group_control, self._group_traffic, self._group_evidence = [], [], []
@@ -442,11 +369,21 @@ class LedgerCore:
             tuple(self.pending_blobs.values()),
             self.journal.number,
             self.journal.wants_spare(),
+            self._index(),
         )
         self.pending_evidence = {}
         self._oldest = None
         self._in_round = True
         return publication
+
+    def _index(self) -> bytes:
+        """What the HTTP server shows at `/`: every log with its origin and verifier key."""
+        shards = self.state.shards.values()
+        logs = [{"log": CONTROL_LOG, "origin": self.control.origin, "vkey": self.control.vkey}]
+        logs += [
+            {"log": f"{TRAFFIC}/{each.name}", "origin": each.origin, "vkey": each.vkey} for each in shards
+        ]
+        return canonical({"logs": logs})
 
     def publish(self, publication: Publication) -> None:
         """Write a round's files; may run in another thread. Raises RecordError.
@@ -459,6 +396,9 @@ class LedgerCore:
                 self.evidence.append(shard, records)
             for each in publication.logs:
                 self._publish_log(each)
+            index = self.settings.folder / "index.json"
+            if self.disk.read(index) != publication.index:
+                self.disk.write_whole(index, publication.index)
             if publication.spare:
                 self.journal.prepare()
         except OSError as error:
@@ -504,7 +444,7 @@ class LedgerCore:
     def _anchor(self, publication: Publication) -> None:
         """Stage what control says about published traffic: anchors, and the ends of past months' shards."""
         for part in publication.logs:
-            name = part.log.name.partition("/")[2]
+            name = part.log.shard
             if part.log is not self.control and part.size > self.state.shards[name].anchored:
                 self._stage_own(
                     control.TrafficAnchored(
@@ -513,7 +453,7 @@ class LedgerCore:
                 )
         current = self.current_shard()
         for log in [each for each in self.shards.values() if each.name < current.name and not each.waiting]:
-            name = log.name.partition("/")[2]
+            name = log.shard
             self._stage_own(
                 control.ShardClosed(
                     **self._own(),
@@ -557,4 +497,4 @@ class LedgerCore:
         return self._clock.now()
 
 
-__all__ = ["Condition", "EntryError", "LedgerCore", "LedgerError", "LedgerSettings"]
+__all__ = ["LedgerCore", "LedgerSettings", "Publication"]

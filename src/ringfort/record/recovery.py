@@ -15,12 +15,13 @@ from ringfort.ledger.merkle import leaf_hash
 from ringfort.ledger.sequencer import Sequencer
 from ringfort.ledger.tiles import TILE_WIDTH, TileReader, read_bundle
 from ringfort.record.errors import LedgerBehindError, RecordError
+from ringfort.record.logs import Log
 from ringfort.record.records import BlobRecord, ControlRecord, EvidenceRecord, decode_records
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from ringfort.record.core import LedgerCore, Log
+    from ringfort.record.core import LedgerCore
 
 _HINT = "most likely a backup was restored; bring back the newest copy of the ledger folder, whole"
 
@@ -96,8 +97,6 @@ def _published_entries(core: LedgerCore, log: Log) -> Iterator[bytes]:
 
 
 def _add_shard(core: LedgerCore, name: str) -> None:
-    from ringfort.record.core import Log  # noqa: PLC0415 - the two modules are halves of one subject
-
     if name in core.shards or _closed(core, name):
         return
     log = Log(f"traffic/{name}", core.settings.origin, core.settings.seed)

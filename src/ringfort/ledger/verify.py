@@ -1,0 +1,313 @@
+"""Recompute a whole ledger from its entries and compare it with everything that was published.
+
+For the control log and every traffic shard: each entry decodes strictly and follows from those before it,
+its hash is in its tile, each tile is the one that the entries make, the root is the checkpoint's, the
+checkpoint is signed. Across the logs: anchors and references name the roots that the entries lead to,
+statements name sessions that were opened, ends name statements that were admitted. The report names the
+first bad entry of each log. Input may be tampered with in any way: the outcome is a report, never a crash,
+never an endless wait.
+
+Read in this order, so that a log being written verifies, too: control checkpoint, traffic checkpoints, and
+the control checkpoint again if traffic refers beyond the first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ringfort.ledger import entry_control as control
+from ringfort.ledger.checkpoint import Checkpoint, open_checkpoint
+from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode
+from ringfort.ledger.errors import LedgerError, NoteError
+from ringfort.ledger.folds import ControlState, Shard
+from ringfort.ledger.merkle import CompactRange
+from ringfort.ledger.note import VerifierKey
+from ringfort.ledger.tiles import read_bundle
+from ringfort.ledger.walk import LogWalk, Problem, ProblemFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.ports import LedgerStore
+
+
+@dataclass(frozen=True)
+class LogSummary:
+    """One log as its checkpoint states it; `dropped` shards are closed and no longer published."""
+
+    log: str
+    origin: str
+    size: int
+    root: str
+    dropped: bool = False
+
+
+@dataclass
+class Report:
+    """What verification found; `ok` if there is no problem."""
+
+    vkey: str = ""
+    """The control log's verifier key that was used."""
+    trusted: bool = False
+    """Whether that key was given from outside, not read from the log itself."""
+    logs: list[LogSummary] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    unended: int = 0
+    """Statements admitted whose end is not recorded."""
+    state: ControlState = field(default_factory=ControlState, repr=False)
+    """The control log folded, as far as it verified."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything holds."""
+        return not self.problems
+
+    @property
+    def entries(self) -> int:
+        """Entries under all checkpoints."""
+        return sum(each.size for each in self.logs)
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """That the tree of a log had this root at this size; said by entry `index` of log `said_by`."""
+
+    size: int
+    root: str
+    said_by: str
+    index: int
+
+
+def verify(
+    store: LedgerStore,
+    *,
+    vkey: str = "",
+    has_blob: Callable[[str], bool] | None = None,
+    names: Callable[[str], list[str]] | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Report:
+    """Verify the ledger in `store`, whose paths begin with `control/` and `traffic/SHARD/`.
+
+    `vkey` is the control log's verifier key; without it the log's own is used, which shows consistency only.
+    `has_blob(digest)` says whether a blob is held, `names(folder)` lists a folder (then left-over partial
+    tiles are checked, too); `progress(log, done, size)` is called now and then. Raises NoteError if `vkey`
+    is no key.
+    """
+    return _Verification(store, has_blob, names, progress).run(vkey)
+
+
+class _Verification:
+    def __init__(
+        self,
+        store: LedgerStore,
+        has_blob: Callable[[str], bool] | None,
+        names: Callable[[str], list[str]] | None,
+        progress: Callable[[str, int, int], None] | None,
+    ) -> None:
+        self.store = store
+        self.has_blob = has_blob
+        self.names = names
+        self.progress = progress
+        self.report = Report()
+        self.state = self.report.state
+        self.sessions: dict[str, int] = {}
+        self.leaves: list[bytes] = []
+        self.anchors: dict[str, list[_Claim]] = {}
+        self.references: list[_Claim] = []
+        self.admitted: set[tuple[str, int]] = set()
+        self.incomplete = False  # a shard was dropped or is bad: what it admitted is not known
+
+    def run(self, vkey: str) -> Report:
+        key = self._control_key(vkey)
+        if key is None:
+            return self.report
+        walk = LogWalk(self.store, CONTROL, self._control_entry, self.names, self.progress)
+        first = self._walk(walk, key)
+        if first is None:
+            return self.report
+        for shard in list(self.state.shards.values()):
+            self._shard(shard, first.size)
+        last = first
+        if any(each.size > first.size for each in self.references):
+            later = self._checkpoint(CONTROL, key)
+            if later is not None and later.size > first.size and self._extend(walk, later):
+                last = later
+        self.report.logs.insert(0, LogSummary(CONTROL, last.origin, last.size, last.root.hex()))
+        self._check_references(last.size)
+        self.report.unended = len(self.admitted)
+        return self.report
+
+    def _problem(self, log: str, why: str, *, index: int | None = None, resource: str = "") -> None:
+        self.report.problems.append(Problem(log, index, resource, why))
+
+    # The control log
+
+    def _control_key(self, vkey: str) -> VerifierKey | None:
+        if vkey:
+            self.report.vkey, self.report.trusted = vkey, True
+            return VerifierKey.parse(vkey)
+        entries: list[bytes] = []
+        for width in (256, *range(255, 0, -1)):
+            entries, _ = read_bundle(lambda path: self.store.read(f"{CONTROL}/{path}"), 0, width)
+            if entries:
+                break
+        try:
+            opened = decode(entries[0]) if entries else None
+            if isinstance(opened, control.LogOpened):
+                self.report.vkey = opened.vkey
+                return VerifierKey.parse(opened.vkey)
+        except LedgerError as error:
+            self._problem(CONTROL, error.message, index=0)
+            return None
+        self._problem(CONTROL, "does not begin with `LogOpened`, which would name its key", index=0)
+        return None
+
+    def _checkpoint(self, log: str, key: VerifierKey) -> Checkpoint | None:
+        path = f"{log}/checkpoint"
+        data = self.store.read(path)
+        if data is None:
+            self._problem(log, "the checkpoint is missing", resource=path)
+            return None
+        try:
+            return open_checkpoint(data, key)
+        except NoteError as error:
+            self._problem(log, f"the checkpoint does not verify: {error.message}", resource=path)
+            return None
+
+    def _walk(self, walk: LogWalk, key: VerifierKey) -> Checkpoint | None:
+        checkpoint = self._checkpoint(walk.log, key)
+        return checkpoint if checkpoint is not None and self._extend(walk, checkpoint) else None
+
+    def _extend(self, walk: LogWalk, checkpoint: Checkpoint) -> bool:
+        try:
+            walk.extend(checkpoint)
+        except ProblemFoundError as found:
+            self.report.problems.append(found.problem)
+            return False
+        return True
+
+    def _control_entry(self, index: int, data: bytes, leaf: bytes) -> None:
+        entry = decode(data)
+        self.state.apply(entry)
+        self.leaves.append(leaf)
+        kind = type(entry)
+        if isinstance(entry, control.SessionOpened):
+            self.sessions[entry.session] = index
+        elif isinstance(entry, control.TrafficAnchored | control.ShardClosed):
+            claim = _Claim(entry.size, entry.root, CONTROL, index)
+            self.anchors.setdefault(entry.origin, []).append(claim)
+        elif isinstance(entry, control.LogOpened) and entry.vkey != self.report.vkey:
+            raise LedgerError("`LogOpened` names another verifier key")
+        if self.has_blob is not None:
+            for name in control.BLOBS.get(kind, ()):
+                if not self.has_blob(getattr(entry, name)):
+                    raise LedgerError(f"the blob that `{name}` names is missing or has been changed")
+
+    # Traffic shards
+
+    def _shard(self, shard: Shard, control_size: int) -> None:
+        log = f"{TRAFFIC}/{shard.name}"
+        try:
+            key = VerifierKey.parse(shard.vkey)
+        except NoteError as error:
+            self._problem(log, f"`ShardOpened` names no verifier key: {error.message}")
+            return
+        published = self.store.read(f"{log}/checkpoint") is not None
+        if not published and shard.closed is not None:
+            self.incomplete = True
+            size, root = shard.closed
+            self.report.logs.append(LogSummary(log, shard.origin, size, root, dropped=True))
+            return
+        if not published and shard.anchored == 0:
+            return  # opened a moment ago
+        checks = _ShardChecks(self, log, self.anchors.get(shard.origin, []))
+        walk = LogWalk(self.store, log, checks.entry, self.names, self.progress)
+        checkpoint = self._walk(walk, key)
+        if checkpoint is None:
+            self.incomplete = True
+            return
+        self.report.logs.append(LogSummary(log, checkpoint.origin, checkpoint.size, checkpoint.root.hex()))
+        if shard.closed is not None and (checkpoint.size, checkpoint.root.hex()) != shard.closed:
+            self._problem(
+                log, "the checkpoint is not what `ShardClosed` states", resource=f"{log}/checkpoint"
+            )
+        beyond = [each for each in checks.claims if each.size > checkpoint.size and each.index < control_size]
+        if beyond:
+            first = beyond[0]
+            why = f"the checkpoint is behind size {first.size}, which control entry {first.index} anchors"
+            self._problem(log, why, resource=f"{log}/checkpoint")
+
+    def _check_references(self, control_size: int) -> None:
+        """Every control root that traffic names is the one that the control entries lead to."""
+        tree = CompactRange()
+        for claim in sorted(self.references, key=lambda each: each.size):
+            if claim.size > control_size:
+                why = f"refers to a control log of size {claim.size}, but {control_size} is published"
+                self._problem(claim.said_by, why, index=claim.index)
+                continue
+            while tree.size < claim.size:
+                tree.append(self.leaves[tree.size])
+            if tree.root().hex() != claim.root:
+                why = f"refers to a root that the control log of size {claim.size} does not have"
+                self._problem(claim.said_by, why, index=claim.index)
+
+
+class _ShardChecks:
+    """What the entries of one traffic shard must satisfy, one after another."""
+
+    def __init__(self, whole: _Verification, log: str, claims: list[_Claim]) -> None:
+        self.whole = whole
+        self.claims = claims
+        self._log = log
+        self._due = sorted((each for each in claims if each.size), key=lambda each: each.size, reverse=True)
+        self._tree = CompactRange()
+        self._known: set[int] = set()
+
+    def entry(self, index: int, data: bytes, leaf: bytes) -> None:
+        """Check one entry; raises LedgerError."""
+        spec, values = check(data)
+        if spec.log != TRAFFIC:
+            raise LedgerError(f"`{spec.kind.TYPE}` does not belong in the traffic log")
+        self._meaning(index, spec.kind.TYPE, values)
+        self._tree.append(leaf)
+        while self._due and self._due[-1].size == index + 1:
+            claim = self._due.pop()
+            if self._tree.root().hex() != claim.root:
+                raise LedgerError(f"the root up to here is not what control entry {claim.index} anchors")
+
+    def _meaning(self, index: int, kind: str, values: dict[str, Any]) -> None:
+        whole = self.whole
+        if kind == "ControlReferenced":
+            self._known.add(values["size"])
+            whole.references.append(_Claim(values["size"], values["root"], self._log, index))
+            return
+        if not self._known:
+            raise LedgerError("no `ControlReferenced` stands before the first entry")
+        stands_on = values.get("control")
+        if stands_on is not None and stands_on not in self._known:
+            raise LedgerError(f"stands on control size {stands_on}, which nothing before it refers to")
+        if kind == "StatementsEnded":
+            self._ended(values["ended"])
+            return
+        session = values.get("session")
+        if session is None:
+            return
+        opened = whole.sessions.get(session)
+        if opened is None or (stands_on is not None and opened >= stands_on):
+            raise LedgerError(f"`{kind}` names a session that was not opened in the control log before it")
+        if kind == "StatementAdmitted":
+            statement = (session, values["seq"])
+            if statement in whole.admitted:
+                raise LedgerError("admits a statement twice")
+            whole.admitted.add(statement)
+
+    def _ended(self, ended: list[list[Any]]) -> None:
+        for session, seq, *_ in ended:
+            if (session, seq) in self.whole.admitted:
+                self.whole.admitted.remove((session, seq))
+            elif not self.whole.incomplete:
+                raise LedgerError("ends a statement that was not admitted, or ends it twice")
+
+
+__all__ = ["LogSummary", "Problem", "Report", "verify"]
