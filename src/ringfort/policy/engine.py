@@ -27,7 +27,7 @@ import cedarpy
 
 from ringfort.errors import ConfigurationError
 from ringfort.policy.distinctions import distinctions
-from ringfort.policy.source import split_policies, syntax_error_line
+from ringfort.policy.source import split_policies, syntax_error_line, too_complex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -189,6 +189,11 @@ def compile_engine(
 def _compile_schema(
     schema: SourceFile, folder: Path | None, problems: list[ConfigurationError]
 ) -> cedarpy.Schema | None:
+    path = _path(schema.name, folder)
+    nested = too_complex(schema.text, brackets="()[]{}<>")
+    if "nested" in nested:
+        problems.append(ConfigurationError(f"not a valid Cedar schema: {nested}", path=path))
+        return None
     try:
         return cedarpy.Schema.from_str(schema.text)
     except ValueError as error:
@@ -201,7 +206,7 @@ def _compile_schema(
     problems.append(
         ConfigurationError(
             f"not a valid Cedar schema: {_shorten(text.removeprefix('error parsing schema: '))}",
-            path=_path(schema.name, folder),
+            path=path,
             line=line,
         )
     )
@@ -211,6 +216,11 @@ def _compile_schema(
 def _compile_policy(
     segment: Segment, folder: Path | None, problems: list[ConfigurationError]
 ) -> Policy | None:
+    refused = too_complex(segment.text)
+    if refused:
+        hint = 'write several policies; a set such as ["IE", "DE"] may be as long as you like'
+        problems.append(_problem(refused, segment, folder, hint=hint))
+        return None
     try:
         templates = cedarpy.PolicySet.from_str(segment.text).templates()
         document = json.loads(cedarpy.policies_to_json_str(segment.text))

@@ -25,6 +25,10 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 
+_OPERATORS = frozenset({".", "[", "&&", "||", "+", "-", "*", "!", "if", "has", "in", "is", "like"})
+MAX_NESTING = 50
+MAX_OPERATORS = 300
+
 
 @dataclass(frozen=True)
 class SourceFile:
@@ -70,6 +74,26 @@ def tokens(text: str) -> list[Token]:
     return [
         Token(match.group(), match.start()) for match in _TOKEN.finditer(text) if match.lastgroup != "space"
     ]
+
+
+def too_complex(text: str, *, brackets: str = "()[]{}") -> str:
+    """Why `text` may not be given to Cedar, "" if nothing is in the way.
+
+    Cedar's parser recurses: some thousand brackets or chained operators end the process, not the call.
+    """
+    depth = deepest = operators = 0
+    for token in tokens(text):
+        if token.text in brackets[::2]:
+            depth += 1
+            deepest = max(deepest, depth)
+        elif token.text in brackets[1::2]:
+            depth = max(depth - 1, 0)
+        operators += token.text in _OPERATORS
+    if deepest > MAX_NESTING:
+        return f"brackets are nested more than {MAX_NESTING} deep"
+    if operators > MAX_OPERATORS:
+        return f"more than {MAX_OPERATORS} operators are in one policy"
+    return ""
 
 
 def split_policies(source: SourceFile) -> list[Segment]:

@@ -43,6 +43,50 @@ def test_a_bad_policy_is_refused_with_file_and_line(bundle_of, policy, line, wor
 
 
 @pytest.mark.parametrize(
+    "condition",
+    [
+        "(" * 51 + "true" + ")" * 51,
+        "(" * 100_000 + "true" + ")" * 100_000,
+        "[" * 60_000,
+        "(1 > " * 50_000,
+        "{a:" * 60_000,
+        " || ".join(["context.in_region"] * 151),
+        " || ".join(["true"] * 100_000),
+        "context" + ".a" * 50_000 + " == 1",
+        "context" + '["a"]' * 50_000,
+        "1" + " + 1" * 50_000 + " > 0",
+        "if true then " * 50_000,
+        "!" * 100_000 + "true",
+    ],
+)
+def test_what_would_overrun_the_parser_is_refused_before_it(bundle_of, condition):
+    # Cedar recurses: given to it, most of these end the process
+    ((_, line, message),) = problems_of(
+        bundle_of(f'\n@id("a") permit(principal, action, resource) when {{ {condition} }};')
+    )
+    assert line == 2
+    assert "nested" in message or "operators" in message
+
+
+def test_what_is_just_allowed_compiles(bundle_of):
+    sides = " || ".join(["context.in_region"] * 150)
+    nested = "(" * 48 + sides + ")" * 48
+    countries = ", ".join(f'"{a}{b}"' for a in "ABCDEFGHIJ" for b in "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    text = f"""
+    @id("a") permit(principal, action, resource) when {{ {nested} }};
+    @id("b") permit(principal, action, resource) when {{ [{countries}].contains(context.viewer_country) }};
+    """
+    assert bundle_of(text).problems() == ()
+
+
+def test_a_schema_that_would_overrun_the_parser_is_refused(bundle_of):
+    deep = "entity Deep = { x: " + "Set<" * 50_000 + "Long" + ">" * 50_000 + " };"
+    ((path, _, message),) = problems_of(replaced(bundle_of(OK), deep))
+    assert path == "schema.cedarschema"
+    assert "nested" in message
+
+
+@pytest.mark.parametrize(
     ("condition", "word"),
     [
         ('resource.protection == "restrictd"', "`restrictd` is not a value of `protection`"),
