@@ -115,6 +115,10 @@ class FrameReader:
             self.position = 0
         return 0
 
+    def remainder(self) -> bytes:
+        """All that was fed and not given as messages."""
+        return b"".join(self._chunks) if self._chunks else self.data[self.position :]
+
     def rewind(self, size: int) -> None:
         """Let the message that `next` just gave be given again; `size` is its whole size."""
         self.position -= size

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STATEMENT = b"S"
 PORTAL = b"P"
-KINDS = b"QPBDECSHXFdcfp"
+KINDS = b"QPBDECSHXFdcf"  # after startup; there is also `p`, an answer to an authentication request
 
 
 @dataclass(frozen=True)

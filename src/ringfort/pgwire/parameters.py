@@ -125,6 +125,11 @@ def option_settings(text: str) -> list[tuple[str, str]]:
     return settings
 
 
+def startup_user(message: StartupMessage) -> str:
+    """Who a client says it is; raises `StartupRefusedError` if it does not say so validly."""
+    return _name("user", _text(dict(message.parameters).get(b"user", b"")))
+
+
 def read_parameters(message: StartupMessage) -> SessionRequest:
     """What the client asks for; raises `StartupRefusedError` for anything that is not on the list."""
     texts = [(_text(name), _text(value)) for name, value in message.parameters]
@@ -211,4 +216,12 @@ def _not_offered(name: str) -> StartupRefusedError:
     )
 
 
-__all__ = ["PURPOSE", "TICKET", "SessionRequest", "option_settings", "read_parameters", "split_options"]
+__all__ = [
+    "PURPOSE",
+    "TICKET",
+    "SessionRequest",
+    "option_settings",
+    "read_parameters",
+    "split_options",
+    "startup_user",
+]

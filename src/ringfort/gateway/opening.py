@@ -1,0 +1,218 @@
+"""From an authenticated principal to an open session: decision, record, site connection, relay.
+
+Order matters. The provisioner decides and prepares the profile; the site is connected as the profile's role;
+`SessionOpened` is appended on the condition that nothing that the decision stood on has changed since; only
+then does the client hear that it is in. A refused append means that the decision is stale: it is made once
+more. Every refusal after authentication is recorded as `SessionRefused` before the client hears of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from base64 import b64decode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ringfort.disclosure.statements import Surface
+from ringfort.errors import RingfortError
+from ringfort.gateway.control import ground
+from ringfort.gateway.recording import STAMPS
+from ringfort.gateway.site_connection import read_target
+from ringfort.ledger.entry import Viewer, encode
+from ringfort.ledger.entry_control import SessionOpened
+from ringfort.ledger.errors import ConditionFailedError
+from ringfort.ledger.folds import Condition
+from ringfort.pgwire import backend
+
+if TYPE_CHECKING:
+    from ringfort.gateway.control import ControlFollower
+    from ringfort.gateway.gate import Provisioner
+    from ringfort.gateway.recording import Ledger
+    from ringfort.gateway.settings import WorkerSettings
+    from ringfort.gateway.site_connection import SiteConnector, SiteSession
+    from ringfort.pgwire.parameters import SessionRequest
+
+OPEN_SECONDS = 60.0  # a new profile over a large key column takes a while to fill
+ATTEMPTS = 2
+UNPROVEN = "ZZ"
+
+
+class SessionRefusedError(RingfortError):
+    """An authenticated principal gets no session."""
+
+    default_sqlstate = "28000"  # invalid_authorization_specification
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A session that is on record and connected; `ground`: the state keys that it stands on, as of `since`."""
+
+    session: str
+    principal: str
+    surface: Surface
+    site: SiteSession
+    ground: frozenset[str]
+    since: int
+
+
+class Opener:
+    """Opens sessions."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        provisioner: Provisioner,
+        ledger: Ledger,
+        control: ControlFollower,
+        connector: SiteConnector,
+    ) -> None:
+        self._settings = settings
+        self._provisioner = provisioner
+        self._ledger = ledger
+        self._control = control
+        self._connector = connector
+
+    async def open(self, request: SessionRequest, address: str) -> Opened:
+        """Decide, connect, record; raises a `RingfortError` that tells the client what to do."""
+        for attempt in range(ATTEMPTS):
+            try:
+                return await self._open(request, address)
+            except ConditionFailedError:
+                if attempt + 1 == ATTEMPTS:
+                    raise SessionRefusedError(
+                        "what the session stands on kept changing while it was opened",
+                        hint="connect again in a moment",
+                        sqlstate="57P03",
+                    ) from None
+        raise AssertionError
+
+    def viewer(self, principal: str, address: str) -> tuple[Viewer, ...]:
+        """Each source for where the viewer is; an empty country proves nothing."""
+        registered = self._control.state.principals.get(principal)
+        if registered is None:
+            raise SessionRefusedError(
+                "the principal is not registered", hint="ask an operator for `ringfort principal add`"
+            )
+        if self._control.state.zones and self._control.state.zones != self._settings.zones.digest():
+            raise SessionRefusedError(
+                "the network zones in force are not those of this worker",
+                hint="the operator must restart the gateway",
+                sqlstate="57P03",
+            )
+        return (
+            Viewer("registration", registered.country),
+            Viewer("network zone", self._settings.zones.country_of(address) if address else ""),
+        )
+
+    async def _open(self, request: SessionRequest, address: str) -> Opened:
+        viewer = self.viewer(request.user, address)
+        opened = await self._provisioner.request(
+            "open",
+            timeout=OPEN_SECONDS,
+            principal=request.user,
+            purpose=request.purpose,
+            ticket=request.ticket,
+            viewer=[{"source": each.source, "country": each.country} for each in viewer],
+            database=request.database,
+            application_name=request.application_name,
+        )
+        decision: dict[str, Any] = opened["decision"]
+        since = int(decision["control_size"])
+        keys = ground(request.user, (str(key) for key in opened["condition_keys"]))
+        site = await self._connector.connect(read_target(opened), request.settings)
+        try:
+            session = os.urandom(12).hex()
+            blobs = [b64decode(decision[name]) for name in ("input", "map")]
+            entry = self._entry(session, request, viewer, opened, blobs)
+            await self._ledger.append(
+                [encode(entry)], condition=Condition(tuple(sorted(keys)), since), blobs=blobs
+            )
+        except BaseException:
+            site.conversation.abort()
+            raise
+        return Opened(session, request.user, _surface(opened), site, keys, since)
+
+    def _entry(
+        self,
+        session: str,
+        request: SessionRequest,
+        viewer: tuple[Viewer, ...],
+        opened: dict[str, Any],
+        blobs: list[bytes],
+    ) -> SessionOpened:
+        decision = opened["decision"]
+        digests = [hashlib.sha256(blob).hexdigest() for blob in blobs]
+        storage = str(decision["storage_country"])
+        return SessionOpened(
+            time=STAMPS.now(),
+            actor=self._settings.actor,
+            session=session,
+            principal=request.user,
+            purpose=request.purpose,
+            ticket=request.ticket,
+            site=str(decision["site"]),
+            database=request.database,
+            viewer=viewer,
+            storage_country=storage,
+            processing_country=str(
+                decision.get("processing_country") or self._settings.processing_country or storage
+            ),
+            viewing_country=str(decision.get("viewing_country") or _viewing(viewer)),
+            input=digests[0],
+            map=digests[1],
+            profile=str(opened["profile"]),
+            policy=str(decision["policy"]),
+            catalogue=str(decision["catalogue"]),
+            zones=str(decision["zones"]),
+            evaluator=str(decision["evaluator"]),
+        )
+
+
+def _viewing(viewer: tuple[Viewer, ...]) -> str:
+    """The one country that every source names, else unproven."""
+    countries = {each.country for each in viewer}
+    return countries.pop() if len(countries) == 1 and "" not in countries else UNPROVEN
+
+
+def _surface(opened: dict[str, Any]) -> Surface:
+    """What the session can name."""
+    if "surface" in opened:
+        return Surface.from_json(opened["surface"])
+    return Surface(
+        frozenset(map(str, opened["relations"])),
+        str(opened.get("search_path", "")),
+        frozenset(map(str, opened.get("columns", ()))),
+    )
+
+
+_TOLD = (
+    b"server_version",
+    b"server_encoding",
+    b"client_encoding",
+    b"application_name",
+    b"is_superuser",
+    b"DateStyle",
+    b"IntervalStyle",
+    b"TimeZone",
+    b"integer_datetimes",
+    b"standard_conforming_strings",
+)
+
+
+def welcome(opened: Opened, process: int, secret: int) -> bytes:
+    """What the client is sent when its session is open: from AuthenticationOk to ReadyForQuery."""
+    parameters = opened.site.parameters
+    told = [backend.ParameterStatus(name, parameters[name]) for name in _TOLD if name in parameters]
+    parts: list[backend.BackendMessage] = [
+        backend.Authentication(backend.AUTH_OK),
+        *told,
+        # psql shows it in its prompt; the profile's role is nobody's business
+        backend.ParameterStatus(b"session_authorization", opened.principal.encode()),
+        backend.BackendKeyData(process, secret),
+        backend.ReadyForQuery(b"I"),
+    ]
+    return b"".join(map(backend.serialise_backend, parts))
+
+
+__all__ = ["Opened", "Opener", "SessionRefusedError", "welcome"]

@@ -1,0 +1,130 @@
+"""What a worker is told on standard input, as frozen dataclasses; an unknown or missing key is refused.
+
+    {"actor": "worker-0",
+     "listen": {"fd": 7},                                  or {"host": "127.0.0.1", "port": 0}
+     "tls": {"mode": "required", "certificate": PEM or path, "key": PEM or path},
+     "ledger_socket": path, "provisioner_socket": path, "parser_socket": path,
+     "zones": [{"network": "10.0.0.0/8", "country": "IE", "note": ""}],
+     "processing_country": "IE",
+     "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000},
+     "max_sessions": 1000, "statement_text_bytes": 262144, "message_bytes": 1048576,
+     "startup_seconds": 15.0, "record_seconds": 10.0}
+
+Only `actor`, `listen`, `tls` and the three sockets are required. `tls.mode` is `required` or `optional`;
+`optional` admits plaintext from loopback only. `processing_country` is where this gateway runs; empty means
+that the provisioner's decision says it. `record_seconds`: a statement whose record is not durable by then
+ends its session.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ringfort.catalog.zones import Zone, Zones
+from ringfort.errors import ConfigurationError
+
+_Section = TypeVar("_Section", "Listen", "Tls", "Limits", "WorkerSettings")
+
+
+@dataclass(frozen=True)
+class Listen:
+    """An inherited listening socket (`fd`), or where to listen."""
+
+    fd: int = -1
+    host: str = ""
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Tls:
+    """How clients are spoken to; `certificate` and `key` are PEM texts or paths to PEM files."""
+
+    mode: str = "required"
+    certificate: str = ""
+    key: str = ""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one session may take at most; zero means no limit."""
+
+    rows_per_session: int = 1_000_000
+    bytes_per_session: int = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """Everything a worker is told."""
+
+    actor: str
+    listen: Listen
+    tls: Tls
+    ledger_socket: str
+    provisioner_socket: str
+    parser_socket: str
+    zones: Zones = field(default_factory=Zones)
+    processing_country: str = ""
+    limits: Limits = field(default_factory=Limits)
+    max_sessions: int = 1_000
+    statement_text_bytes: int = 262_144
+    message_bytes: int = 1_048_576
+    startup_seconds: float = 15.0
+    record_seconds: float = 10.0
+
+
+def read_settings(document: object) -> WorkerSettings:
+    """The settings in a JSON value; raises `ConfigurationError` naming the key."""
+    if not isinstance(document, dict):
+        raise ConfigurationError("the worker's configuration is no JSON object")
+    values: dict[str, Any] = dict(document)
+    values["listen"] = _section(Listen, "listen", values.get("listen", {}))
+    values["tls"] = _section(Tls, "tls", values.get("tls", {}))
+    values["limits"] = _section(Limits, "limits", values.get("limits", {}))
+    values["zones"] = _zones(values.get("zones", []))
+    settings = _section(WorkerSettings, "", values)
+    if settings.tls.mode not in {"required", "optional"}:
+        raise ConfigurationError("`tls.mode` must be `required` or `optional`")
+    if settings.tls.mode == "required" and not settings.tls.certificate:
+        raise ConfigurationError("`tls.certificate` is missing")
+    if settings.listen.fd < 0 and not settings.listen.host:
+        raise ConfigurationError("`listen` needs `fd`, or `host` and `port`")
+    if settings.message_bytes < settings.statement_text_bytes:
+        raise ConfigurationError("`message_bytes` must not be less than `statement_text_bytes`")
+    return settings
+
+
+def _section(kind: type[_Section], name: str, values: object) -> _Section:
+    where = f"{name}." if name else ""
+    if not isinstance(values, dict):
+        raise ConfigurationError(f"`{name}` must be an object")
+    fields = {each.name: each for each in dataclasses.fields(kind)}
+    types: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+    for key, value in values.items():
+        if key not in fields:
+            raise ConfigurationError(f"unknown key `{where}{key}` for a worker")
+        expected = types.get(str(fields[key].type))
+        if expected is not None and (not isinstance(value, expected) or isinstance(value, bool)):
+            raise ConfigurationError(f"`{where}{key}` must be of type {fields[key].type}")
+    try:
+        return kind(**values)
+    except TypeError:
+        missing = [key for key in fields if key not in values and _required(fields[key])]
+        raise ConfigurationError(f"`{where}{missing[0]}` is missing for a worker") from None
+
+
+def _required(each: dataclasses.Field[Any]) -> bool:
+    return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+
+
+def _zones(values: object) -> Zones:
+    try:
+        zones = Zones(tuple(Zone(**each) for each in values))  # type: ignore[attr-defined]
+        zones.country_of("127.0.0.1")  # parses every network
+    except (TypeError, ValueError, AttributeError):
+        raise ConfigurationError("`zones` must be a list of network, country and note") from None
+    return zones
+
+
+__all__ = ["Limits", "Listen", "Tls", "WorkerSettings", "read_settings"]

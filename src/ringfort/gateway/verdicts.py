@@ -1,0 +1,195 @@
+"""What the allow-list says of a text, remembered: by exact text, then by the text without its constants.
+
+The parser process reads a text once for each surface (what a session can name); the worker keeps the verdict.
+A verdict that depends on a literal is kept for the exact text only. Both memories are bounded: each keeps two
+generations and drops the older one when the younger is full.
+
+A parser that dies, hangs or is flooded costs the statement that met it: it is refused, nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+
+from ringfort.disclosure.statements import Surface, Verdict, normalised_key
+from ringfort.errors import RingfortError
+from ringfort.ledger.entry_templates import StatementForm
+from ringfort.pgwire.backend import error_response
+
+if TYPE_CHECKING:
+    from typing import Any
+
+GENERATION = 2_048
+EXACT_BYTES = 2_048
+MAX_WAITING = 256
+MAX_SURFACES = 512
+_AT_ONCE = frozenset({"read", "empty"})
+_Value = TypeVar("_Value")
+
+
+class ParserCalls(Protocol):
+    """The parser process, as `IpcClient` reaches it."""
+
+    async def request(self, op: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
+        """Call `op`."""
+        ...
+
+
+class Known:
+    """A verdict in the form that the relay needs.
+
+    `at_once`: it may be forwarded before its record is durable (its answer may not be released). `prepares`
+    and `declares`: it makes a prepared statement or a cursor in SQL, whose names are the protocol's, too.
+    """
+
+    __slots__ = ("allowed", "at_once", "declares", "form", "prepares", "reason", "refusal", "sqlstate")
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.allowed = verdict.allowed
+        self.sqlstate = verdict.sqlstate or "42501"
+        self.reason = verdict.reason
+        # a shape that was cut does not tell: yes is said too often, never too seldom
+        cut = '"cut"' in verdict.shape
+        self.prepares = cut or '"prepare"' in verdict.shape
+        self.declares = cut or '"cursor"' in verdict.shape
+        self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not (self.prepares or self.declares)
+        self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None
+        self.refusal = (
+            b""
+            if verdict.allowed
+            else error_response("ERROR", self.sqlstate, verdict.reason, hint=verdict.hint)
+        )
+
+
+class Memory(Generic[_Value]):
+    """A bounded dictionary of two generations."""
+
+    __slots__ = ("_old", "_size", "young")
+
+    def __init__(self, size: int = GENERATION) -> None:
+        self.young: dict[bytes, _Value] = {}
+        self._old: dict[bytes, _Value] = {}
+        self._size = size
+
+    def get(self, key: bytes) -> _Value | None:
+        """What is remembered for `key`."""
+        value = self.young.get(key)
+        if value is None and self._old:
+            value = self._old.get(key)
+            if value is not None:
+                self.put(key, value)
+        return value
+
+    def put(self, key: bytes, value: _Value) -> None:
+        """Remember `value`."""
+        if len(self.young) >= self._size:
+            self._old = self.young
+            self.young = {}
+        self.young[key] = value
+
+
+class SurfaceVerdicts:
+    """The verdicts for one surface. `lookup` is the hot path; `ask` goes to the parser process."""
+
+    def __init__(self, surface: Surface, parser: ParserCalls, text_bytes: int) -> None:
+        self._surface = surface.to_json()
+        self._parser = parser
+        self._text_bytes = text_bytes
+        self._exact: Memory[Known] = Memory()
+        self._normalised: Memory[Known] = Memory()
+        self._waiting = 0
+
+    def lookup(self, sql: bytes) -> Known | None:
+        """The remembered verdict for `sql`."""
+        known = self._exact.get(sql)
+        if known is None:
+            key = normalised_key(sql)
+            if key is not None:
+                known = self._normalised.get(key)
+        return known
+
+    async def ask(self, sql: bytes) -> Known:
+        """The parser's verdict for `sql`; a refusal if there is none to be had. Never raises."""
+        if len(sql) > self._text_bytes:
+            return TOO_LONG
+        try:
+            text = sql.decode("utf-8")
+        except UnicodeDecodeError:
+            return NOT_UTF8
+        if self._waiting >= MAX_WAITING:
+            return BUSY
+        self._waiting += 1
+        try:
+            answer = await self._parser.request("verdict", sql=text, profile_surface=self._surface)
+            verdict = Verdict.from_json(answer)
+            known = Known(verdict)
+        except (RingfortError, KeyError, TypeError, asyncio.IncompleteReadError):
+            return UNREADABLE
+        finally:
+            self._waiting -= 1
+        self._remember(sql, verdict, known)
+        return known
+
+    def _remember(self, sql: bytes, verdict: Verdict, known: Known) -> None:
+        if len(sql) <= EXACT_BYTES:
+            self._exact.put(sql, known)
+        if not verdict.literal_dependent:
+            key = normalised_key(sql)
+            if key is not None:
+                self._normalised.put(key, known)
+
+
+class Verdicts:
+    """The verdicts of a worker: one `SurfaceVerdicts` for each surface in use."""
+
+    def __init__(self, parser: ParserCalls, text_bytes: int) -> None:
+        self._parser = parser
+        self._text_bytes = text_bytes
+        self._surfaces: dict[object, SurfaceVerdicts] = {}
+
+    def for_surface(self, surface: Surface) -> SurfaceVerdicts:
+        """The memory shared by all sessions that can name the same things."""
+        found = self._surfaces.get(surface.key)
+        if found is None:
+            if len(self._surfaces) >= MAX_SURFACES:
+                self._surfaces.clear()
+            found = SurfaceVerdicts(surface, self._parser, self._text_bytes)
+            self._surfaces[surface.key] = found
+        return found
+
+
+def _refused(sqlstate: str, reason: str, hint: str) -> Known:
+    return Known(Verdict(allowed=False, kind="utility", sqlstate=sqlstate, reason=reason, hint=hint))
+
+
+TOO_LONG: Final = _refused(
+    "54000", "the text of the statement is too long", "send values as parameters, or split the statement"
+)
+NOT_UTF8: Final = _refused("22021", "the text of the statement is not valid UTF-8", "send UTF-8")
+BUSY: Final = _refused("53000", "too many statements wait to be read", "try again in a moment")
+UNREADABLE: Final = _refused(
+    "54001", "the statement could not be read in the time and memory allowed", "simplify or split it"
+)
+FUNCTION_CALL: Final = _refused(
+    "0A000", "the function call protocol is not offered", "use SELECT with the function's name"
+)
+MIXED_NAMES: Final = _refused(
+    "0A000",
+    "SQL PREPARE and DECLARE do not mix with the protocol's prepared statements and portals",
+    "close the protocol's named statements and portals first, or use only one of the two",
+)
+
+__all__ = [
+    "BUSY",
+    "FUNCTION_CALL",
+    "MIXED_NAMES",
+    "NOT_UTF8",
+    "TOO_LONG",
+    "UNREADABLE",
+    "Known",
+    "Memory",
+    "ParserCalls",
+    "SurfaceVerdicts",
+    "Verdicts",
+]
