@@ -11,17 +11,18 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from ringfort import __version__
 from ringfort.errors import RingfortError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 _COMMANDS = ("init", "up", "demo")
 _GROUPS = ("principal", "policy", "ledger")
+_registered: set[str] = set()
 _EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
 
 app = typer.Typer(
@@ -50,13 +51,22 @@ def _root(
     """Options that stand before the command."""
 
 
-def _register() -> None:
-    for name in _COMMANDS:
+def _register(names: Iterable[str]) -> None:
+    for name in names:
+        if name in _registered:
+            continue
+        _registered.add(name)
         module = import_module(f"ringfort.cli.{name}")
-        app.command(name, no_args_is_help=False)(module.command)
-    for name in _GROUPS:
-        module = import_module(f"ringfort.cli.{name}")
-        app.add_typer(module.app, name=name)
+        if name in _GROUPS:
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+
+
+def register_all() -> typer.Typer:
+    """The application with every command registered."""
+    _register((*_COMMANDS, *_GROUPS))
+    return app
 
 
 def report(error: RingfortError) -> int:
@@ -69,17 +79,25 @@ def report(error: RingfortError) -> int:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
-    _register_once()
+    # Only what is asked for is imported: half a second matters to somebody who types.
+    known = [each for each in arguments[:1] if each in {*_COMMANDS, *_GROUPS}]
+    _register(known or (*_COMMANDS, *_GROUPS))
     try:
         result = typer.main.get_command(app)(
             args=list(arguments), prog_name="ringfort", standalone_mode=False
         )
     except RingfortError as error:
         return report(error)
-    except click.exceptions.Abort:
+    except typer.Exit as error:
+        return error.exit_code
+    except typer.Abort:
         return 130
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        show = getattr(error, "show", None)  # wrong usage, explained by the library with the command's help
+        if show is not None:
+            show()
+        else:
+            sys.stderr.write(f"error: {error}\n")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -88,15 +106,6 @@ def run(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return result if isinstance(result, int) else 0
-
-
-_registered: list[bool] = []
-
-
-def _register_once() -> None:
-    if not _registered:
-        _registered.append(True)
-        _register()
 
 
 def main() -> None:

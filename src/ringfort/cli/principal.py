@@ -1,0 +1,186 @@
+"""`ringfort principal`: who may come to the gate. Facts go to the ledger, verifiers to `secrets/scram`."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ringfort.config import load_config
+from ringfort.errors import UsageError
+from ringfort.gateway.verifiers import PRINCIPAL_NAME, make_verifier
+from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control import PrincipalRegistered, PrincipalRemoved
+from ringfort.ledger.folds import Condition
+from ringfort.record.client import SyncLedger, open_ledger
+from ringfort.record.system import SystemRandomness
+from ringfort.sites.keystore import write_private
+from ringfort.sites.paths import private_folder
+
+ROLES = ("support", "analyst", "engineer", "operator", "approver", "overseer")
+MAX_PASSWORD_BYTES = 1024
+_COUNTRY = re.compile(r"[A-Z]{2}")
+_ROLE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
+_ACTOR = "operator"
+
+app = typer.Typer(no_args_is_help=True, help="Register, list and remove who may connect.")
+
+_FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
+_NAME = typer.Argument(..., metavar="NAME", help="What they connect as: letters, digits and _ . @ -")
+_STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
+
+
+@app.command("add")
+def add(  # noqa: PLR0917 - typer calls it by name
+    folder: Path = _FOLDER,
+    name: str = _NAME,
+    country: str = typer.Option(..., help="ISO 3166-1 alpha-2 code of where they work from, such as IE."),
+    employer: str = typer.Option(..., help="The legal entity that employs them."),
+    role: str = typer.Option(..., help=f"One of {', '.join(ROLES)}, or a role of your own policies."),
+    password_stdin: bool = _STDIN,
+) -> None:
+    """Register a principal. Without --password-stdin a password is made and printed once.
+
+    Takes effect at once, also while the gateway is up.
+
+    Example: ringfort principal add ./shop aoife --country IE --employer Shop --role support
+
+    Example: pass show dana | ringfort principal add ./shop dana --country US --employer Shop --role analyst
+    --password-stdin
+    """
+    config = load_config(folder)
+    _check_name(name)
+    if not _COUNTRY.fullmatch(country):
+        raise UsageError(f"`{country}` is not a country code", hint="use ISO 3166-1 alpha-2, such as IE")
+    if not employer.strip() or len(employer) > 200 or not employer.isprintable():
+        raise UsageError("the employer is not a name", hint="give 1 to 200 printable characters")
+    if not _ROLE.fullmatch(role):
+        raise UsageError(f"`{role}` is not a role name", hint=f"shipped roles: {', '.join(ROLES)}")
+    password = _read_password() if password_stdin else secrets.token_urlsafe(18)
+    with open_ledger(config.folder) as ledger:
+        size = ledger.state.size
+        if name in ledger.state.principals:
+            raise UsageError(
+                f"`{name}` is registered already",
+                hint="`ringfort principal password` changes the password; remove first to change the facts",
+            )
+        # the verifier first: by itself it opens nothing
+        _write_verifier(config.folder, name, password)
+        entry = PrincipalRegistered(
+            time=_now(), actor=_ACTOR, name=name, country=country, employer=employer.strip(), role=role
+        )
+        ledger.append([entry], condition=Condition((f"principal:{name}",), size))
+    if role not in ROLES:
+        _note(f"`{role}` is not a shipped role: only policies that name it permit it anything")
+    typer.echo(f"registered {name} ({role}, {country})")
+    if not password_stdin:
+        typer.echo(f"password {password}")
+
+
+@app.command("password")
+def password(folder: Path = _FOLDER, name: str = _NAME, password_stdin: bool = _STDIN) -> None:
+    """Give a principal another password. Open sessions go on; the old one opens no new session.
+
+    Example: ringfort principal password ./shop aoife
+    """
+    config = load_config(folder)
+    _check_name(name)
+    fresh = _read_password() if password_stdin else secrets.token_urlsafe(18)
+    with open_ledger(config.folder) as ledger:
+        _require(ledger, name)
+    _write_verifier(config.folder, name, fresh)
+    typer.echo(f"changed the password of {name}")
+    if not password_stdin:
+        typer.echo(f"password {fresh}")
+
+
+@app.command("remove")
+def remove(folder: Path = _FOLDER, name: str = _NAME) -> None:
+    """Remove a principal: open sessions end within a second, and no new one opens.
+
+    Example: ringfort principal remove ./shop aoife
+    """
+    config = load_config(folder)
+    _check_name(name)
+    with open_ledger(config.folder) as ledger:
+        _require(ledger, name)
+        ledger.append([PrincipalRemoved(time=_now(), actor=_ACTOR, name=name)])
+    (config.folder / "secrets" / "scram" / f"{name}.json").unlink(missing_ok=True)
+    typer.echo(f"removed {name}")
+
+
+@app.command("list")
+def list_principals(
+    folder: Path = _FOLDER, as_json: bool = typer.Option(False, "--json", help="Print one JSON document.")
+) -> None:
+    """List who is registered, from the ledger.
+
+    Example: ringfort principal list ./shop --json
+    """
+    config = load_config(folder)
+    with open_ledger(config.folder) as ledger:
+        found = sorted(ledger.state.principals.values(), key=lambda each: each.name)
+    rows = [
+        {"name": each.name, "country": each.country, "employer": each.employer, "role": each.role}
+        for each in found
+    ]
+    if as_json:
+        typer.echo(json.dumps({"principals": rows}, ensure_ascii=False))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("name", "role", "country", "employer"):
+        table.add_column(title, overflow="fold")
+    for row in rows:
+        table.add_row(row["name"], row["role"], row["country"], row["employer"])
+    Console().print(table if rows else "nobody is registered; `ringfort principal add` does it")
+
+
+def register(ledger: SyncLedger, folder: Path, entry: PrincipalRegistered, password_text: str) -> None:
+    """Register with an open ledger, for commands that set up a whole deployment."""
+    _write_verifier(folder, entry.name, password_text)
+    ledger.append([entry])
+
+
+def _check_name(name: str) -> None:
+    if not PRINCIPAL_NAME.fullmatch(name):
+        raise UsageError(
+            f"`{name}` is not a principal's name",
+            hint="use letters, digits and _ . @ -, at most 63, no - first",
+        )
+
+
+def _require(ledger: SyncLedger, name: str) -> None:
+    if name not in ledger.state.principals:
+        raise UsageError(f"`{name}` is not registered", hint="`ringfort principal list` shows who is")
+
+
+def _write_verifier(folder: Path, name: str, text: str) -> None:
+    place = private_folder(folder / "secrets" / "scram")
+    write_private(place / f"{name}.json", make_verifier(text, SystemRandomness()))
+
+
+def _read_password() -> str:
+    text = sys.stdin.readline(MAX_PASSWORD_BYTES + 2)
+    if len(text.encode()) > MAX_PASSWORD_BYTES:
+        raise UsageError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
+    text = text.rstrip("\r\n")
+    if not text:
+        raise UsageError("standard input holds no password", hint="pipe one line into --password-stdin")
+    if "\0" in text:
+        raise UsageError("the password holds a NUL character")
+    return text
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"note: {text}\n")
+
+
+def _now() -> str:
+    return format_time(datetime.now(UTC))

@@ -1,0 +1,138 @@
+"""What each child of the supervisor is told on standard input: its configuration and its own secrets only."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ringfort.catalog.zones import Zones, load_zones
+from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control import GatewayStarted, GatewayStopped
+from ringfort.record.client import ledger_folder, load_settings, read_key
+from ringfort.sites.keystore import read_private
+from ringfort.sites.paths import Layout, runtime_folder
+
+if TYPE_CHECKING:
+    from ringfort.config import Config, SiteConfig
+    from ringfort.record.client import SyncLedger
+    from ringfort.sites.postgres import EmbeddedServer
+
+ACTOR = "supervisor"
+
+
+def _socket(config: Config, name: str) -> str:
+    return str(runtime_folder(config.folder) / f"{name}.sock")
+
+
+def writer(config: Config) -> dict[str, Any]:
+    """The ledger writer: the signing key, and the public half of the evidence key."""
+    settings = load_settings(config.folder)
+    return {
+        "folder": str(settings.folder),
+        "socket": _socket(config, "ledger"),
+        "origin": settings.origin,
+        "key": base64.b64encode(settings.seed).decode(),
+        "evidence_public": base64.b64encode(settings.evidence_public).decode(),
+        "merge_delay_seconds": settings.merge_delay,
+        "control_staleness_seconds": settings.control_staleness,
+    }
+
+
+def http(config: Config) -> dict[str, Any]:
+    """The ledger over HTTP: no secret at all."""
+    return {
+        "folder": str(ledger_folder(config.folder)),
+        "host": config.ledger.http_host,
+        "port": config.ledger.http_port,
+    }
+
+
+def parser(config: Config) -> dict[str, Any]:
+    """The parser: no secret at all."""
+    return {"socket": _socket(config, "parser")}
+
+
+def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str, Any]:
+    """The provisioner: administrative DSNs, the root secret, the SCRAM verifiers."""
+    layout = Layout(config.folder)
+    return {
+        "actor": "provisioner",
+        "socket": _socket(config, "provisioner"),
+        "ledger_socket": _socket(config, "ledger"),
+        "blobs": str(ledger_folder(config.folder) / "blobs"),
+        "region": list(config.region.countries),
+        "root_key": base64.b64encode(read_key(layout.secrets / "root.key")).decode(),
+        "verifiers": str(layout.secrets / "scram"),
+        "mock_key": base64.b64encode(read_key(layout.secrets / "scram-mock.key")).decode(),
+        "sites": [_site(config, site, servers.get(site.name)) for site in config.sites],
+    }
+
+
+def _site(config: Config, site: SiteConfig, server: EmbeddedServer | None) -> dict[str, Any]:
+    return {
+        "name": site.name,
+        "country": site.country,
+        "kind": site.kind,
+        "databases": {name: admin_dsn(config, site, server, name) for name in site.databases},
+        # profile roles come over the server's own socket folder where there is one: 0700, no TLS to pay for
+        "sockets": "" if server is None else str(server.sockets),
+    }
+
+
+def admin_dsn(config: Config, site: SiteConfig, server: EmbeddedServer | None, database: str) -> str:
+    """The administrative DSN of one database; an external site's is in `secrets/site-NAME.dsn`."""
+    if server is not None:
+        return server.admin_dsn(database)
+    dsn = read_private(Layout(config.folder).site_dsn(site.name)).decode().strip()
+    return make_conninfo(dsn, **{**conninfo_to_dict(dsn), "dbname": database})
+
+
+def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
+    """A worker: the gateway's TLS key; credentials of profiles come from the provisioner, one at a time."""
+    tls = Layout(config.folder).tls
+    certificate = config.gateway.tls_certificate or str(tls / "server.pem")
+    key = config.gateway.tls_key or str(tls / "server.key")
+    zones = load_zones(config.folder / "zones.toml") if (config.folder / "zones.toml").exists() else Zones()
+    return {
+        "actor": f"worker-{number}",
+        "listen": {"fd": descriptor},
+        "tls": {
+            "mode": config.gateway.tls,
+            "certificate": str(config.folder / certificate),
+            "key": str(config.folder / key),
+        },
+        "ledger_socket": _socket(config, "ledger"),
+        "provisioner_socket": _socket(config, "provisioner"),
+        "parser_socket": _socket(config, "parser"),
+        "zones": [asdict(each) for each in zones.zones],
+        "limits": {
+            "rows_per_session": config.limits.rows_per_session,
+            "bytes_per_session": config.limits.bytes_per_session,
+        },
+        "max_sessions": config.gateway.max_sessions,
+        "statement_text_bytes": config.gateway.statement_text_bytes,
+    }
+
+
+def record_started(ledger: SyncLedger, version: str) -> None:
+    """Put on record that a gateway serves."""
+    ledger.append([GatewayStarted(time=_now(), actor=ACTOR, version=version)])
+
+
+def record_stopped(ledger: SyncLedger) -> None:
+    """Put on record that the gateway serves no more."""
+    if ledger.state.gateway:
+        ledger.append([GatewayStopped(time=_now(), actor=ACTOR)])
+
+
+def _now() -> str:
+    return format_time(datetime.now(UTC))
+
+
+__all__ = [
+    "admin_dsn", "http", "parser", "provisioner", "record_started", "record_stopped", "worker", "writer",
+]  # fmt: skip

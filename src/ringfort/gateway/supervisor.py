@@ -1,0 +1,297 @@
+"""Starts, watches and stops the processes of one deployment.
+
+Order: sites, ledger writer, activation of what the folder says (policy, catalogue, zones), ledger over HTTP,
+provisioner, parser, workers; the reverse when stopping. Invariants:
+
+- Only one supervisor runs for a folder (an exclusive lock on `state/up.lock`).
+- Each child gets its own secrets and nobody else's (DESIGN principle 7): the writer the signing key, the
+  provisioner the administrative DSNs, the root secret and the SCRAM verifiers, a worker the TLS key.
+- The listening socket belongs to the supervisor and is inherited, so that a worker can be replaced without
+  losing connections that wait in its queue.
+- A worker or parser that dies is replaced. When the writer or the provisioner dies, the workers have already
+  denied everything; all children are started anew. Too many deaths in a short time end the whole with exit 1.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import select
+import signal
+import socket
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ringfort import __version__
+from ringfort.config import load_config
+from ringfort.errors import CheckFailedError, MissingEnvironmentError
+from ringfort.gateway import child_configs
+from ringfort.gateway.activation import activate, load_folder
+from ringfort.gateway.child import Child
+from ringfort.record.client import open_ledger
+from ringfort.sites.paths import private_folder, runtime_folder
+from ringfort.sites.postgres import EmbeddedServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+MOST_DEATHS = 5
+DEATHS_SECONDS = 60.0
+_LOG_BYTES = 16 * 1024 * 1024
+
+
+class Supervisor:
+    """One deployment, up. `say` is told about progress, a line each."""
+
+    def __init__(self, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
+        self.config = load_config(folder)
+        self.folder = self.config.folder
+        self.say = say
+        self.sites: dict[str, EmbeddedServer] = {}
+        self.children: dict[str, Child] = {}
+        self.listener: socket.socket | None = None
+        self._lock: int | None = None
+        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._stopping = False
+
+    # -- starting ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Bring everything up; on any error what was started is stopped again."""
+        load_folder(self.config)  # everything that a person wrote is checked before anything starts
+        self._take_lock()
+        try:
+            self._bind()
+            self._start_sites()
+            self._start_children()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _take_lock(self) -> None:
+        state = private_folder(self.folder / "state")
+        private_folder(state / "log")
+        self._lock = os.open(state / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            held_by = os.pread(self._lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            os.close(self._lock)
+            self._lock = None
+            raise MissingEnvironmentError(
+                f"`{self.folder}` is already up (process {held_by})", hint="stop that one first"
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _bind(self) -> None:
+        host, port = self.config.gateway.host, self.config.gateway.port
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+            listener.listen(1024)
+        except OSError as error:
+            listener.close()
+            raise MissingEnvironmentError(
+                f"the gateway cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}",
+                hint="set another `port` under [gateway] in ringfort.toml; 0 takes a free one",
+            ) from None
+        self.listener = listener
+
+    def _start_sites(self) -> None:
+        for site in self.config.sites:
+            if site.kind != "embedded":
+                continue
+            self.say(f"starting site {site.name} ({site.country})")
+            server = EmbeddedServer.of_site(self.folder, site.name, port=site.port)
+            self.sites[site.name] = server
+            server.start()
+
+    def _start_children(self) -> None:
+        self.say("starting ledger")
+        self._spawn("writer", "ringfort.record.writer", child_configs.writer(self.config))
+        with open_ledger(self.folder) as ledger:
+            for change in activate(self.config, ledger):
+                self.say(change)
+            child_configs.record_started(ledger, __version__)
+        self._spawn("ledger-http", "ringfort.record.http", child_configs.http(self.config))
+        self.say("starting gateway")
+        self._spawn(
+            "provisioner", "ringfort.gateway.provisioner", child_configs.provisioner(self.config, self.sites)
+        )
+        self._spawn("parser", "ringfort.gateway.parser", child_configs.parser(self.config))
+        for number in range(self.config.gateway.workers):
+            self._spawn_worker(number)
+
+    def _spawn_worker(self, number: int) -> None:
+        if self.listener is None:
+            raise AssertionError
+        descriptor = self.listener.fileno()
+        config = child_configs.worker(self.config, number, descriptor)
+        self._spawn(f"worker-{number}", "ringfort.gateway.worker", config, inherited=(descriptor,))
+
+    def _spawn(
+        self, name: str, module: str, config: dict[str, Any], *, inherited: tuple[int, ...] = ()
+    ) -> None:
+        log = self.folder / "state" / "log" / f"{name}.log"
+        if log.exists() and log.stat().st_size > _LOG_BYTES:
+            log.replace(log.with_suffix(".log.1"))
+        child = Child(name, module, config, log, inherited)
+        self.children[name] = child
+        child.start()
+
+    # -- running -------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """SIGINT, SIGTERM and SIGHUP end `wait`, or interrupt `start`; everything is stopped on leaving."""
+        previous = {
+            number: signal.signal(number, self._on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            yield
+        except _StoppedError:
+            pass
+        finally:
+            # a second Ctrl-C must not leave a server behind
+            for number in previous:
+                signal.signal(number, signal.SIG_IGN)
+            try:
+                self.stop()
+            finally:
+                for number, handler in previous.items():
+                    signal.signal(number, handler)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        if not self._stopping:
+            self._stopping = True
+            raise _StoppedError
+
+    def wait(self) -> None:
+        """Watch the children until a signal ends it; replaces what dies."""
+        while True:
+            select.select([self._wake_reader], [], [], 0.2)
+            for child in list(self.children.values()):
+                code = child.poll()
+                if code is not None:
+                    self._mourn(child, code)
+                    break
+            for name, server in self.sites.items():
+                if not server.running:
+                    self._count_death(f"site {name}", f"its log is {server.place / 'server.log'}")
+                    self.say(f"site {name} ended; starting it again")
+                    server.start()
+                    self._restart_children()  # it may have come back on another port
+
+    def _count_death(self, name: str, hint: str) -> None:
+        now = time.monotonic()
+        if len(self._deaths) == MOST_DEATHS and now - self._deaths[0] < DEATHS_SECONDS:
+            raise CheckFailedError(
+                f"{name} ended, and there were {MOST_DEATHS} such ends within {DEATHS_SECONDS:.0f} seconds",
+                hint=hint,
+            )
+        self._deaths.append(now)
+
+    def _mourn(self, child: Child, code: int) -> None:
+        self._count_death(child.name, f"its log is {child.log}")
+        self.say(f"{child.name} ended with {code}; starting it again")
+        child.stop()
+        if child.name.startswith("worker-"):
+            self._spawn_worker(int(child.name.removeprefix("worker-")))
+        elif child.name in {"parser", "ledger-http"}:
+            child.start()
+        else:
+            self._restart_children()
+
+    def _restart_children(self) -> None:
+        for name in reversed(list(self.children)):
+            self.children.pop(name).stop()
+        self._start_children()
+
+    # -- telling -------------------------------------------------------------------------------------
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where clients connect."""
+        if self.listener is None:
+            raise AssertionError
+        return self.config.gateway.host, int(self.listener.getsockname()[1])
+
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger is served."""
+        host = self.config.ledger.http_host
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.children['ledger-http'].ready['port']}"
+
+    def ready(self) -> dict[str, Any]:
+        """What the ready file holds."""
+        host, port = self.address
+        return {
+            "gateway": {"host": host, "port": port},
+            "ledger_url": self.ledger_url,
+            "databases": [
+                {"name": database, "site": site.name}
+                for site in self.config.sites
+                for database in site.databases
+            ],
+        }
+
+    def write_ready_file(self, path: Path) -> None:
+        """Write the ready file whole or not at all."""
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            temporary.write_text(json.dumps(self.ready()) + "\n")
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise MissingEnvironmentError(f"`{path}` cannot be written: {error.strerror}") from None
+
+    def describe(self) -> str:
+        """Where to connect, for a person."""
+        host, port = self.address
+        names = [database for site in self.config.sites for database in site.databases]
+        lines = [f"gateway   {host}:{port} (PostgreSQL protocol)", f"ledger    {self.ledger_url}"]
+        lines += [
+            f'connect   psql "host={host} port={port} dbname={name} user=NAME'
+            ' options=-cringfort.purpose=PURPOSE"'
+            for name in names
+        ]
+        return "\n".join(lines)
+
+    # -- stopping ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Stop everything, in order; safe to call twice. Sessions are told, ends are recorded."""
+        order = list(self.children)
+        for name in reversed(order):
+            if name != "writer":
+                self.children.pop(name).stop()
+        writer = self.children.pop("writer", None)
+        if writer is not None:
+            if writer.poll() is None:
+                with contextlib.suppress(Exception), open_ledger(self.folder) as ledger:
+                    child_configs.record_stopped(ledger)
+            writer.stop()
+        for name in list(self.sites):
+            self.sites.pop(name).stop()
+        if self.listener is not None:
+            self.listener.close()
+            self.listener = None
+        if self._lock is not None:
+            os.ftruncate(self._lock, 0)
+            os.close(self._lock)
+            self._lock = None
+        with contextlib.suppress(OSError):
+            runtime_folder(self.folder).rmdir()
+
+
+class _StoppedError(BaseException):
+    """A signal asked for a clean stop."""
