@@ -80,7 +80,12 @@ class Rendering:
 
 def type_class(data_type: str) -> TypeClass:
     """The class of a PostgreSQL type as `format_type` writes it; `other` for arrays, domains, enums, ..."""
-    return _CLASSES.get(re.sub(r"\s*\([0-9, -]*\)", "", data_type).strip(), "other")
+    return _CLASSES.get(bare_type(data_type), "other")
+
+
+def bare_type(data_type: str) -> str:
+    """A PostgreSQL type without its length, precision or scale."""
+    return re.sub(r"\s*\([0-9, -]*\)", "", data_type).strip()
 
 
 def pseudonym_type_of(data_type: str) -> PseudonymType | None:
@@ -193,6 +198,7 @@ __all__ = [
     "VERSION",
     "Rendering",
     "TypeClass",
+    "bare_type",
     "create_statements",
     "pseudonym_type_of",
     "rendering",

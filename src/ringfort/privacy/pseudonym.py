@@ -57,9 +57,9 @@ ROOT_BYTES = 32
 _INTEGER = b"rf-int8\0"
 _FLOAT = b"rf-flt8\0"
 _NUMERIC = b"rf-num\0\0"
-_DATE = b"rf-date\0"
-_TIMESTAMP = b"rf-time\0"
-_INSTANT = b"rf-inst\0"
+_LABELS: dict[str, bytes] = {
+    "number": _INTEGER, "date": b"rf-date\0", "timestamp": b"rf-time\0", "instant": b"rf-inst\0",
+}  # fmt: skip
 _KEY_LABEL = b"ringfort-pseudonym/1"
 _KEY_ID_LABEL = b"ringfort-pseudonym-key-id/1"
 _INT8_LIMIT = 2.0**63
@@ -178,16 +178,9 @@ class Pseudonymiser:
         elif pa.types.is_floating(arrow):
             tags = self._floats(_filled(values.cast(pa.float64()), 0.0))
         elif pa.types.is_decimal(arrow):
-            tags = self._decimals(values)
-        elif pa.types.is_date(arrow):
-            days = _filled(values.cast(pa.date32()).cast(pa.int32()), 0)
-            tags = self._cmac.integers(_DATE, days.astype(np.int64))
-        elif pa.types.is_timestamp(arrow):
-            label = _TIMESTAMP if arrow.tz is None else _INSTANT
-            micros = values.cast(pa.timestamp("us", arrow.tz)).cast(pa.int64())
-            tags = self._cmac.integers(label, _filled(micros, 0))
+            tags = self.decimals([each or Decimal(0) for each in values.to_pylist()])
         else:
-            tags = self._cmac.integers(_INTEGER, _filled(values.cast(pa.int64()), 0))
+            tags = self.whole(_filled(_counts(values), 0))
         validity = values.is_valid().buffers()[1] if values.null_count else None
         return pa.FixedSizeBinaryArray.from_buffers(
             pa.binary(BLOCK), len(values), [validity, pa.py_buffer(np.ascontiguousarray(tags))]
@@ -198,6 +191,16 @@ class Pseudonymiser:
             values = pc.utf8_normalize(values, "NFC")
         data, offsets = _text_buffers(values)
         return self._cmac.messages(data, offsets)
+
+    def whole(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Pseudonyms, shape (n, 16), of int8 values: numbers, or days or microseconds since 1970-01-01."""
+        return self._cmac.integers(_LABELS[self.kind], values.astype(np.int64, copy=False))
+
+    def decimals(self, values: list[Decimal]) -> NDArray[np.uint8]:
+        """Pseudonyms, shape (n, 16), of exact decimals of any size."""
+        messages = [number_message(each) for each in values]
+        offsets = np.cumsum([0, *map(len, messages)], dtype=np.int64)
+        return self._cmac.messages(np.frombuffer(b"".join(messages), np.uint8), offsets)
 
     def _floats(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
         with np.errstate(invalid="ignore"):
@@ -210,15 +213,6 @@ class Pseudonymiser:
             tags[rest] = self._cmac.integers(_FLOAT, bits)
         return tags
 
-    def _decimals(self, values: pa.Array) -> NDArray[np.uint8]:
-        messages = [number_message(each or Decimal(0)) for each in values.to_pylist()]
-        return self.messages(messages)
-
-    def messages(self, messages: list[bytes]) -> NDArray[np.uint8]:
-        """Pseudonyms of messages that are already encoded, shape (n, 16): for the odd numeric."""
-        offsets = np.cumsum([0, *map(len, messages)], dtype=np.int64)
-        return self._cmac.messages(np.frombuffer(b"".join(messages), np.uint8), offsets)
-
 
 def number_message(value: Decimal) -> bytes:
     """The message of an exact decimal, see the table above. NaN and the infinities are texts like any."""
@@ -230,6 +224,16 @@ def number_message(value: Decimal) -> bytes:
     else:
         value_text = str(value.copy_abs() if value.is_nan() else value)
     return _NUMERIC + value_text.encode("ascii")
+
+
+def _counts(values: pa.Array) -> pa.Int64Array:
+    """Whole numbers, days or microseconds as int64."""
+    arrow = values.type
+    if pa.types.is_date(arrow):
+        return values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
+    if pa.types.is_timestamp(arrow):
+        return values.cast(pa.timestamp("us", arrow.tz)).cast(pa.int64())
+    return values.cast(pa.int64())
 
 
 def _pieces(values: pa.Array | pa.ChunkedArray) -> Iterator[pa.Array]:

@@ -1,0 +1,240 @@
+"""Profile -> SQL: role, schema, mapping tables and security-barrier views, as composed statements.
+
+Everything a profile's role can reach is made here, in statements that run in one transaction: either all of
+it is there or nothing. Names stand as `sql.Identifier`, never as text. The statements expect `search_path`
+set to `pg_catalog` alone, so that every operator and function in a view is the server's own.
+
+Invariants: the views belong to `ringfort_views` (NOLOGIN NOBYPASSRLS, owner of no table, SELECT on just the
+columns in need), so row-level security of the base tables holds beneath; the profile's role has USAGE on
+its schema, SELECT on its views, CONNECT to its database and nothing else. A pseudonym is joined from a
+mapping table: NOT NULL keys by an inner join, others by a left join, and in both cases a row whose
+pseudonym is not there yet is not shown until it is. DESIGN section 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from psycopg import sql
+
+from ringfort.disclosure.forms_sql import SCHEMA, bare_type
+from ringfort.policy.forms import Form
+
+if TYPE_CHECKING:
+    from ringfort.disclosure.profile import MapPlan, Profile, ViewColumn, ViewPlan
+
+OWNER = "ringfort_views"
+REGISTRY = sql.Identifier(SCHEMA, "profile")
+BINDING = sql.Identifier(SCHEMA, "binding")
+
+
+@dataclass(frozen=True)
+class RoleLimits:
+    """What one profile role may take. Times in milliseconds; 0 is no limit."""
+
+    connections: int = 200
+    statement_ms: int = 300_000
+    idle_in_transaction_ms: int = 300_000
+    lock_ms: int = 10_000
+
+
+def bootstrap_statements() -> list[sql.Composed]:
+    """Schema `ringfort` and its bookkeeping tables; idempotent. The owner role is the caller's business."""
+    return [
+        sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(SCHEMA)),
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(sql.Identifier(SCHEMA)),
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} (digest text PRIMARY KEY, role text NOT NULL, "
+            "definition jsonb NOT NULL, views jsonb NOT NULL, created timestamptz NOT NULL DEFAULT now())"
+        ).format(REGISTRY),
+        sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {} (catalogue text PRIMARY KEY, relations jsonb NOT NULL, "
+            "bound timestamptz NOT NULL DEFAULT now())"
+        ).format(BINDING),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(SCHEMA), sql.Identifier(OWNER)),
+    ]
+
+
+def owner_role_statement() -> sql.Composed:
+    """The role that owns the views."""
+    return sql.SQL(
+        "CREATE ROLE {} NOLOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    ).format(sql.Identifier(OWNER))
+
+
+def create_statements(
+    profile: Profile, verifier: str, limits: RoleLimits | None = None
+) -> list[sql.Composed]:
+    """All of a profile, for one transaction. `verifier` is a SCRAM-SHA-256 verifier, never a password."""
+    limits = limits or RoleLimits()
+    role, schema = sql.Identifier(profile.role), sql.Identifier(profile.schema)
+    statements = [
+        sql.SQL(
+            "CREATE ROLE {} LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
+            "CONNECTION LIMIT {} PASSWORD {}"
+        ).format(role, sql.Literal(limits.connections), sql.Literal(verifier)),
+        *role_settings(profile, limits),
+        sql.SQL("CREATE SCHEMA {}").format(schema),
+        sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(OWNER)),
+    ]
+    for plan in profile.maps:
+        statements += map_statements(plan)
+    for view in profile.views:
+        statements += _view_statements(profile, view)
+    statements += [
+        sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(OWNER)),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
+        sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(profile.database), role),
+    ]
+    return statements
+
+
+def role_settings(profile: Profile, limits: RoleLimits) -> list[sql.Composed]:
+    """What a session of the role starts with. The gateway refuses statements that change it."""
+    role = sql.Identifier(profile.role)
+    settings: list[tuple[str, sql.Composable]] = [
+        ("search_path", sql.SQL("{}, pg_catalog").format(sql.Identifier(profile.schema))),
+        ("default_transaction_read_only", sql.SQL("on")),
+        ("statement_timeout", sql.Literal(limits.statement_ms)),
+        ("idle_in_transaction_session_timeout", sql.Literal(limits.idle_in_transaction_ms)),
+        ("lock_timeout", sql.Literal(limits.lock_ms)),
+        ("row_security", sql.SQL("on")),
+        ("standard_conforming_strings", sql.SQL("on")),
+    ]
+    return [
+        sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(name), value)
+        for name, value in settings
+    ]
+
+
+def password_statement(role: str, verifier: str) -> sql.Composed:
+    """A new password for a profile's role, as a SCRAM-SHA-256 verifier."""
+    return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
+
+
+def map_statements(plan: MapPlan) -> list[sql.Composed]:
+    """A mapping table, if it is not there. UNLOGGED: derived, refilled at start, and in no WAL or replica.
+
+    Long values have no btree: there a hash exclusion constraint keeps raw values unique.
+    """
+    name = sql.Identifier(SCHEMA, plan.table)
+    raw: sql.Composable = sql.SQL(plan.storage_type)  # from the closed list of types with pseudonyms
+    if plan.collation:
+        raw = sql.SQL("{} COLLATE {}").format(raw, sql.Identifier(*plan.collation))
+    if plan.wide:
+        unique = sql.SQL("CONSTRAINT {} EXCLUDE USING hash (raw WITH =)").format(
+            sql.Identifier(f"{plan.table}_raw")
+        )
+        index = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (pseudonym)")
+    else:
+        unique = sql.SQL("CONSTRAINT {} UNIQUE (raw) INCLUDE (pseudonym)").format(
+            sql.Identifier(f"{plan.table}_raw")
+        )
+        index = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (pseudonym) INCLUDE (raw)")
+    return [
+        sql.SQL(
+            "CREATE UNLOGGED TABLE IF NOT EXISTS {} (raw {} NOT NULL, pseudonym uuid NOT NULL, {})"
+        ).format(name, raw, unique),
+        index.format(sql.Identifier(f"{plan.table}_pseudonym"), name),
+        sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
+        sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(OWNER)),
+    ]
+
+
+def drop_statements(role: str, database: str) -> list[sql.Composed]:
+    """A profile away: its views, schema, grants and role. No session may use it."""
+    return [
+        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(role)),
+        sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(sql.Identifier(database), sql.Identifier(role)),
+        sql.SQL("DROP ROLE {}").format(sql.Identifier(role)),
+    ]
+
+
+def view_query(view: ViewPlan, maps: dict[str, MapPlan]) -> sql.Composed:
+    """The SELECT of a view."""
+    table = sql.Identifier("t")
+    columns: list[sql.Composable] = []
+    joins: list[sql.Composable] = []
+    conditions: list[sql.Composable] = []
+    for number, column in enumerate(view.columns):
+        source = sql.SQL("{}.{}").format(table, sql.Identifier(column.name))
+        name = sql.Identifier(column.name)
+        if column.rendering.form is not Form.PSEUDONYM:
+            columns.append(sql.SQL("{} AS {}").format(_rendered(column, source), name))
+            continue
+        plan = maps[column.map]
+        alias = sql.Identifier(f"m{number}")
+        pseudonym = sql.SQL("{}.pseudonym").format(alias)
+        columns.append(sql.SQL("{} AS {}").format(pseudonym, name))
+        join = sql.SQL("JOIN" if column.not_null else "LEFT JOIN")
+        joins.append(
+            sql.SQL("{} {} AS {} ON {}.raw = {}").format(
+                join,
+                sql.Identifier(SCHEMA, plan.table),
+                alias,
+                alias,
+                source_expression(plan, column.data_type, source),
+            )
+        )
+        if not column.not_null:
+            conditions.append(sql.SQL("({} IS NULL OR {} IS NOT NULL)").format(source, pseudonym))
+    query = sql.SQL("SELECT {} FROM {} AS {}").format(
+        sql.SQL(", ").join(columns), sql.Identifier(view.schema, view.table), table
+    )
+    if joins:
+        query += sql.SQL(" ") + sql.SQL(" ").join(joins)
+    if conditions:
+        query += sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions)
+    return query
+
+
+def _rendered(column: ViewColumn, source: sql.Composable) -> sql.Composable:
+    how = column.rendering
+    if how.form is Form.RAW:
+        return source
+    if how.cast:
+        cast = sql.SQL(how.cast)  # a constant of `forms_sql`
+        source = sql.SQL("({})::{}").format(source, cast)
+    return sql.SQL("{}({})").format(sql.Identifier(SCHEMA, how.function), source)
+
+
+def source_expression(plan: MapPlan, data_type: str, source: sql.Composable) -> sql.Composable:
+    """A base column as the raw column of its mapping table compares with it: same type, same collation."""
+    if bare_type(data_type) in {"character", "bpchar", "citext", "name"}:
+        source = sql.SQL("({})::text").format(source)
+    if plan.collation:
+        source = sql.SQL("({} COLLATE {})").format(source, sql.Identifier(*plan.collation))
+    return source
+
+
+def _view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
+    maps = {each.id: each for each in profile.maps}
+    name = sql.Identifier(profile.schema, view.name)
+    base = sql.Identifier(view.schema, view.table)
+    needed = sql.SQL(", ").join(sql.Identifier(each.name) for each in view.columns)
+    return [
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(view.schema), sql.Identifier(OWNER)),
+        sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(needed, base, sql.Identifier(OWNER)),
+        sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, view_query(view, maps)),
+        sql.SQL("ALTER VIEW {} OWNER TO {}").format(name, sql.Identifier(OWNER)),
+        sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
+        sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(profile.role)),
+    ]
+
+
+__all__ = [
+    "BINDING",
+    "OWNER",
+    "REGISTRY",
+    "RoleLimits",
+    "bootstrap_statements",
+    "create_statements",
+    "drop_statements",
+    "map_statements",
+    "owner_role_statement",
+    "password_statement",
+    "role_settings",
+    "source_expression",
+    "view_query",
+]

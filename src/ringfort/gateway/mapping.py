@@ -1,0 +1,354 @@
+"""Keeps the mapping tables of one database full: every key gets its pseudonym within seconds.
+
+The kernel computes pseudonyms in columns outside of PostgreSQL; keys come out and rows go in by binary COPY.
+Nothing but reading is asked of the database: no trigger, no logical slot. What changed is found cheaply:
+
+1. One `pg_current_snapshot()` for each round: if it has not moved, nothing was committed, and that was all.
+2. For whole-number keys with an index: the keys above the largest known one, through that index.
+3. A full anti-join of base column and mapping table: at once if the table's counters (`pg_stat_*`) or its
+   file (`relfilenode`) changed or the last one was quick, but never for more than a quarter of the time.
+
+Keys that no base row has any longer are removed from the table, too (erasure would be idle otherwise). The
+tables are UNLOGGED: after a crash they are empty, the connection is lost, and everything is filled anew.
+
+Invariants: base columns are found by their numbers, so a rename changes nothing; one filler per database (an
+advisory lock); no error text of the server is passed on, because it may echo a key. DESIGN section 5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from psycopg import sql
+
+from ringfort.disclosure.forms_sql import SCHEMA
+from ringfort.disclosure.views import source_expression
+from ringfort.gateway.mapping_copy import BATCH, HEADER, TRAILER, MappingCodec
+from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from ringfort.disclosure.profile import MapPlan, MapSource
+    from ringfort.privacy.pseudonym import Domain
+
+    Connection = psycopg.Connection[tuple[Any, ...]]
+
+FILLER_LOCK = 0x52464D41  # "RFMA"
+QUICK_SECONDS = 0.2
+REST = 3.0  # a full anti-join is followed by this many times its duration without one
+SAFETY_SECONDS = 60.0
+PRUNE_SECONDS = 30.0
+_RANGED = frozenset({"smallint", "integer", "bigint"})
+
+_COUNTERS = """
+SELECT coalesce(sum(pg_stat_get_tuples_inserted(x.oid) + pg_stat_get_tuples_updated(x.oid)), 0)::bigint,
+    coalesce(sum(pg_stat_get_tuples_deleted(x.oid) + pg_stat_get_tuples_updated(x.oid)), 0)::bigint,
+    coalesce(sum(pg_relation_filenode(x.oid)::bigint), 0)::bigint
+FROM (SELECT %(oid)s::oid AS oid UNION SELECT relid FROM pg_partition_tree(%(oid)s::oid::regclass)) AS x
+"""
+_NAMES = """
+SELECT n.nspname, c.relname, a.attname,
+    format_type(CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END, NULL),
+    EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL
+        AND i.indkey[0] = a.attnum)
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN pg_type AS y ON y.oid = a.atttypid
+WHERE c.oid = %s AND a.attnum = %s AND NOT a.attisdropped
+"""
+
+
+@dataclass
+class _Source:
+    """What is known of one base column."""
+
+    source: MapSource
+    full: bool = False
+    pending: bool = True
+    snapshot: str = ""
+    counters: tuple[int, ...] = ()
+    deleted: tuple[int, ...] = ()
+    ended: float = 0.0
+    seconds: float = 0.0
+
+
+@dataclass
+class _Map:
+    plan: MapPlan
+    codec: MappingCodec
+    sources: list[_Source]
+    rows: int = 0
+    analyzed: int = 0
+    pruned: float = field(default_factory=time.monotonic)
+    to_prune: bool = False
+
+
+class MappingFiller:
+    """The filler of one database. `connect` gives administrative connections, `root` is the root secret.
+
+    Safe to use from several threads; `round` and `ensure` exclude each other for the time of one column.
+    """
+
+    def __init__(self, connect: Callable[[], Connection], root: bytes) -> None:
+        self._connect = connect
+        self._root = root
+        self._lock = threading.RLock()
+        self._maps: dict[str, _Map] = {}
+        self._reader: Connection | None = None
+        self._writer: Connection | None = None
+
+    def add(self, domain: Domain, plans: Iterable[MapPlan]) -> None:
+        """Take over mapping tables of a domain; known ones stay as they are."""
+        with self._lock:
+            for plan in plans:
+                if plan.id not in self._maps:
+                    key = derive_key(self._root, domain, plan.identity_space, plan.pseudonym_type)
+                    codec = MappingCodec(plan.storage_type, Pseudonymiser(key, plan.pseudonym_type))
+                    self._maps[plan.id] = _Map(plan, codec, [_Source(each) for each in plan.sources])
+
+    def forget(self, ids: Iterable[str]) -> None:
+        """Let mapping tables go: they were dropped."""
+        with self._lock:
+            for each in ids:
+                self._maps.pop(each, None)
+
+    @property
+    def ids(self) -> set[str]:
+        """The mapping tables that are kept."""
+        return set(self._maps)
+
+    def ensure(self, ids: Iterable[str]) -> None:
+        """Return when each of these has been filled once since the last loss of connection."""
+        with self._guarded():
+            for each in ids:
+                kept = self._maps.get(each)
+                if kept is not None:
+                    for source in kept.sources:
+                        if not source.full:
+                            self._fill_all(kept, source)
+
+    def round(self) -> int:
+        """Look at everything once; gives the number of keys added."""
+        added = 0
+        with self._guarded():
+            snapshot = self._one("SELECT pg_current_snapshot()::text")[0]
+        for kept in list(self._maps.values()):
+            for source in kept.sources:
+                with self._guarded():
+                    if kept.plan.id in self._maps:
+                        added += self._look(kept, source, snapshot)
+            if kept.to_prune and time.monotonic() - kept.pruned > PRUNE_SECONDS:
+                with self._guarded():
+                    if kept.plan.id in self._maps:
+                        self._prune(kept)
+        return added
+
+    def run(self, stop: threading.Event, seconds: float = 1.0) -> None:
+        """`round` every so many seconds until `stop`; failures are logged without the server's words."""
+        said = ""
+        while not stop.is_set():
+            try:
+                self.round()
+                said = ""
+            except psycopg.Error as error:
+                problem = f"mapping: {type(error).__name__} {error.sqlstate or ''}".rstrip()
+                if problem != said:
+                    said = problem
+                    sys.stderr.write(problem + "\n")
+            stop.wait(seconds)
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections; what is filled is looked at anew when they are opened again."""
+        with self._lock:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    with contextlib.suppress(psycopg.Error):
+                        connection.close()
+            self._reader = self._writer = None
+            for kept in self._maps.values():
+                for source in kept.sources:
+                    source.full, source.pending = False, True
+
+    # -- one look ----------------------------------------------------------------------------------
+
+    def _look(self, kept: _Map, source: _Source, snapshot: str) -> int:
+        if not source.full:
+            return self._fill_all(kept, source)
+        if snapshot == source.snapshot and not source.pending:
+            return 0
+        source.snapshot = snapshot
+        counters = self._one(_COUNTERS, {"oid": source.source.oid})
+        changed = (counters[0], counters[2]) != source.counters
+        if (counters[1], counters[2]) != source.deleted:
+            source.deleted = (counters[1], counters[2])
+            kept.to_prune = True
+        now = time.monotonic()
+        rested = now - source.ended >= REST * source.seconds
+        source.pending = True
+        if rested and (changed or source.seconds < QUICK_SECONDS or now - source.ended > SAFETY_SECONDS):
+            return self._fill_all(kept, source)
+        return self._fill(kept, source, tail=True)
+
+    def _fill_all(self, kept: _Map, source: _Source) -> int:
+        """A full anti-join; what commits from here on moves the counters or the snapshot once more."""
+        counters = self._one(_COUNTERS, {"oid": source.source.oid})
+        source.counters = (counters[0], counters[2])
+        if not source.full:
+            source.deleted = (counters[1], counters[2])
+            kept.to_prune = True
+        source.snapshot = self._one("SELECT pg_current_snapshot()::text")[0]
+        source.pending = False
+        started = time.monotonic()
+        try:
+            added = self._fill(kept, source, tail=False)
+        except BaseException:
+            source.full, source.pending = False, True
+            raise
+        source.ended = time.monotonic()
+        source.seconds = source.ended - started if not added else min(source.seconds, 1.0)
+        source.full = True
+        return added
+
+    def _fill(self, kept: _Map, source: _Source, *, tail: bool) -> int:
+        where = self._one_or_none(_NAMES, (source.source.oid, source.source.number))
+        if where is None:
+            return 0  # the column is gone, and the views over it with it
+        schema, table, column, data_type, indexed = where
+        if tail and not (indexed and kept.plan.storage_type in _RANGED):
+            return 0
+        base = sql.SQL("t.{}").format(sql.Identifier(column))
+        name = sql.Identifier(SCHEMA, kept.plan.table)
+        above: sql.Composable = sql.SQL("")
+        if tail:
+            above = sql.SQL(" AND {} > (SELECT coalesce(max(raw), {}) FROM {})").format(
+                base, sql.Literal(-(2**15) if kept.plan.storage_type == "smallint" else -(2**31)), name
+            )
+        query = sql.SQL(
+            "SELECT DISTINCT {} FROM (SELECT {} AS v FROM {} AS t WHERE {} IS NOT NULL{}) AS s "
+            "WHERE NOT EXISTS (SELECT FROM {} AS m WHERE m.raw = s.v)"
+        ).format(
+            sql.SQL("v, v::text") if kept.codec.columns == 2 else sql.SQL("v"),
+            source_expression(kept.plan, data_type, base),
+            sql.Identifier(schema, table),
+            base,
+            above,
+            name,
+        )
+        added = self._copy(kept, query)
+        kept.rows += added
+        if kept.rows - kept.analyzed > 1000 + kept.analyzed // 5:
+            self._writer_connection().execute(sql.SQL("ANALYZE {}").format(name))
+            kept.analyzed = kept.rows
+        return added
+
+    def _copy(self, kept: _Map, query: sql.Composed) -> int:
+        reader, writer = self._reader_connection(), self._writer_connection()
+        put = sql.SQL("COPY {} (raw, pseudonym) FROM STDIN (FORMAT binary)").format(
+            sql.Identifier(SCHEMA, kept.plan.table)
+        )
+        get = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
+        added = 0
+        with reader.cursor().copy(get) as source:
+            batches = _batches(source)
+            first = next(batches, None)
+            if first is not None:
+                with writer.cursor().copy(put) as target:
+                    target.write(HEADER)
+                    for batch in _chain(first, batches):
+                        target.write(kept.codec.encode(batch))
+                        added += len(batch)
+                    target.write(TRAILER)
+        return added
+
+    def _prune(self, kept: _Map) -> None:
+        """Remove keys that no source has."""
+        kept.pruned = time.monotonic()
+        conditions: list[sql.Composable] = []
+        for source in kept.sources:
+            where = self._one_or_none(_NAMES, (source.source.oid, source.source.number))
+            if where is None:
+                continue
+            base = sql.SQL("t.{}").format(sql.Identifier(where[2]))
+            conditions.append(
+                sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {} = m.raw)").format(
+                    sql.Identifier(where[0], where[1]), source_expression(kept.plan, where[3], base)
+                )
+            )
+        if conditions:
+            self._writer_connection().execute(
+                sql.SQL("DELETE FROM {} AS m WHERE {}").format(
+                    sql.Identifier(SCHEMA, kept.plan.table), sql.SQL(" AND ").join(conditions)
+                )
+            )
+        kept.to_prune = False
+
+    # -- connections -------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Exclusive use of the connections; after any error they are closed and everything is suspect."""
+        with self._lock:
+            try:
+                yield
+            except psycopg.Error:
+                self.close()
+                raise
+
+    def _opened(self) -> Connection:
+        connection = self._connect()
+        connection.execute("SET search_path = pg_catalog")
+        connection.execute("SET lock_timeout = '10s'")
+        return connection
+
+    def _reader_connection(self) -> Connection:
+        if self._reader is None:
+            self._reader = self._opened()
+        return self._reader
+
+    def _writer_connection(self) -> Connection:
+        if self._writer is None:
+            self._writer = self._opened()
+            self._writer.execute("SELECT pg_advisory_lock(%s)", (FILLER_LOCK,))
+        return self._writer
+
+    def _one(self, query: str, parameters: Any = None) -> tuple[Any, ...]:  # noqa: ANN401 - psycopg's own type
+        row = self._one_or_none(query, parameters)
+        if row is None:
+            raise AssertionError
+        return row
+
+    def _one_or_none(self, query: str, parameters: Any = None) -> tuple[Any, ...] | None:  # noqa: ANN401
+        return self._reader_connection().execute(query, parameters).fetchone()
+
+
+def _batches(copy: psycopg.Copy) -> Iterator[list[bytes]]:
+    """Messages of COPY OUT in lists of at most `BATCH` rows, header and trailer taken off."""
+    batch: list[bytes] = []
+    header = len(HEADER)
+    for data in copy:
+        message = bytes(data)
+        if header:
+            message, header = message[header:], 0
+        if message in {b"", TRAILER}:
+            continue
+        batch.append(message)
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _chain(first: list[bytes], rest: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
+    yield first
+    yield from rest
+
+
+__all__ = ["MappingFiller"]
