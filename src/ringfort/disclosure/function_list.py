@@ -1,7 +1,8 @@
 """Which functions, operators and types of pg_catalog a statement may use. Default: none.
 
 The lists stand in `functions.txt`, `operators.txt` and `types.txt` with the review's criteria;
-`function_refusals.txt` holds the words for people about functions that were left out on purpose.
+`function_refusals.txt` holds the words for people about functions that were left out on purpose,
+`notation.txt` what is needed to tell a column from a function called in the notation of one.
 
 Invariants: names are compared as the server resolved their case; only pg_catalog is meant. Since a profile's
 search_path holds nothing but its own schema of views, and pg_catalog comes first, an unqualified name that is
@@ -26,6 +27,10 @@ OPERATORS: frozenset[str] = frozenset().union(*read_words("operators.txt").value
 _TYPES = read_words("types.txt")
 REFERENCE_TYPES: frozenset[str] = _TYPES["named object identifier"]
 TYPES: frozenset[str] = frozenset().union(*_TYPES.values())
+
+_NOTATION = read_words("notation.txt")
+OUTPUT_COLUMNS: frozenset[str] = _NOTATION["output columns"]
+ROW_FUNCTIONS: frozenset[str] = _NOTATION["row functions"]
 
 _REFUSALS = [
     (pattern, reason)
@@ -52,7 +57,9 @@ __all__ = [
     "INFORMATION_SCHEMA_FUNCTIONS",
     "LITERAL_FUNCTIONS",
     "OPERATORS",
+    "OUTPUT_COLUMNS",
     "REFERENCE_TYPES",
+    "ROW_FUNCTIONS",
     "TYPES",
     "why_refused",
 ]

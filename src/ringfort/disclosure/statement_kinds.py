@@ -202,7 +202,6 @@ def _deallocate(fields: Node, walk: Walk, block: Block) -> str:
 
 
 def _set(fields: Node, walk: Walk, block: Block) -> str:
-    del walk
     _only(fields, "VariableSetStmt", "kind", "name", "args", "is_local", "jumble_args")
     kind = fields["kind"]
     name = fields.get("name", "")
@@ -225,6 +224,8 @@ def _set(fields: Node, walk: Walk, block: Block) -> str:
     else:
         raise StatementRefusedError("SET ... FROM CURRENT is not available", sqlstate="0A000")
     refused = setting_refused(name, value)
+    if name == "search_path" and value and value == walk.surface.schema:
+        refused = None  # what it is already; JDBC's setSchema sends it
     if refused is not None:
         raise StatementRefusedError(refused[0], hint=refused[1])
     block.add("set", name.lower())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ringfort.disclosure.statement_rules import UNSUPPORTED
 from ringfort.errors import RingfortError
 
 
@@ -14,4 +15,16 @@ class StatementRefusedError(RingfortError):
     default_sqlstate = "42501"  # insufficient_privilege
 
 
-__all__ = ["StatementRefusedError"]
+def unsupported(what: str) -> StatementRefusedError:
+    """A refusal of `NodeType` or `NodeType.field`, in words of its own if people will try that."""
+    special = UNSUPPORTED.get(what)
+    if special is not None:
+        return StatementRefusedError(special[0], hint=special[1], sqlstate="0A000")
+    return StatementRefusedError(
+        f"a part of the grammar that is not on the list ({what})",
+        hint="leave it out of the statement",
+        sqlstate="0A000",
+    )
+
+
+__all__ = ["StatementRefusedError", "unsupported"]

@@ -113,6 +113,11 @@ def setting_refused(name: str, value: str | None) -> tuple[str, str] | None:
     return f"`{key}` may be set only to: {', '.join(sorted(allowed))}", "leave it at its default"
 
 
+def takes_any_value(name: str) -> bool:
+    """Whether a parameter that may be set may be set to anything, so that its value need not be known."""
+    return name.lower() in _FREE
+
+
 def showing_refused(name: str) -> tuple[str, str] | None:
     """Why the parameter `name` may not be shown, as reason and hint; None if it may."""
     if name.lower() in SHOWABLE:
@@ -120,4 +125,4 @@ def showing_refused(name: str) -> tuple[str, str] | None:
     return "this parameter may not be shown", "formats, time zone, limits and server_version may be shown"
 
 
-__all__ = ["SETTABLE", "SHOWABLE", "setting_refused", "showing_refused"]
+__all__ = ["SETTABLE", "SHOWABLE", "setting_refused", "showing_refused", "takes_any_value"]

@@ -65,11 +65,7 @@ def parse(sql: str) -> list[Node]:
         tree = orjson.loads(document)
     except orjson.JSONDecodeError as error:
         if "depth limit" in str(error) or "ecursion" in str(error):
-            raise StatementRefusedError(
-                "the statement is nested too deeply",
-                hint="use IN (...), = ANY (array) or fewer levels of subqueries",
-                sqlstate="54001",
-            ) from None
+            raise _too_deep() from None
         raise StatementRefusedError(
             "the parse tree of the statement cannot be read", sqlstate="0A000"
         ) from None
@@ -78,10 +74,19 @@ def parse(sql: str) -> list[Node]:
 
 def _grammar_error(error: Any) -> StatementRefusedError:  # noqa: ANN401 - a ctypes structure
     """A syntax error in our own words; what the grammar said may quote the client, so it is the hint."""
-    said = (error.message or b"").decode("utf-8", "replace")
-    position = f" at byte {error.cursorpos}" if error.cursorpos > 0 else ""
-    state = "54001" if "stack depth" in said or "memory exhausted" in said else "42601"
-    return StatementRefusedError(f"syntax error{position}", hint=said[:300], sqlstate=state)
+    said = (error.message or b"").decode("utf-8", "replace")[:300]
+    if "stack depth" in said or "memory exhausted" in said:
+        return _too_deep()
+    position = f" (byte {error.cursorpos})" if error.cursorpos > 0 else ""
+    return StatementRefusedError("syntax error", hint=f"{said}{position}", sqlstate="42601")
+
+
+def _too_deep() -> StatementRefusedError:
+    return StatementRefusedError(
+        "the statement is nested too deeply",
+        hint="use IN (...), = ANY (array) or fewer levels of subqueries",
+        sqlstate="54001",
+    )
 
 
 __all__ = ["MAX_TEXT_BYTES", "parse"]

@@ -23,7 +23,8 @@ from ringfort.disclosure.statement_key import normalised_key
 from ringfort.disclosure.statement_kinds import read_statement
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 from ringfort.disclosure.statement_shape import Block, render
-from ringfort.disclosure.statement_walk import Surface, Walk
+from ringfort.disclosure.statement_surface import Surface
+from ringfort.disclosure.statement_walk import Walk
 
 _PRECEDENCE = ("copy_out", "read", "cursor", "execute", "prepare", "setting", "transaction", "utility")
 

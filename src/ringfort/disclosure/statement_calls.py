@@ -1,0 +1,252 @@
+"""Checks of the walk for what calls something: functions, operators, types, collations.
+
+Only listed names of pg_catalog. Three kinds of call are judged by their literals, and set `literal_dependent`
+before they are: set_config and current_setting by the parameter's name, and texts that name an object by that
+name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ringfort.disclosure.catalog_relations import RELATIONS
+from ringfort.disclosure.function_list import (
+    FUNCTIONS,
+    INFORMATION_SCHEMA_FUNCTIONS,
+    LITERAL_FUNCTIONS,
+    OPERATORS,
+    REFERENCE_TYPES,
+    TYPES,
+    why_refused,
+)
+from ringfort.disclosure.statement_constants import literal, plain, words
+from ringfort.disclosure.statement_refusal import StatementRefusedError, unsupported
+from ringfort.disclosure.statement_relations import CATALOG_SCHEMAS, require_select
+from ringfort.disclosure.statement_settings import setting_refused, showing_refused, takes_any_value
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.disclosure.statement_rules import Node
+    from ringfort.disclosure.statement_scope import Place
+    from ringfort.disclosure.statement_walk import Walk
+
+_CONSTANTS: Final = frozenset({"A_Const", "ParamRef"})
+
+
+def _in_catalog(parts: list[str]) -> bool:
+    """Whether a name can only be one of pg_catalog: qualified so, or found there first."""
+    return len(parts) == 1 or (len(parts) == 2 and parts[0] == "pg_catalog")
+
+
+# -- functions -----------------------------------------------------------------------------------------------
+
+
+def _function(walk: Walk, fields: Node, place: Place) -> None:
+    parts = words(fields["funcname"])
+    name = parts[-1]
+    if _in_catalog(parts) and name in FUNCTIONS:
+        place.block.add(place.clause, f"{name}()")
+    elif _in_catalog(parts) and name in LITERAL_FUNCTIONS:
+        walk.literal_dependent = True
+        if not any(fields is call for call in walk.harmless):
+            _literal_function(walk, name, fields.get("args", []))
+        place.block.add(place.clause, f"{name}()")
+    elif not (parts[0] == "information_schema" and name in INFORMATION_SCHEMA_FUNCTIONS and len(parts) == 2):
+        why = why_refused(name)
+        if why:
+            raise StatementRefusedError(
+                f"a function that is not on the list: {why}", hint=f"leave `{name}` out of the statement"
+            )
+        raise StatementRefusedError(
+            "a function that is not on the list",
+            hint=f"`{'.'.join(parts)}` is not one of the built-in functions that such a session may call",
+        )
+
+
+def _literal_function(walk: Walk, name: str, args: list[Node]) -> None:
+    if not args or any("NamedArgExpr" in arg for arg in args):
+        raise StatementRefusedError("a function whose arguments decide takes them by position", hint="")
+    first = literal(args[0])
+    if name == "set_config":
+        _set_config(args, first)
+    elif name == "current_setting":
+        if first is None:
+            raise StatementRefusedError(
+                "current_setting takes only a literal name here",
+                hint="write the parameter's name into the text",
+            )
+        refused = showing_refused(first)
+        if refused is not None:
+            raise StatementRefusedError(refused[0], hint=refused[1])
+    else:
+        _reference(walk, name.removeprefix("to_"), args[0])
+
+
+def _set_config(args: list[Node], name: str | None) -> None:
+    """The value may be a parameter, which is a constant of the client's, too, where any value will do."""
+    nodes = [plain(arg) for arg in args]
+    if len(nodes) != 3 or name is None or any(not _CONSTANTS & node.keys() for node in nodes):
+        raise StatementRefusedError(
+            "set_config takes only literals here",
+            hint="write name, value and is_local into the text, or use SET",
+        )
+    refused = setting_refused(name, literal(nodes[1]))
+    if refused is None and "ParamRef" in nodes[1] and not takes_any_value(name):
+        refused = ("set_config takes only a literal value here", "write the value into the text")
+    if refused is not None:
+        raise StatementRefusedError(refused[0], hint=refused[1])
+
+
+# -- operators and collations --------------------------------------------------------------------------------
+
+
+def _expression(walk: Walk, fields: Node, place: Place) -> None:
+    kind = fields["kind"]
+    if "BETWEEN" in kind:
+        word = "between"
+    else:
+        word = _operator_name(fields["name"])
+        if kind == "AEXPR_IN":
+            word = "in" if word == "=" else "not in"
+        _setting_beside_access_method(walk, word, fields)
+    left = fields.get("lexpr", {}).get("ColumnRef")
+    if left is not None and place.clause in {"where", "join", "having"}:
+        last = left["fields"][-1].get("String", {}).get("sval", "")
+        if last in walk.surface.columns:
+            place.block.add(place.clause, f"{last} {word}")
+
+
+def _setting_beside_access_method(walk: Walk, operator: str, fields: Node) -> None:
+    """SQLAlchemy compares `pg_catalog.pg_am.amname` with the setting that a parameter names.
+
+    That tells whether the setting's value is the name of an access method, and nothing else.
+    """
+    left = fields.get("lexpr", {}).get("ColumnRef", {}).get("fields", [])
+    call = fields.get("rexpr", {}).get("FuncCall")
+    if (
+        operator in {"=", "<>"}
+        and fields["kind"] == "AEXPR_OP"
+        and call is not None
+        and [part.get("String", {}).get("sval") for part in left] == ["pg_catalog", "pg_am", "amname"]
+        and words(call["funcname"])[-1] == "current_setting"
+    ):
+        walk.harmless.append(call)
+
+
+def _operator_name(parts: list[Node]) -> str:
+    names = words(parts)
+    if not _in_catalog(names) or names[-1] not in OPERATORS:
+        raise StatementRefusedError(
+            "an operator that is not on the list", hint="only PostgreSQL's built-in operators may be used"
+        )
+    return names[-1]
+
+
+def _sort(walk: Walk, fields: Node, place: Place) -> None:
+    del walk, place
+    if "useOp" in fields:
+        _operator_name(fields["useOp"])
+
+
+def _sublink(walk: Walk, fields: Node, place: Place) -> None:
+    del walk, place
+    require_select(fields["subselect"], "a subquery may only read")
+    if "operName" in fields:
+        _operator_name(fields["operName"])
+
+
+def _collation(walk: Walk, fields: Node, place: Place) -> None:
+    del walk, place
+    if not _in_catalog(words(fields["collname"])):
+        raise StatementRefusedError(
+            "a collation outside of pg_catalog", hint="leave the schema of the collation out"
+        )
+
+
+# -- types ---------------------------------------------------------------------------------------------------
+
+
+def _type(walk: Walk, fields: Node, place: Place) -> None:
+    del walk, place
+    _type_name(fields)
+
+
+def _type_name(fields: Node) -> str:
+    """The listed type's name, without the underscore of an array type."""
+    parts = words(fields["names"])
+    name = parts[-1].removeprefix("_")
+    if not _in_catalog(parts) or name not in TYPES:
+        raise StatementRefusedError(
+            "a type that is not on the list", hint=f"`{'.'.join(parts)}` is not one of the types to use here"
+        )
+    for node in fields.get("typmods", ()):
+        if "A_Const" not in node:
+            raise unsupported("TypeName.typmods")
+    return name
+
+
+def _column_definition(walk: Walk, fields: Node, place: Place) -> None:
+    del walk, place
+    if _type_name(fields["typeName"]) in REFERENCE_TYPES:
+        raise StatementRefusedError(
+            "names of objects cannot be read out of JSON", hint="define the column as text"
+        )
+
+
+def _cast(walk: Walk, fields: Node, place: Place) -> None:
+    del place
+    name = _type_name(fields["typeName"])
+    if name in REFERENCE_TYPES:
+        _reference(walk, name, fields["arg"])
+
+
+def _reference(walk: Walk, kind: str, arg: Node) -> None:
+    """A text that names an object: only what the session may know of.
+
+    This keeps honest texts tidy. It is no wall: a name in a parameter or a column, or an implicit cast, gets
+    by. What that tells is whether a name exists, which pg_class tells as well.
+    """
+    constant = plain(arg)
+    if "A_Const" not in constant:
+        return
+    walk.literal_dependent = True
+    value = literal(constant)
+    if value is None or kind not in {"regclass", "regnamespace"}:
+        return
+    if not _may_know(walk, kind, value):
+        raise StatementRefusedError(
+            f"`{kind}` of a name that is not visible to this session",
+            hint="name one of your views, or a relation of pg_catalog",
+            sqlstate="42P01",
+        )
+
+
+def _may_know(walk: Walk, kind: str, value: str) -> bool:
+    if value == "-" or (value.isascii() and value.isdigit()):
+        return True
+    surface = walk.surface
+    parts = value.replace('"', "").lower().split(".")
+    if kind == "regnamespace":
+        return len(parts) == 1 and parts[0] in {*CATALOG_SCHEMAS, surface.schema}
+    known = {name.lower() for name in surface.relations}
+    if len(parts) == 1:
+        return parts[0] in known or ("pg_catalog", parts[0]) in RELATIONS
+    return len(parts) == 2 and (
+        (parts[0], parts[1]) in RELATIONS or (parts[0] == surface.schema and parts[1] in known)
+    )
+
+
+CALL_CHECKS: Final[dict[str, Callable[[Walk, Node, Place], None]]] = {
+    "A_Expr": _expression,
+    "CollateClause": _collation,
+    "ColumnDef": _column_definition,
+    "FuncCall": _function,
+    "SortBy": _sort,
+    "SubLink": _sublink,
+    "TypeCast": _cast,
+    "TypeName": _type,
+}
+
+
+__all__ = ["CALL_CHECKS"]
