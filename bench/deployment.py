@@ -1,4 +1,4 @@
-"""Real peers for the gateway's benchmark: a deployment that is up, pgbouncer before the same server, the server.
+"""Real peers for the gateway's benchmark: a deployment that is up, pgbouncer, and the server itself.
 
 All three are reached over TCP on loopback without TLS, and both proxies reach the server over the same unix
 socket, so that what differs is the proxy. Through the gateway runs the whole of it: policy, views, durable

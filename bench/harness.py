@@ -1,7 +1,7 @@
 """What the benchmarks share: options, medians, ratios, CPU time of processes, the report.
 
-Peers are measured in the same run, in turns (A B C, A B C, ...), because machines are shared and noisy; what is
-reported is the median of the ratios of neighbouring measurements, not a ratio of medians.
+Peers are measured in the same run, in turns (A B C, B C A, ...), because machines are shared and noisy; what
+is reported is the median of the ratios of neighbouring measurements, not a ratio of medians.
 """
 
 from __future__ import annotations

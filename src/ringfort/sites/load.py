@@ -20,7 +20,7 @@ from ringfort.sites.copy_binary import HEADER, TRAILER, Encoder, LoadError
 from ringfort.sites.tabular import Tabular, check_columns, open_tabular
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 
@@ -67,14 +67,9 @@ def load_tabular(
     try:
         with connection.transaction(), connection.cursor() as cursor:
             cursor.execute(_create_table(name, source))
-            with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(name)) as copy:
-                copy.write(HEADER)
-                for batch in source.batches():
-                    copy.write(encoder.encode(batch))
-                    done += batch.num_rows
-                    if progress is not None:
-                        progress(done, source.rows)
-                copy.write(TRAILER)
+            for done in _copy(cursor, name, encoder, source.batches()):
+                if progress is not None:
+                    progress(done, source.rows)
     except psycopg.errors.DuplicateTable:
         raise LoadError(f"there is a table `{schema}.{table}` already", hint="choose another name") from None
     except psycopg.Error as error:  # its words can hold values
@@ -89,6 +84,40 @@ def load_tabular(
         ) from None
     connection.execute(sql.SQL("ANALYZE {}").format(name))
     return LoadReport(schema, table, done, source.columns, (*source.notes, *encoder.notes))
+
+
+def copy_arrow(
+    connection: psycopg.Connection[tuple[Any, ...]],
+    table: sql.Identifier,
+    data: pa.Table,
+    *,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Copy an Arrow table into an existing one with the same columns; `progress` gets the rows done.
+
+    Raises `LoadError` for values that PostgreSQL cannot hold and `psycopg.Error` for what the server refuses.
+    """
+    with connection.transaction(), connection.cursor() as cursor:
+        for done in _copy(cursor, table, Encoder(data.schema), data.to_batches(max_chunksize=16_384)):
+            if progress is not None:
+                progress(done)
+
+
+def _copy(
+    cursor: psycopg.Cursor[tuple[Any, ...]],
+    table: sql.Identifier,
+    encoder: Encoder,
+    batches: Iterable[pa.RecordBatch],
+) -> Iterator[int]:
+    """COPY the batches in; yields the number of rows done after each."""
+    done = 0
+    with cursor.copy(sql.SQL("COPY {} FROM STDIN (FORMAT BINARY)").format(table)) as copy:
+        copy.write(HEADER)
+        for batch in batches:
+            copy.write(encoder.encode(batch))
+            done += batch.num_rows
+            yield done
+        copy.write(TRAILER)
 
 
 def table_name(path: Path) -> str:
