@@ -112,10 +112,21 @@ def hardening_statements(found: Iterable[Finding], *, noted: bool = False) -> li
     return list(dict.fromkeys(chosen))
 
 
-def report(site: str, database: str, found: Iterable[Finding]) -> bytes:
-    """The findings as canonical JSON, for the ledger's blob. Names of objects only, no data value."""
-    rows = sorted(each.to_json() for each in found)
-    document = {"format": FORMAT, "site": site, "database": database, "findings": rows}
+def report(
+    site: str, database: str, found: Iterable[Finding], *, catalogue: str = "", binding: str = ""
+) -> bytes:
+    """The findings as canonical JSON, for the ledger's blob. Names of objects only, no data value.
+
+    `catalogue` and `binding` are digests: the catalogue in force and the numbers that it is bound to.
+    """
+    document = {
+        "format": FORMAT,
+        "site": site,
+        "database": database,
+        "catalogue": catalogue,
+        "binding": binding,
+        "findings": sorted(each.to_json() for each in found),
+    }
     return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
 
 

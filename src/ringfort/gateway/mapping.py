@@ -125,8 +125,15 @@ class MappingFiller:
 
     def ensure(self, ids: Iterable[str]) -> None:
         """Return when each of these has been filled once since the last loss of connection."""
+        wanted = [
+            each
+            for each in ids
+            if (kept := self._maps.get(each)) is None or not all(source.full for source in kept.sources)
+        ]
+        if not wanted:
+            return  # without waiting for a round that is going on
         with self._guarded():
-            for each in ids:
+            for each in wanted:
                 kept = self._maps.get(each)
                 if kept is not None:
                     for source in kept.sources:

@@ -1,0 +1,493 @@
+"""The provisioner: the process that holds the administrative DSNs, the root secret and the SCRAM verifiers.
+
+    python -m ringfort.gateway.provisioner      with JSON on standard input, see `provisioner_settings`
+
+It follows the control log, decides each opening, makes what the decision needs in the site's database, and
+keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
+
+    verifier   {name}                -> {iterations, salt, stored_key, server_key}, mocked for unknown names
+    open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name}
+               -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
+                   columns, surface, condition_keys, decision: {site, storage_country, processing_country,
+                   policy, evaluator, catalogue, zones, control_size, input, map (base64), input_digest,
+                   map_digest, domain, key_id}}
+    health     {}                    -> {control_size, databases: [{site, database, served, reason, maps}]}
+    audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
+    rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
+
+Invariants: Cedar and the databases are used in threads, so the socket always answers; a database is served
+only after its audit found no surplus, and the audit is on record (`SiteAudited`) before; a domain's key is on
+record (`DomainKeyCreated`) before its first pseudonym is served; `control_size` is one at which everything
+the decision stood on still held. If the ledger is lost the process ends. DESIGN sections 4, 5, principle 7.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import signal
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import psycopg
+import uvloop
+from psycopg.conninfo import conninfo_to_dict
+
+from ringfort.disclosure import audit
+from ringfort.disclosure.profile import compile_profile
+from ringfort.disclosure.views import RoleLimits
+from ringfort.errors import CheckFailedError, RingfortError, UsageError
+from ringfort.gateway.ipc import IpcServer
+from ringfort.gateway.mapping import MappingFiller
+from ringfort.gateway.provisioner_binding import binding_digest
+from ringfort.gateway.provisioner_decision import (
+    ALWAYS,
+    ControlView,
+    Decider,
+    Decision,
+    NotDecidedError,
+    read_request,
+)
+from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
+from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
+from ringfort.gateway.verifiers import load_verifier, verifier_fields
+from ringfort.ledger.entry import encode, format_time
+from ringfort.ledger.entry_control import DomainKeyCreated, SiteAudited
+from ringfort.ledger.errors import ConditionFailedError
+from ringfort.ledger.folds import Condition
+from ringfort.privacy.pseudonym import Domain, key_id
+from ringfort.record import process
+from ringfort.record.channel import LedgerChannel
+from ringfort.record.store import BlobStore
+from ringfort.record.system import SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.disclosure.profile import Profile
+
+RETRY_SECONDS = 5.0
+ATTEMPTS = 3
+THREADS = 8
+_Result = TypeVar("_Result")
+
+
+class Served:
+    """One database: its administration, its filler, and whether it is ready."""
+
+    def __init__(self, settings: ProvisionerSettings, site: SiteSettings, database: str) -> None:
+        self.settings = settings
+        self.sockets = site.sockets
+        self.site = SiteDatabase(
+            site=site.name,
+            country=site.country,
+            database=database,
+            dsn=site.databases[database],
+            ours=site.kind == "embedded",
+            limits=RoleLimits(
+                connections=settings.connections_per_profile,
+                statement_ms=int(settings.statement_seconds * 1000),
+            ),
+        )
+        self.filler = MappingFiller(self.site.connect, settings.root_key)
+        self.ready = False
+        self.reason = "it is being prepared"
+        self.said = ""
+        self.used: set[str] = set()
+        self._bootstrapped = False
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Site and database, as the ledger names them."""
+        return self.site.site, self.site.database
+
+    def prepare(self) -> None:
+        """Bootstrap, and take over the mapping tables of profiles that are there."""
+        if not self._bootstrapped:
+            self.site.bootstrap()
+            self._bootstrapped = True
+        for domain, kept_key, plans in self.site.kept():
+            if kept_key == key_id(self.settings.root_key, domain):  # else of another root: left to collection
+                self.filler.add(domain, plans)
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self.filler.run, args=(self._stop, self.settings.fill_seconds), daemon=True
+            )
+            self._thread.start()
+
+    def audited(self, catalogue: str, decider: Decider) -> tuple[str, bytes]:
+        """Audit; gives the outcome and the report for the record."""
+        found = self.site.audit()
+        numbers = ""
+        if catalogue:
+            datasets = decider.catalogue(catalogue).for_database(self.site.database)
+            numbers = binding_digest(self.site.bound(catalogue, datasets))
+        report = audit.report(self.site.site, self.site.database, found, catalogue=catalogue, binding=numbers)
+        return ("surplus" if audit.surplus(found) else "passed"), report
+
+    def provide(self, decision: Decision) -> tuple[Profile, str]:
+        """Compile the decision's profile and make it; gives it with the password of its role."""
+        principal = decision.request.principal
+        domain = Domain(principal.employer, decision.request.purpose, self.settings.epoch)
+        datasets = decision.catalogue.for_database(self.site.database)
+        with self._administering():
+            profile = compile_profile(
+                decision.disclosure,
+                datasets,
+                database=self.site.database,
+                domain=domain,
+                key_id=key_id(self.settings.root_key, domain),
+                bound=self.site.bound(decision.ground.catalogue, datasets),
+                found=self.site.found(datasets),
+            )
+            password = self.site.ensure_profile(profile)
+            self.filler.add(domain, profile.maps)
+            self.filler.ensure(each.id for each in profile.maps)
+        self.used.add(profile.digest)
+        return profile, password
+
+    def collect(self) -> None:
+        """Drop profiles that the policy in force did not ask for and nobody uses."""
+        with self._administering():
+            self.filler.forget(self.site.collect(self.used, self.settings.grace_seconds))
+
+    @contextlib.contextmanager
+    def _administering(self) -> Any:  # noqa: ANN401 - a context manager
+        try:
+            yield
+        except psycopg.Error as error:
+            raise administration_error(self.site.database, error) from None
+
+    def target(self) -> dict[str, Any]:
+        """How a worker reaches the database."""
+        parts = conninfo_to_dict(self.site.dsn)
+        port = int(str(parts.get("port") or 5432))
+        if self.sockets:
+            return {"host": self.sockets, "port": port, "tls": {"mode": "disable", "ca": ""}}
+        host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
+        mode = "disable" if host.startswith("/") else str(parts.get("sslmode") or "prefer")
+        return {"host": host, "port": port, "tls": {"mode": mode, "ca": str(parts.get("sslrootcert") or "")}}
+
+    def close(self) -> None:
+        """Stop the filler and close the connections."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(10)
+        self.site.close()
+
+
+class Provisioner:
+    """The process. `start`, then `run` until `stop`."""
+
+    def __init__(self, settings: ProvisionerSettings) -> None:
+        self.settings = settings
+        self.control = ControlView()
+        blobs = BlobStore(settings.blobs)
+        self.decider = Decider(blobs.get, settings.region)
+        self.databases = {
+            name: Served(settings, site, name) for site in settings.sites for name in site.databases
+        }
+        self.failure: Exception | None = None
+        self._clock = SystemClock()
+        self._server = IpcServer(settings.socket, self._handle)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="provision")
+        self._ended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._ledger: LedgerChannel | None = None
+        self._catalogue = ""
+        self._policy = ""
+
+    async def start(self) -> None:
+        """Connect to the ledger, prepare every database (a failing one is tried again later), listen."""
+        self._ledger = await LedgerChannel.connect(
+            self.settings.ledger_socket,
+            actor=self.settings.actor,
+            on_control=self._on_control,
+            on_lost=self._on_lost,
+        )
+        await asyncio.gather(*(self._prepare(each) for each in self.databases.values()))
+        await self._server.start()
+        self._tasks = [asyncio.create_task(self._watch(each)) for each in self.databases.values()]
+
+    async def run(self) -> None:
+        """Serve until `stop`; raises the failure if it was one."""
+        await self._ended.wait()
+        await self._server.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._ledger is not None:
+            self._ledger.close()
+        await asyncio.gather(*(asyncio.to_thread(each.close) for each in self.databases.values()))
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self.failure is not None:
+            raise self.failure
+
+    def stop(self) -> None:
+        """Ask for a clean end."""
+        self._ended.set()
+
+    # -- the ledger --------------------------------------------------------------------------------
+
+    def _on_control(self, index: int, data: bytes) -> None:
+        try:
+            self.control.take(index, data)
+        except RingfortError as error:
+            self._on_lost(error)
+            return
+        state = self.control.state
+        if (state.policy, state.catalogue) != (self._policy, self._catalogue):
+            self._policy, self._catalogue = state.policy, state.catalogue
+            for served in self.databases.values():
+                served.used = set()
+
+    def _on_lost(self, error: Exception) -> None:
+        self.failure = error
+        self._ended.set()
+
+    async def _append(self, entry: bytes, key: str, blobs: tuple[bytes, ...] = ()) -> bool:
+        """Append an entry that must not race another of its state key; false if it lost."""
+        if self._ledger is None:
+            raise AssertionError
+        try:
+            condition = Condition((key,), self.control.state.size)
+            await self._ledger.append([entry], condition=condition, blobs=blobs)
+        except ConditionFailedError:
+            return False
+        return True
+
+    def _now(self) -> str:
+        return format_time(self._clock.now())
+
+    async def _thread(self, call: Callable[..., _Result], *arguments: object) -> _Result:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+
+    # -- databases ---------------------------------------------------------------------------------
+
+    async def _prepare(self, served: Served) -> None:
+        try:
+            await self._thread(served.prepare)
+            await self._audit(served)
+        except RingfortError as error:
+            served.ready, served.reason = False, error.message
+        except psycopg.Error as error:
+            served.ready, served.reason = False, administration_error(served.site.database, error).message
+        if served.reason != served.said:
+            served.said = served.reason
+            state = "not served: " + served.reason if served.reason else "served"
+            sys.stderr.write(f"database {served.site.database} is {state}\n")
+
+    async def _audit(self, served: Served) -> None:
+        """Audit, put on record what differs from the last time, and serve or not."""
+        catalogue = self.control.state.catalogue
+        outcome, report = await self._thread(served.audited, catalogue, self.decider)
+        site, database = served.key
+        digest = hashlib.sha256(report).hexdigest()
+        if (self.control.state.sites.get(served.key), self.control.findings.get(served.key)) != (
+            outcome,
+            digest,
+        ):
+            entry = SiteAudited(
+                time=self._now(), actor=self.settings.actor, site=site, database=database, outcome=outcome,
+                findings=digest,
+            )  # fmt: skip
+            if not await self._append(encode(entry), f"site:{site}/{database}", (report,)):
+                return
+        surplus = audit.surplus(served.site.findings)
+        served.ready = not surplus
+        served.reason = "; ".join(map(str, surplus[:20]))
+
+    async def _watch(self, served: Served) -> None:
+        """Tries again what failed, audits and collects every now and then, binds a new catalogue."""
+        loop = asyncio.get_running_loop()
+        audited = collected = loop.time()
+        catalogue = self.control.state.catalogue
+        while True:
+            await asyncio.sleep(min(1.0, RETRY_SECONDS))
+            now = loop.time()
+            due = self.settings.audit_seconds if served.ready else RETRY_SECONDS
+            if catalogue != self.control.state.catalogue or now - audited >= due:
+                audited, catalogue = now, self.control.state.catalogue
+                await self._prepare(served)
+            if served.ready and now - collected >= self.settings.collect_seconds:
+                collected = now
+                with contextlib.suppress(RingfortError):
+                    await self._thread(served.collect)
+
+    # -- operations --------------------------------------------------------------------------------
+
+    async def _handle(self, op: str, request: dict[str, Any]) -> dict[str, Any]:
+        if op == "verifier":
+            return await self._verifier(request)
+        if op == "open":
+            return await self._open(request)
+        if op == "health":
+            return self._health()
+        if op == "audit":
+            served = self._database(request)
+            await self._prepare(served)
+            return {
+                "served": served.ready,
+                "findings": [each.to_json() for each in served.site.findings],
+                "hardening": audit.hardening_statements(served.site.findings),
+            }
+        if op == "rebind":
+            served = self._database(request)
+            catalogue = self.control.state.catalogue
+            relations = await self._thread(self._rebind, served, catalogue)
+            await self._prepare(served)
+            return {"relations": relations}
+        raise UsageError(f"there is no operation `{op}`")
+
+    def _rebind(self, served: Served, catalogue: str) -> int:
+        datasets = self.decider.catalogue(catalogue).for_database(served.site.database)
+        return len(served.site.bound(catalogue, datasets, anew=True))
+
+    def _database(self, request: dict[str, Any]) -> Served:
+        name = request.get("database")
+        served = self.databases.get(name) if isinstance(name, str) else None
+        if served is None:
+            raise NotDecidedError(
+                "there is no such database", hint="ask an operator which there are", sqlstate="3D000"
+            )
+        return served
+
+    async def _verifier(self, request: dict[str, Any]) -> dict[str, Any]:
+        name = request.get("name")
+        if not isinstance(name, str):
+            raise UsageError("`name` must be a text")
+        known = name in self.control.state.principals
+        verifier = await self._thread(self._load_verifier, name, known)
+        return verifier_fields(verifier)
+
+    def _load_verifier(self, name: str, known: bool) -> Any:  # noqa: ANN401, FBT001 - called through the executor
+        return load_verifier(self.settings.verifiers, name, self.settings.mock_key, known=known)
+
+    def _health(self) -> dict[str, Any]:
+        return {
+            "control_size": self.control.state.size,
+            "databases": [
+                {
+                    "site": served.site.site,
+                    "database": name,
+                    "served": served.ready,
+                    "reason": served.reason,
+                    "maps": len(served.filler.ids),
+                }
+                for name, served in self.databases.items()
+            ],
+        }
+
+    async def _open(self, fields: dict[str, Any]) -> dict[str, Any]:
+        name = fields.get("principal")
+        if not isinstance(name, str):
+            raise UsageError("`principal` must be a text")
+        for _ in range(ATTEMPTS):
+            answer = await self._try_open(name, fields)
+            if answer is not None:
+                return answer
+        raise NotDecidedError(
+            "what the decision stands on kept changing", hint="connect again in a moment", sqlstate="57P03"
+        )
+
+    async def _try_open(self, name: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        ground = self.control.ground(name)
+        served = self._database(fields)
+        if not served.ready:
+            raise CheckFailedError(
+                f"database `{served.site.database}` is not served at present",
+                hint="the operator finds the reason in the provisioner's log",
+                sqlstate="57P03",
+            )
+        place = (served.site.site, served.site.country)
+        request = read_request(fields, ground.principal, place, self._now())
+        decision = await self._thread(self.decider.decide, ground, request)
+        profile, password = await self._thread(served.provide, decision)
+        keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
+        if profile.maps:
+            await self._domain_on_record(profile.domain, profile.key_id)
+            keys.append(f"domain:{profile.domain.id}")
+        still = self.control.still(ground)
+        if still is None or not served.ready:
+            return None
+        return {
+            **served.target(),
+            "profile": profile.digest,
+            "role": profile.role,
+            "password": password,
+            "database": served.site.database,
+            "search_path": profile.schema,
+            "relations": list(profile.relations),
+            "columns": sorted({column.name for view in profile.views for column in view.columns}),
+            "surface": {
+                "relations": list(profile.relations),
+                "schema": profile.schema,
+                "columns": sorted({column.name for view in profile.views for column in view.columns}),
+            },
+            "condition_keys": keys,
+            "decision": {
+                "site": served.site.site,
+                "storage_country": served.site.country,
+                "processing_country": self.settings.processing_country,
+                "policy": still.policy,
+                "evaluator": still.evaluator,
+                "catalogue": still.catalogue,
+                "zones": still.zones,
+                "control_size": still.since,
+                "input": base64.b64encode(decision.input).decode(),
+                "input_digest": hashlib.sha256(decision.input).hexdigest(),
+                "map": base64.b64encode(decision.map).decode(),
+                "map_digest": hashlib.sha256(decision.map).hexdigest(),
+                "domain": profile.domain.id if profile.maps else "",
+                "key_id": profile.key_id if profile.maps else "",
+            },
+        }
+
+    async def _domain_on_record(self, domain: Domain, kept_key: str) -> None:
+        for _ in range(2):
+            known = self.control.state.domains.get(domain.id)
+            if known == kept_key:
+                return
+            if known is not None:
+                raise CheckFailedError(
+                    "the root secret is not the one that this pseudonymisation domain was made with",
+                    hint="the operator must restore secrets/root.key from its backup",
+                    sqlstate="57P03",
+                )
+            entry = DomainKeyCreated(
+                time=self._now(), actor=self.settings.actor, domain=domain.id, key_id=kept_key
+            )
+            await self._append(encode(entry), f"domain:{domain.id}")
+
+
+async def serve(settings: ProvisionerSettings) -> None:
+    """Run a provisioner until SIGTERM or SIGINT; says on standard output when it serves."""
+    provisioner = Provisioner(settings)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, provisioner.stop)
+    try:
+        await provisioner.start()
+        process.ready(socket=settings.socket, databases=provisioner._health()["databases"])  # noqa: SLF001
+    except BaseException:
+        provisioner.stop()
+        await provisioner.run()
+        raise
+    await provisioner.run()
+
+
+def run(config: dict[str, Any]) -> None:
+    """Run with the configuration that came on standard input."""
+    settings = ProvisionerSettings.from_json(config)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(serve(settings))
+
+
+if __name__ == "__main__":
+    process.main(run)

@@ -1,0 +1,192 @@
+"""The decision of an opening: control state, policy and catalogue in force, and what is remembered of it.
+
+The control log is folded as it is told. Bundle and catalogue in force are read from the ledger's blobs by
+their digest, never from the deployment's folder. Decisions are remembered by their whole input but for the
+time, which policies do not see. Synchronous and free of the event loop; the process calls it from threads.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ringfort.catalog.model import Catalogue
+from ringfort.errors import RingfortError, UsageError
+from ringfort.ledger.entry import decode
+from ringfort.ledger.entry_control import SiteAudited
+from ringfort.ledger.folds import ControlState
+from ringfort.policy.bundle import PolicyBundle
+from ringfort.policy.decide import decide, decision_input
+from ringfort.policy.request import AccessRequest, Principal, ViewerSource
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.policy.bundle import CompiledBundle
+    from ringfort.policy.disclosure_map import DisclosureMap
+
+MEMORY = 4096
+ALWAYS = ("policy", "catalogue", "zones")
+
+
+class NotDecidedError(RingfortError):
+    """There is nothing to decide on: no policy, no such principal, no such database."""
+
+    default_sqlstate = "28000"  # invalid_authorization_specification
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a decision stands on, as of control size `since`."""
+
+    since: int
+    policy: str
+    evaluator: str
+    catalogue: str
+    zones: str
+    principal: Principal
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A decision: its input and outcome as the blobs that are recorded."""
+
+    ground: Ground
+    request: AccessRequest
+    catalogue: Catalogue
+    disclosure: DisclosureMap
+    input: bytes
+    map: bytes
+
+
+class ControlView:
+    """The control log folded, and the last audit's findings of each database."""
+
+    def __init__(self) -> None:
+        self.state = ControlState()
+        self.findings: dict[tuple[str, str], str] = {}
+
+    def take(self, _index: int, data: bytes) -> None:
+        """The next entry; raises EntryError or FoldError if it does not follow."""
+        entry = decode(data)
+        self.state.apply(entry)
+        if isinstance(entry, SiteAudited):
+            self.findings[entry.site, entry.database] = entry.findings
+
+    def ground(self, name: str) -> Ground:
+        """What a decision for a principal stands on now."""
+        state = self.state
+        facts = state.principals.get(name)
+        if facts is None:
+            raise NotDecidedError(
+                "the principal is not registered", hint="ask an operator for `ringfort principal add`"
+            )
+        if not state.policy or not state.catalogue:
+            raise NotDecidedError(
+                "no policy or no catalogue is in force",
+                hint="the operator must run `ringfort policy apply`",
+                sqlstate="57P03",
+            )
+        principal = Principal(facts.name, facts.country, facts.employer, facts.role)
+        return Ground(state.size, state.policy, state.evaluator, state.catalogue, state.zones, principal)
+
+    def still(self, ground: Ground) -> Ground | None:
+        """The same ground as of the present control size, None if it is another one by now."""
+        keys = (*ALWAYS, f"principal:{ground.principal.name}")
+        if any(self.state.changed.get(key, -1) >= ground.since for key in keys):
+            return None
+        return replace(ground, since=self.state.size)
+
+
+class Decider:
+    """Decides, and remembers. Thread-safe."""
+
+    def __init__(self, get_blob: Callable[[str], bytes | None], region: frozenset[str]) -> None:
+        self._get_blob = get_blob
+        self._region = region
+        self._lock = threading.Lock()
+        self._bundles: dict[str, CompiledBundle] = {}
+        self._catalogues: dict[str, Catalogue] = {}
+        self._remembered: OrderedDict[str, tuple[DisclosureMap, bytes]] = OrderedDict()
+
+    def catalogue(self, digest: str) -> Catalogue:
+        """The catalogue of this digest."""
+        with self._lock:
+            if digest not in self._catalogues:
+                self._catalogues = {digest: Catalogue.from_json(self._blob(digest))}
+            return self._catalogues[digest]
+
+    def _bundle(self, ground: Ground) -> CompiledBundle:
+        with self._lock:
+            if ground.policy not in self._bundles:
+                compiled = PolicyBundle.from_bytes(self._blob(ground.policy)).compile()
+                self._bundles = {ground.policy: compiled}
+            bundle = self._bundles[ground.policy]
+        if bundle.evaluator != ground.evaluator:
+            raise NotDecidedError(
+                "the policy in force was activated for another evaluator",
+                hint="the operator must run `ringfort policy apply`",
+                sqlstate="57P03",
+            )
+        return bundle
+
+    def _blob(self, digest: str) -> bytes:
+        blob = self._get_blob(digest)
+        if blob is None:
+            raise NotDecidedError(
+                f"the ledger does not hold blob `{digest[:12]}`",
+                hint="the operator must run `ringfort policy apply`",
+                sqlstate="57P03",
+            )
+        return blob
+
+    def decide(self, ground: Ground, request: AccessRequest) -> Decision:
+        """Decide on this ground."""
+        bundle, catalogue = self._bundle(ground), self.catalogue(ground.catalogue)
+        timeless = decision_input(bundle, catalogue, self._region, replace(request, time=""))
+        key = hashlib.sha256(timeless).hexdigest()
+        with self._lock:
+            known = self._remembered.get(key)
+        if known is None:
+            disclosure = decide(bundle, catalogue, self._region, request)
+            known = (disclosure, disclosure.to_json())
+            with self._lock:
+                self._remembered[key] = known
+                while len(self._remembered) > MEMORY:
+                    self._remembered.popitem(last=False)
+        whole = decision_input(bundle, catalogue, self._region, request)
+        return Decision(ground, request, catalogue, known[0], whole, known[1])
+
+
+def read_request(
+    fields: dict[str, Any], principal: Principal, site: tuple[str, str], time: str
+) -> AccessRequest:
+    """The access request in an `open` operation; `site` is name and country. Raises `UsageError`."""
+    try:
+        viewer = tuple(ViewerSource(str(each["source"]), str(each["country"])) for each in fields["viewer"])
+        purpose, ticket, database = fields["purpose"], fields["ticket"], fields["database"]
+    except (KeyError, TypeError):
+        raise UsageError("an opening needs principal, purpose, ticket, viewer and database") from None
+    if not any(each.source == "registration" for each in viewer):
+        viewer = (ViewerSource("registration", principal.country), *viewer)
+    request = AccessRequest(
+        principal=principal,
+        purpose=purpose,
+        ticket=ticket,
+        viewer=viewer,
+        site=site[0],
+        site_country=site[1],
+        database=database,
+        granted=frozenset(),
+        time=time,
+    )
+    fault = request.fault()
+    if fault:
+        raise UsageError(fault)
+    return request
+
+
+__all__ = ["ControlView", "Decider", "Decision", "Ground", "NotDecidedError", "read_request"]
