@@ -50,6 +50,7 @@ class Shard:
     origin: str
     vkey: str
     anchored: int = 0
+    anchored_root: str = ""
     closed: tuple[int, str] | None = None
 
 
@@ -202,8 +203,8 @@ def _shard_closed(state: ControlState, entry: control.ShardClosed) -> str:
         raise FoldError("`ShardClosed` names no open shard")
     if entry.size < shard.anchored:
         raise FoldError("`ShardClosed` is smaller than what was anchored")
-    state.shards[entry.shard] = Shard(
-        shard.name, shard.origin, shard.vkey, entry.size, (entry.size, entry.root)
+    state.shards[entry.shard] = replace(
+        shard, anchored=entry.size, anchored_root=entry.root, closed=(entry.size, entry.root)
     )
     return f"shard:{entry.shard}"
 
@@ -214,7 +215,7 @@ def _anchored(state: ControlState, entry: control.TrafficAnchored) -> str:
         raise FoldError("`TrafficAnchored` names no open shard")
     if entry.size <= shard.anchored:
         raise FoldError("`TrafficAnchored` does not grow")
-    state.shards[shard.name] = Shard(shard.name, shard.origin, shard.vkey, entry.size)
+    state.shards[shard.name] = replace(shard, anchored=entry.size, anchored_root=entry.root)
     return ""
 
 

@@ -368,6 +368,7 @@ class LedgerCore:
             tuple((shard, tuple(records)) for shard, records in self.pending_evidence.items()),
             tuple(self.pending_blobs.values()),
             self.journal.number,
+            self.journal.chain,
             self.journal.wants_spare(),
             self._index(),
         )
@@ -394,6 +395,7 @@ class LedgerCore:
             self.blobs.write(publication.blobs)
             for shard, records in publication.evidence:
                 self.evidence.append(shard, records)
+            recovery.remember(self, publication.group, publication.chain)
             for each in publication.logs:
                 self._publish_log(each)
             index = self.settings.folder / "index.json"

@@ -4,7 +4,8 @@ On disk: `journal/00000001.seg`, ... Segments are written full of zeros when the
 sync needs no metadata commit. A segment is a header, groups one after another, then zeros:
 
     header  "RFJS" | version u32 | segment number u64 | number of its first group u64 | chain 32 | SHA-256 32
-    group   "RFJG" | body length u32 | group number u64 | chain 32 | body | SHA-256 32 over all before it
+    group   "RFJG" | body length u32 | group number u64 | chain 32 | CRC-32 of these 48 bytes
+            | body | SHA-256 32 over all before it
 
 `chain` is the SHA-256 that ends the group before, so groups can be neither left out nor reordered.
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import struct
+import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 SECTOR = 512
 SEGMENT_BYTES = 32 << 20
 _SEGMENT_HEADER = struct.Struct(">4sIQQ32s")
-_GROUP_HEADER = struct.Struct(">4sIQ32s")
+_GROUP_FACTS = struct.Struct(">4sIQ32s")
+_GROUP_HEADER = struct.Struct(">4sIQ32sI")
 SEGMENT_HEADER_BYTES = _SEGMENT_HEADER.size + 32
 GROUP_OVERHEAD = _GROUP_HEADER.size + 32
 MAX_GROUP_BYTES = 1 << 30
@@ -44,10 +47,11 @@ _sha256 = hashlib.sha256
 
 @dataclass(frozen=True)
 class Group:
-    """A group as it was found: its number and body."""
+    """A group as it was found: its number, its body, and the chain after it."""
 
     number: int
     body: bytes
+    chain: bytes
 
 
 @dataclass
@@ -94,7 +98,8 @@ def scan_segment(data: bytes, number: int) -> SegmentScan:
         if end is None:
             scan.torn = _torn(data, position, name, expected)
             return scan
-        scan.groups.append(Group(expected, data[position + _GROUP_HEADER.size : end - 32]))
+        body = data[position + _GROUP_HEADER.size : end - 32]
+        scan.groups.append(Group(expected, body, data[end - 32 : end]))
         scan.chain = data[end - 32 : end]
         scan.end = end
         expected += 1
@@ -104,7 +109,7 @@ def _group_end(data: bytes, position: int, number: int, chain: bytes) -> int | N
     """Where the valid group at `position` ends; None if there is no valid group."""
     if position + GROUP_OVERHEAD > len(data):
         return None
-    magic, length, own_number, own_chain = _GROUP_HEADER.unpack_from(data, position)
+    magic, length, own_number, own_chain, _ = _GROUP_HEADER.unpack_from(data, position)
     end: int = position + GROUP_OVERHEAD + length
     if magic != _GROUP_MAGIC or own_number != number or own_chain != chain or end > len(data):
         return None
@@ -119,13 +124,15 @@ def _torn(data: bytes, position: int, name: str, number: int) -> bool:
     if written <= position:
         return False
     if not _later_group(data, position, number):
-        # The end of the group, if enough of its header came through to tell.
-        end = written
-        header_end = position + _GROUP_HEADER.size
-        if data[position : position + 4] == _GROUP_MAGIC and not _zero_sector(data, position, header_end):
-            end = position + GROUP_OVERHEAD + int.from_bytes(data[position + 4 : position + 8])
-        if written <= end <= len(data) and _zero_sector(data, position, end):
+        header = data[position : position + _GROUP_HEADER.size]
+        if _zero_sector(data, position, position + len(header)):
             return True
+        # The header is whole: it tells how far the group was to reach, unless it was changed since.
+        facts = header[: _GROUP_FACTS.size]
+        if header[:4] == _GROUP_MAGIC and zlib.crc32(facts).to_bytes(4) == header[len(facts) :]:
+            end = position + GROUP_OVERHEAD + int.from_bytes(header[4:8])
+            if written <= end <= len(data) and _zero_sector(data, position, end):
+                return True
     raise JournalError(
         f"journal segment `{name}` is damaged at byte {position}: what stands there is no group and was not"
         " cut off by a crash",
@@ -150,7 +157,7 @@ def _later_group(data: bytes, position: int, number: int) -> bool:
     while (position := data.find(_GROUP_MAGIC, position + 1)) >= 0:
         if position + GROUP_OVERHEAD > len(data):
             return False
-        _, length, own_number, _ = _GROUP_HEADER.unpack_from(data, position)
+        _, length, own_number, _, _ = _GROUP_HEADER.unpack_from(data, position)
         end = position + GROUP_OVERHEAD + length
         if (
             own_number >= number
@@ -237,8 +244,8 @@ class Journal:
         if self._failed:
             raise JournalError(self._failed)
         number = self.number + 1
-        header = _GROUP_HEADER.pack(_GROUP_MAGIC, len(body), number, self.chain)
-        head = header + body
+        facts = _GROUP_FACTS.pack(_GROUP_MAGIC, len(body), number, self.chain)
+        head = b"".join((facts, zlib.crc32(facts).to_bytes(4), body))
         digest = _sha256(head).digest()
         try:
             if self._file is None or self._offset + len(head) + 32 > self._segment_size:

@@ -85,5 +85,6 @@ class Publication:
     evidence: tuple[tuple[str, tuple[tuple[int, bytes], ...]], ...]
     blobs: tuple[bytes, ...]
     group: int
+    chain: bytes
     spare: bool
     index: bytes

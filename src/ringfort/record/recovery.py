@@ -20,8 +20,11 @@ from ringfort.record.records import BlobRecord, ControlRecord, EvidenceRecord, d
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
+    from ringfort.ledger.folds import Shard
     from ringfort.record.core import LedgerCore
+    from ringfort.record.journal import Group
 
 _HINT = "most likely a backup was restored; bring back the newest copy of the ledger folder, whole"
 
@@ -30,8 +33,7 @@ def recover(core: LedgerCore) -> None:
     """Fill a new core from its folder; the folder may be empty."""
     groups = core.journal.recover()
     _resume(core, core.control)
-    if core.control.checkpoint and core.journal.number == 0:
-        raise LedgerBehindError("the journal is missing", hint=_HINT)
+    _require_journal(core, groups)
     for entry in _published_entries(core, core.control):
         core.state.apply(entry)
     for shard in core.state.shards:
@@ -53,6 +55,35 @@ def recover(core: LedgerCore) -> None:
                 if log is not None:
                     _replay(core, log, record.first, record.entries)
     _require_complete(core)
+
+
+def _marker(core: LedgerCore) -> Path:
+    return core.settings.folder / "published"
+
+
+def remember(core: LedgerCore, group: int, chain: bytes) -> None:
+    """Note, before a round's checkpoints are written, up to which journal group they reach."""
+    core.disk.write_whole(_marker(core), b"%d %b\n" % (group, chain.hex().encode()))
+    core.disk.sync_folder(core.settings.folder)
+
+
+def _require_journal(core: LedgerCore, groups: list[Group]) -> None:
+    """The journal must reach at least as far as the last round did, and be the same one."""
+    data = core.disk.read(_marker(core))
+    if data is None:
+        if core.control.checkpoint:
+            raise LedgerBehindError("the note of what was published last is missing", hint=_HINT)
+        return
+    try:
+        number_text, chain = data.decode().split()
+        number = int(number_text)
+    except ValueError:
+        raise LedgerBehindError("the note of what was published last has been changed", hint=_HINT) from None
+    if core.journal.number < number:
+        raise LedgerBehindError("the journal is missing, or older than what was published", hint=_HINT)
+    found = [each.chain.hex() for each in groups if each.number == number]
+    if found and found != [chain]:
+        raise LedgerBehindError("the journal is not the one that was published from", hint=_HINT)
 
 
 def _reader(core: LedgerCore, log: Log) -> Callable[[str], bytes | None]:
@@ -122,16 +153,23 @@ def _replay_control(core: LedgerCore, record: ControlRecord) -> None:
 
 def _replay(core: LedgerCore, log: Log, first: int, entries: tuple[bytes, ...]) -> list[bytes]:
     """Append what the log does not have yet; gives those entries."""
-    del core
     if first > log.size:
         raise LedgerBehindError(
             f"`{log.name}`: entries {log.size} to {first - 1} are neither published nor in the journal",
             hint=_HINT,
         )
     fresh = list(entries[log.size - first :])
+    shard = core.state.shards.get(log.shard)
     for each in fresh:
         log.sequencer.append(each)
+        if shard is not None and log.size == shard.anchored:
+            _require_root(log, shard.anchored_root)
     return fresh
+
+
+def _require_root(log: Log, root: str) -> None:
+    if log.sequencer.root().hex() != root:
+        raise LedgerBehindError(f"`{log.name}` is not what was anchored in the control log", hint=_HINT)
 
 
 def _recover_blob(core: LedgerCore, data: bytes) -> None:
@@ -149,6 +187,10 @@ def _require_complete(core: LedgerCore) -> None:
     """What the control log says about traffic must be there."""
     for name, shard in core.state.shards.items():
         log = core.shards.get(name)
+        if log is None:
+            _require_closed(core, name, shard)
+        if log is not None and log.size == shard.anchored > 0:
+            _require_root(log, shard.anchored_root)
         if log is not None and log.size < shard.anchored:
             raise LedgerBehindError(
                 f"`{log.name}` holds {log.size} entries, {shard.anchored} were anchored in control",
@@ -159,3 +201,17 @@ def _require_complete(core: LedgerCore) -> None:
             raise LedgerBehindError(
                 f"`traffic/{name}` is published, but the control log knows no such shard", hint=_HINT
             )
+
+
+def _require_closed(core: LedgerCore, name: str, shard: Shard) -> None:
+    """A closed shard that is still published must be published to its end."""
+    data = core.store.read(f"traffic/{name}/checkpoint")
+    if data is None:
+        return  # dropped after its retention period
+    log = Log(f"traffic/{name}", core.settings.origin, core.settings.seed)
+    try:
+        checkpoint = open_checkpoint(data, log.signer.key)
+    except LedgerError as error:
+        raise LedgerBehindError(f"`{log.name}`: {error}", hint=_HINT) from error
+    if (checkpoint.size, checkpoint.root.hex()) != shard.closed:
+        raise LedgerBehindError(f"`{log.name}` is not published as far as it was closed", hint=_HINT)

@@ -99,7 +99,7 @@ def test_any_bytes_are_an_entry_or_refused(data):
 
 
 @given(names, names, counts, counts, names, texts, digests, times)
-def test_the_template_renders_what_the_dataclass_encodes(
+def test_the_template_renders_what_the_dataclass_encodes(  # noqa: PLR0917 - one strategy each
     actor, session, seq, size, kind, shape, digest, time
 ):
     entry = traffic.StatementAdmitted(

@@ -1,4 +1,4 @@
-"""A published ledger held in a dict, made with the pure parts only: what a folder or an origin would serve."""
+"""A published ledger held in a dict, made with the pure parts only: what a folder would hold."""
 
 from __future__ import annotations
 
