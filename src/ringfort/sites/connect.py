@@ -38,12 +38,25 @@ def with_database(dsn: str, database: str) -> str:
         raise _not_a_dsn() from None
 
 
-def describe(dsn: str) -> str:
-    """`user@host:port/database` of a connection string: what may be shown."""
+def dsn_parts(dsn: str) -> dict[str, Any]:
+    """The parts of a connection string by libpq's names; raises `UsageError` if it is none."""
     try:
-        parts = conninfo_to_dict(dsn)
+        return dict(conninfo_to_dict(dsn))
     except psycopg.ProgrammingError:
         raise _not_a_dsn() from None
+
+
+def with_password(dsn: str, password: str) -> str:
+    """`dsn` as key and value pairs, with `password` unless that is empty; raises `UsageError`."""
+    try:
+        return make_conninfo(dsn, password=password) if password else make_conninfo(dsn)
+    except psycopg.ProgrammingError:
+        raise _not_a_dsn() from None
+
+
+def describe(dsn: str) -> str:
+    """`user@host:port/database` of a connection string: what may be shown."""
+    parts = dsn_parts(dsn)
     host = parts.get("host") or parts.get("hostaddr") or "localhost"
     return f"{parts.get('user') or ''}@{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
 

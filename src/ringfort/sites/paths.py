@@ -10,6 +10,7 @@ never find the data of the one that was there before. Leaves out access control 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -209,6 +210,18 @@ def remove_server_folder(folder: Path) -> None:
             shutil.rmtree(place)
     if folder.exists():
         shutil.rmtree(folder)
+
+
+def leftovers() -> list[tuple[Path, Path]]:
+    """Server folders whose deployment is gone: (server folder, where the deployment was)."""
+    found = []
+    with contextlib.suppress(OSError):
+        for note in sorted(server_state_root().glob(f"*/{ORIGIN}")):
+            origin = Path(_read_json(note)["folder"])
+            record = origin / LOCATION
+            if not record.exists() or _read_json(record)["folder"] != str(note.parent):
+                found.append((note.parent, origin))
+    return found
 
 
 def socket_folder(place: Path, account: Account | None) -> Path:
