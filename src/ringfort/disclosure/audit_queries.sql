@@ -67,6 +67,8 @@ LEFT JOIN usable AS u ON u.oid = n.oid AND u.grantee IN (0, g.oid)
 LEFT JOIN given_at_initdb AS i ON i.classoid = 'pg_class'::regclass AND i.objoid = c.oid AND i.objsubid = 0
     AND i.privilege_type = a.privilege_type AND g.oid = 0
 WHERE i.privtype IS DISTINCT FROM 'i'
+-- initdb makes information_schema after it has noted the initial privileges
+AND NOT (n.nspname = 'information_schema' AND c.oid < 16384 AND a.privilege_type = 'SELECT')
 AND NOT (a.privilege_type = 'SELECT' AND c.relkind = 'v' AND n.nspname = g.name
     AND pg_get_userbyid(c.relowner) = %(owner)s)
 
