@@ -46,7 +46,7 @@ class SessionRefusedError(RingfortError):
 
 @dataclass(frozen=True)
 class Opened:
-    """A session that is on record and connected; `ground`: the state keys that it stands on, as of `since`."""
+    """A session on record and connected; `ground`: the state keys that it stands on, as of `since`."""
 
     session: str
     principal: str

@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from ringfort.pgwire.backend import ParameterStatus, serialise_backend
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.fields import FieldReader
+from ringfort.pgwire.framing import MAX_FRAME
 from ringfort.pgwire.frontend import Parse, Query, serialise_frontend
 from ringfort.pgwire.redaction import redact_error, redact_notice
 from ringfort.pgwire.scanner import skip_run
@@ -319,6 +320,8 @@ class Exchange:
             length: int = _LENGTH_AT(data, position + 1)[0]
             if length < STREAM_ABOVE:
                 return position
+            if length > MAX_FRAME:
+                raise ProtocolViolationError("invalid message length from the site")
             size, rows, after = length + 1, 1, end
         if self.bytes + size > self.byte_limit:
             self.limit_reached = "bytes"
