@@ -174,10 +174,10 @@ def _verify_folder(folder: Path, vkey: str, progress: Callable[[str, int, int], 
 
 
 def _verify_url(where: str, vkey: str, progress: Callable[[str, int, int], None]) -> Report:
-    store = HttpStore(where)
-    if store.read(f"{CONTROL}/checkpoint") is None:
-        raise NoLedgerError(f"there is no ledger at `{where}`", hint="give the address up to /control")
-    return verify(store, vkey=vkey, progress=progress)
+    with contextlib.closing(HttpStore(where)) as store:
+        if store.read(f"{CONTROL}/checkpoint") is None:
+            raise NoLedgerError(f"there is no ledger at `{where}`", hint="give the address up to /control")
+        return verify(store, vkey=vkey, progress=progress)
 
 
 @contextlib.contextmanager

@@ -85,6 +85,8 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = f"ringfort/{__version__}"
     sys_version = ""
     timeout = IDLE_SECONDS
+    disable_nagle_algorithm = True
+    wbufsize = 1 << 16
     server: LedgerServer
 
     def do_GET(self) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import http.client
 import re
-import urllib.error
 import urllib.parse
-import urllib.request
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from ringfort.errors import UsageError
 from ringfort.ledger.errors import TilesError
 from ringfort.ledger.tiles import MAX_BUNDLE_BYTES, TILE_WIDTH, parse_path
 from ringfort.record.disk import OsDisk
@@ -90,13 +90,20 @@ class FolderStore:
 
 
 class HttpStore:
-    """A ledger read over HTTP from its base address."""
+    """A ledger read over HTTP from its base address, through one connection that is kept open."""
 
     def __init__(self, base: str) -> None:
         parsed = urllib.parse.urlsplit(base)
-        if parsed.scheme not in {"http", "https"} or not parsed.netloc:
-            raise RecordError(f"`{base}` is no http address")
-        self.base = base.rstrip("/")
+        try:
+            port = parsed.port
+        except ValueError:
+            port = -1
+        if parsed.scheme not in {"http", "https"} or not parsed.hostname or port == -1 or parsed.query:
+            raise UsageError(f"`{base}` is no http address", hint="for example http://127.0.0.1:6480")
+        self.base = base
+        self._prefix = parsed.path.rstrip("/")
+        kind = http.client.HTTPSConnection if parsed.scheme == "https" else http.client.HTTPConnection
+        self._connection = kind(parsed.hostname, port, timeout=TIMEOUT_SECONDS)
 
     def read(self, path: str) -> bytes | None:
         """The resource at `path`, None if the server has none; raises NoLedgerError if it cannot be asked."""
@@ -106,22 +113,32 @@ class HttpStore:
     def get(self, path: str) -> bytes | None:
         """Like `read`, for any path below the base address."""
         try:
-            with urllib.request.urlopen(  # noqa: S310 - the scheme was checked
-                f"{self.base}/{path}", timeout=TIMEOUT_SECONDS
-            ) as answer:
-                data: bytes = answer.read(MAX_RESOURCE_BYTES + 1)
-        except urllib.error.HTTPError as error:
-            with error:
-                if error.code in {404, 410}:
-                    return None
-                raise NoLedgerError(f"`{self.base}` answered with status {error.code}") from None
-        except (urllib.error.URLError, http.client.HTTPException, OSError):
+            try:
+                answer = self._ask(path)
+            except (http.client.HTTPException, ConnectionError):
+                self._connection.close()  # it was idle for too long: once more on a new one
+                answer = self._ask(path)
+            data = answer.read(MAX_RESOURCE_BYTES + 1)
+        except (http.client.HTTPException, OSError):
+            self._connection.close()
             raise NoLedgerError(
                 f"`{self.base}` cannot be reached", hint="is the ledger served there?"
             ) from None
+        if answer.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}:
+            return None
+        if answer.status != HTTPStatus.OK:
+            raise NoLedgerError(f"`{self.base}` answered with status {answer.status}")
         if len(data) > MAX_RESOURCE_BYTES:
             raise NoLedgerError(f"`{self.base}` answered with more than a ledger's largest resource")
         return data
+
+    def _ask(self, path: str) -> http.client.HTTPResponse:
+        self._connection.request("GET", f"{self._prefix}/{path}", headers={"Accept-Encoding": "identity"})
+        return self._connection.getresponse()
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
 
 
 class BlobStore:

@@ -134,7 +134,7 @@ class SimulatedDisk:
         for path, file in names.items():
             data = bytearray(file.durable)
             for offset, part in file.written:
-                # Data within an allocated file survives by sectors; what would make it longer as a whole or not.
+                # Data within an allocated file survives by sectors, what makes it longer as a whole or not.
                 if offset + len(part) > len(data):
                     if randomness.random() < 0.5:
                         _put(data, offset, part)
