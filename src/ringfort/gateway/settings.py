@@ -25,6 +25,7 @@ from typing import Any, TypeVar
 from ringfort.catalog.zones import Zone, Zones
 from ringfort.errors import ConfigurationError
 
+_AROUND_TEXT = 1_024  # what stands around a text in its message
 _Section = TypeVar("_Section", "Listen", "Tls", "Limits", "WorkerSettings")
 
 
@@ -84,14 +85,15 @@ def read_settings(document: object) -> WorkerSettings:
     values["limits"] = _section(Limits, "limits", values.get("limits", {}))
     values["zones"] = _zones(values.get("zones", []))
     settings = _section(WorkerSettings, "", values)
+    room = settings.statement_text_bytes + _AROUND_TEXT
+    if settings.message_bytes < room:
+        settings = dataclasses.replace(settings, message_bytes=room)
     if settings.tls.mode not in {"required", "optional"}:
         raise ConfigurationError("`tls.mode` must be `required` or `optional`")
     if settings.tls.mode == "required" and not settings.tls.certificate:
         raise ConfigurationError("`tls.certificate` is missing")
     if settings.listen.fd < 0 and not settings.listen.host:
         raise ConfigurationError("`listen` needs `fd`, or `host` and `port`")
-    if settings.message_bytes < settings.statement_text_bytes:
-        raise ConfigurationError("`message_bytes` must not be less than `statement_text_bytes`")
     return settings
 
 
