@@ -65,11 +65,11 @@ def read_private(path: Path) -> bytes:
             f"cannot read the secret `{path}`: {(error.strerror or 'error').lower()}",
             hint="restore it from a backup; `ringfort init` makes the secrets of a new deployment",
         ) from None
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(file.fileno())
+    try:
+        found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
             raise MissingEnvironmentError(
-                f"the secret `{path}` does not belong to this account",
+                f"the secret `{path}` is not a file that belongs to this account",
                 hint="run as the account that made the deployment",
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
@@ -77,7 +77,10 @@ def read_private(path: Path) -> bytes:
                 f"the secret `{path}` is open to others",
                 hint=f"run `chmod 600 {path}`, and replace the secret if others may have read it",
             )
-        return file.read(MAX_BYTES)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES)
+    finally:
+        os.close(descriptor)
 
 
 def write_private(path: Path, value: bytes, *, replace: bool = True, account: Account | None = None) -> None:

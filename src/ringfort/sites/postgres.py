@@ -212,6 +212,9 @@ class EmbeddedServer:
         ensure_tls(passable_folder(self.place / "tls", account), ["localhost", "127.0.0.1"], account=account)
         write_private(self.place / "pg_hba.conf", _HBA.encode(), account=account)
         self.sockets = self._runtime or socket_folder(self.place, account)
+        if self._runtime is None:  # ours alone: what is in it, a killed server left
+            for stale in self.sockets.glob(".s.PGSQL.*"):
+                stale.unlink()
 
     def _make_data(self, binaries: Binaries, data: Path, account: Account | None) -> None:
         making = data.with_name(f"data.making-{os.urandom(4).hex()}")
