@@ -31,6 +31,7 @@ TYPES: frozenset[str] = frozenset().union(*_TYPES.values())
 _NOTATION = read_words("notation.txt")
 OUTPUT_COLUMNS: frozenset[str] = _NOTATION["output columns"]
 ROW_FUNCTIONS: frozenset[str] = _NOTATION["row functions"]
+NAMED_SCALAR_FUNCTIONS: frozenset[str] = _NOTATION["named scalar functions"]
 
 _REFUSALS = [
     (pattern, reason)
@@ -56,6 +57,7 @@ __all__ = [
     "FUNCTIONS",
     "INFORMATION_SCHEMA_FUNCTIONS",
     "LITERAL_FUNCTIONS",
+    "NAMED_SCALAR_FUNCTIONS",
     "OPERATORS",
     "OUTPUT_COLUMNS",
     "REFERENCE_TYPES",

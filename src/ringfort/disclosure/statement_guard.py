@@ -77,10 +77,13 @@ class Notation:
         self._results: dict[str, set[str]] = {}
         self._references: list[tuple[str, str]] = []
 
-    def function_result(self, names: set[str], columns: set[str]) -> None:
-        """A function in FROM is visible under `names` and has the declared `columns`."""
-        for name in names:
-            self._results.setdefault(name, set()).update(names | columns)
+    def function_result(self, name: str, columns: set[str]) -> None:
+        """A function in FROM is visible as `name` and surely has `columns`.
+
+        Where a name stands for several results, only what all of them have is sure.
+        """
+        known = self._results.get(name)
+        self._results[name] = columns if known is None else known & columns
 
     def reference(self, qualifier: str, name: str) -> None:
         """`qualifier.name` stands in the statement."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ringfort.disclosure.catalog_relations import RELATIONS
+from ringfort.disclosure.function_list import NAMED_SCALAR_FUNCTIONS
 from ringfort.disclosure.statement_constants import literal, words
 from ringfort.disclosure.statement_refusal import StatementRefusedError, unsupported
 from ringfort.disclosure.statement_rules import UNSUPPORTED
@@ -90,19 +91,21 @@ def _no_relation(schema: str, name: str) -> StatementRefusedError:
 
 def _range_function(walk: Walk, fields: Node, place: Place) -> None:
     del place
-    names = set()
-    for item in fields["functions"]:
-        call = item.get("List", {}).get("items", [{}])[0].get("FuncCall")
-        if call is None:  # the grammar also admits COALESCE, CAST and the like here
-            raise unsupported("RangeFunction.functions")
-        names.add(words(call["funcname"])[-1])
     alias = fields.get("alias", {})
-    columns = set(words(alias.get("colnames", [])))
-    columns |= {node["ColumnDef"]["colname"] for node in fields.get("coldeflist", [])}
+    declared = set(words(alias.get("colnames", [])))
+    declared |= {node["ColumnDef"]["colname"] for node in fields.get("coldeflist", [])}
     for item in fields["functions"]:
-        definitions = [node for node in item["List"]["items"][1:] if "List" in node]
-        columns |= {node["ColumnDef"]["colname"] for rest in definitions for node in rest["List"]["items"]}
-    walk.notation.function_result({alias["aliasname"]} if alias else names, columns)
+        call, *definitions = item.get("List", {}).get("items", [{}])
+        if "FuncCall" not in call:  # the grammar also admits COALESCE, CAST and the like here
+            raise unsupported("RangeFunction.functions")
+        function = words(call["FuncCall"]["funcname"])[-1]
+        columns = set(declared)
+        for node in definitions:
+            columns |= {column["ColumnDef"]["colname"] for column in node.get("List", {}).get("items", [])}
+        visible = alias.get("aliasname", function)
+        if not columns and function not in NAMED_SCALAR_FUNCTIONS:
+            columns = {visible}  # the one column of a scalar result is called like the result
+        walk.notation.function_result(visible, columns)
 
 
 def _join(walk: Walk, fields: Node, place: Place) -> None:

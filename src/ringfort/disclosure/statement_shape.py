@@ -8,7 +8,8 @@ SELECT:
     {"from":["orders"],"output":["country","count()"],"where":["country ="],"group":["country"],"limit":true}
 
 Column names are listed only if the surface knows them; `where` tells the operator beside a column. At most
-`MAX_BYTES` long: blocks that do not fit are summed up, then dropped, and `"cut":true` says so.
+`MAX_BYTES` long. What does not fit is summed up: `"summed":true`, the statements' kinds, and the names of all
+blocks together by clause; if that is still too long, the lists are cut and `more` names the clauses.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import orjson
 
 MAX_BYTES = 2048
 VERSION = 1
-_WORDS_PER_CLAUSE = 24
+_DEPTH = 8
 
 
 @dataclass
@@ -41,45 +42,56 @@ class Block:
         self.inner.append(block)
         return block
 
-    def to_json(self, depth: int) -> dict[str, Any]:
+    def to_json(self, depth: int = _DEPTH) -> dict[str, Any]:
         """This block and those inside of it down to `depth` levels."""
-        out: dict[str, Any] = {
-            clause: sorted(words)[:_WORDS_PER_CLAUSE] for clause, words in self.words.items()
-        }
+        out: dict[str, Any] = {clause: sorted(words) for clause, words in self.words.items()}
         for flag in self.flags:
             out.setdefault(flag, True)
         if self.inner:
             out["inner"] = [block.to_json(depth - 1) for block in self.inner] if depth > 0 else True
         return out
 
-    def names(self, clause: str) -> set[str]:
-        """All words of `clause` in this block and those inside of it."""
-        found: set[str] = set()
-        todo = [self]
-        while todo:
-            block = todo.pop()
-            found |= block.words.get(clause, set())
-            todo += block.inner
-        return found
-
 
 def render(statements: list[tuple[str, Block]]) -> str:
     """The shape of one text: its statements' kinds and blocks, in order; at most `MAX_BYTES` long."""
-    for depth in (6, 2):
-        text = _dump({"v": VERSION, "statements": [{"kind": k, **b.to_json(depth)} for k, b in statements]})
-        if len(text.encode()) <= MAX_BYTES:
-            return text
-    relations = sorted(set().union(*(block.names("from") for _, block in statements)))
+    if len(statements) <= MAX_BYTES // 16:
+        shape = {
+            "v": VERSION,
+            "statements": [{"kind": kind, **block.to_json()} for kind, block in statements],
+        }
+        text = _dump(shape)
+        if len(text) <= MAX_BYTES:
+            return text.decode()
+    together = _together([block for _, block in statements])
     kinds = sorted({kind for kind, _ in statements})
-    for keep in (len(relations), 16, 0):
-        text = _dump({"v": VERSION, "cut": True, "kinds": kinds, "from": relations[:keep]})
-        if len(text.encode()) <= MAX_BYTES:
+    for keep in (MAX_BYTES, 32, 12, 4, 0):
+        shape = {"v": VERSION, "summed": True, "kinds": kinds}
+        shape |= {clause: sorted(words)[:keep] for clause, words in together.words.items() if keep}
+        shape |= dict.fromkeys(together.flags - shape.keys(), True)
+        more = sorted(clause for clause, words in together.words.items() if len(words) > keep)
+        if more:
+            shape["more"] = more
+        text = _dump(shape)
+        if len(text) <= MAX_BYTES:
             break
-    return text
+    return text.decode()
 
 
-def _dump(value: dict[str, Any]) -> str:
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+def _together(blocks: list[Block]) -> Block:
+    """All words and flags of the blocks and those inside of them."""
+    whole = Block()
+    todo = list(blocks)
+    while todo:
+        block = todo.pop()
+        todo += block.inner
+        whole.flags |= block.flags
+        for clause, words in block.words.items():
+            whole.words.setdefault(clause, set()).update(words)
+    return whole
+
+
+def _dump(value: dict[str, Any]) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 __all__ = ["MAX_BYTES", "VERSION", "Block", "render"]

@@ -9,7 +9,7 @@ It holds no secret and serves one operation on a unix socket (gateway/ipc.py):
 The process itself never parses. It keeps `readers` child processes (`--reader`) that do, each under limits of
 memory, CPU time, files and rights, and hands each text to a free one. A reader that crashes, or does not
 answer within `statement_seconds`, is killed and replaced: a hostile text costs one refused statement.
-Verdicts, those refusals included, are remembered by exact text and surface, so that the same text costs
+Verdicts are remembered by exact text and surface, such refusals for a minute, so that the same text costs
 nothing again.
 
 Invariants: no answer means refused; a reader gets one text at a time and one that was given up is never heard
@@ -32,7 +32,7 @@ import struct
 import sys
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import orjson
 
@@ -41,13 +41,14 @@ from ringfort.errors import ConfigurationError, RingfortError, UsageError
 from ringfort.gateway.ipc import MAX_FRAME, IpcServer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 STATEMENT_SECONDS: Final = 2.0
 READERS: Final = 2
 READER_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 REMEMBERED: Final = 4096
 SURFACES_PER_READER: Final = 64
+GIVEN_UP_SECONDS: Final = 60.0
 _LENGTH = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
@@ -73,6 +74,29 @@ class ReaderLostError(RingfortError):
     """A reader crashed, was killed by its limits, or did not answer in time."""
 
     default_sqlstate = "54001"  # statement_too_complex
+
+
+class TextReader(Protocol):
+    """What reads one text at a time for the parser."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it can be given a text."""
+        ...
+
+    async def start(self) -> None:
+        """Get ready to read."""
+        ...
+
+    async def read(
+        self, sql: str, surface_key: str, surface: Mapping[str, Any], seconds: float
+    ) -> dict[str, Any]:
+        """The verdict on `sql`; raises `ReaderLostError`, after which this reader must be replaced."""
+        ...
+
+    async def stop(self) -> None:
+        """End it; returns when it is gone."""
+        ...
 
 
 class Reader:
@@ -155,18 +179,26 @@ class Reader:
 class Parser:
     """Verdicts by way of readers. `verdict` may be called many times at once."""
 
-    def __init__(self, *, readers: int = READERS, statement_seconds: float = STATEMENT_SECONDS) -> None:
+    def __init__(
+        self,
+        *,
+        readers: int = READERS,
+        statement_seconds: float = STATEMENT_SECONDS,
+        make_reader: Callable[[], TextReader] = Reader,
+    ) -> None:
+        self._make_reader = make_reader
         self._count = readers
         self._seconds = statement_seconds
-        self._free: asyncio.Queue[Reader] = asyncio.Queue()
-        self._all: set[Reader] = set()
+        self._free: asyncio.Queue[TextReader] = asyncio.Queue()
+        self._all: set[TextReader] = set()
         self._remembered: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+        self._given_up: dict[bytes, float] = {}
         self._reading: dict[bytes, asyncio.Future[dict[str, Any]]] = {}
 
     async def start(self) -> None:
         """Start the readers."""
         for _ in range(self._count):
-            reader = Reader()
+            reader = self._make_reader()
             self._all.add(reader)
             await reader.start()
             self._free.put_nowait(reader)
@@ -200,6 +232,8 @@ class Parser:
         if known is not None:
             self._remembered.move_to_end(key)
             return known
+        if self._given_up.get(key, 0.0) > asyncio.get_running_loop().time():
+            return TOO_SLOW.to_json()
         reading = self._reading.get(key)
         if reading is None:
             reading = asyncio.ensure_future(self._read(key, sql, surface_key, surface))
@@ -217,8 +251,9 @@ class Parser:
             try:
                 answer = await reader.read(sql, surface_key, surface, self._seconds)
             except ReaderLostError:
-                answer = TOO_SLOW.to_json()
+                self._give_up(key)
                 reader = await self._replace(reader)
+                return TOO_SLOW.to_json()
         finally:
             self._free.put_nowait(reader)
             del self._reading[key]
@@ -227,10 +262,16 @@ class Parser:
             self._remembered.popitem(last=False)
         return answer
 
-    async def _replace(self, lost: Reader) -> Reader:
+    def _give_up(self, key: bytes) -> None:
+        """Not for good: what ended the reader may have had nothing to do with the text."""
+        if len(self._given_up) >= REMEMBERED:
+            self._given_up.clear()
+        self._given_up[key] = asyncio.get_running_loop().time() + GIVEN_UP_SECONDS
+
+    async def _replace(self, lost: TextReader) -> TextReader:
         self._all.discard(lost)
         await lost.stop()
-        reader = Reader()
+        reader = self._make_reader()
         self._all.add(reader)
         await reader.start()
         return reader
@@ -354,4 +395,14 @@ if __name__ == "__main__":
     sys.exit(main())
 
 
-__all__ = ["TOO_SLOW", "Parser", "Reader", "ReaderLostError", "main", "run_reader", "serve"]
+__all__ = [
+    "NOT_UTF8",
+    "TOO_SLOW",
+    "Parser",
+    "Reader",
+    "ReaderLostError",
+    "TextReader",
+    "main",
+    "run_reader",
+    "serve",
+]
