@@ -18,6 +18,7 @@ from ringfort.catalog import detect_numbers as numbers
 from ringfort.catalog import detect_people as people
 from ringfort.catalog import detect_places as places
 from ringfort.catalog.column_words import kinds_of_name
+from ringfort.catalog.words import tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -179,7 +180,10 @@ _TEXT_TESTS: dict[str, Callable[[str], bool]] = {
     "city": places.is_city,
     "name": people.is_person_name,
 }
-_BY_VALUE_ALONE: dict[str, float] = {"city": 0.5, "name": 0.5, "address": 0.6, "location": SURE}
+# Recognised by words that mean other things, too: only where the name says nothing else.
+_BY_WORDS: dict[str, float] = {"city": 0.5, "name": 0.5, "address": 0.6, "location": SURE}
+_SHAPES = {kind: test for kind, test in _TEXT_TESTS.items() if kind not in _BY_WORDS}
+_UNMISTAKABLE = {kind: _TEXT_TESTS[kind] for kind in ("email", "iban", "ip_address", "card", "phone")}
 # What is asked of values where the name has said the kind: less than where it has not.
 _HINTED_TESTS: dict[str, Callable[[str], bool]] = {
     **_TEXT_TESTS,
@@ -195,6 +199,7 @@ _HINTED_TESTS: dict[str, Callable[[str], bool]] = {
     "gender": people.is_gender,
     "age": people.is_age,
 }
+_INSIDE = {"e-mail addresses": contact.EMAIL, "telephone numbers": re.compile(r"\+\d[\d ]{8,}")}
 _SHAPELESS = ("free_text", "goods", "category", "code")
 
 
@@ -202,21 +207,7 @@ def _text(column: SampledColumn, said: tuple[str, ...], rows: int) -> Finding:
     country = _country(column, said)
     if country is not None:
         return country
-    by_value = (
-        _telling(
-            column, {kind: test for kind, test in _TEXT_TESTS.items() if kind not in _BY_VALUE_ALONE}, LIKELY
-        )
-        or _national(column, LIKELY)
-        or _gender(column)
-        or next(
-            (
-                each
-                for kind, least in _BY_VALUE_ALONE.items()
-                if (each := _telling(column, {kind: _TEXT_TESTS[kind]}, least))
-            ),
-            None,
-        )
-    )
+    by_value = _telling(column, _SHAPES, LIKELY) or _national(column, LIKELY) or _gender(column)
     if by_value is not None:
         return _agreed(by_value, said)
     for kind in said:
@@ -224,6 +215,14 @@ def _text(column: SampledColumn, said: tuple[str, ...], rows: int) -> Finding:
             part = share(column, _HINTED_TESTS[kind])
             if part >= HINTED or not column.seen:
                 return found(kind, "" if part >= SURE else _doubt(column, kind, part))
+    partly = _telling(column, _UNMISTAKABLE, HINTED)
+    if partly is not None:
+        return partly
+    if "free_text" not in said:
+        for kind, least in _BY_WORDS.items():
+            by_words = _telling(column, {kind: _TEXT_TESTS[kind]}, least)
+            if by_words is not None:
+                return _agreed(by_words, (*said, *tokens(column.name)))
     return _words(column, said, rows)
 
 
@@ -298,36 +297,26 @@ def _words(column: SampledColumn, said: tuple[str, ...], rows: int) -> Finding:
         kind = next((each for each in said if each in CLASSES and each in _SHAPELESS), "")
         return found(kind, "by its name only: no value was seen") if kind else UNRECOGNISED
     distinct = max(column.distinct or 0.0, 1.0)
-    total = max(rows, column.seen)
-    repeats = total / distinct
+    repeats = max(rows, column.seen) / distinct
     mean_words = sum(count * len(value.split()) for value, count in column.counts) / column.seen
-    if "free_text" not in said and repeats >= 5:
-        if "goods" in said:
-            why = f"text of about {_about(distinct)} different values that repeat: taken as names of goods"
-            return Finding("category", "protected", "none", why)
-        if "code" in said:
-            return found("code")
-        if "category" in said and distinct <= 200:
-            return Finding("category", "interoperable", "none")
-        if distinct <= 200 and repeats >= 20:
-            return found(
-                "category", f"about {_about(distinct)} different values that repeat; what they say is not known"
-            )
-    if "free_text" in said or mean_words >= 4:
-        holds = [
-            name
-            for name, pattern in (
-                ("e-mail addresses", contact.EMAIL),
-                ("telephone numbers", re.compile(r"\+\d[\d ]{8,}")),
-            )
-            if any(pattern.search(value) for value, _ in column.counts)
-        ]
-        why = (
-            f"free text; some of it holds {' and '.join(holds)}"
-            if holds
-            else "free text: people may be in it"
-        )
-        return found("free_text", why)
+    holds = [
+        what for what, pattern in _INSIDE.items() if any(pattern.search(value) for value, _ in column.counts)
+    ]
+    if "free_text" in said or holds or (mean_words >= 4 and repeats < 5):
+        why = f"some of it holds {' and '.join(holds)}" if holds else "people may be in it"
+        return found("free_text", f"free text: {why}")
+    if repeats < 5:
+        return UNRECOGNISED
+    if "goods" in said:
+        why = f"text of about {_about(distinct)} different values that repeat: taken as names of goods"
+        return Finding("category", "protected", "none", why)
+    if "code" in said:
+        return found("code")
+    if "category" in said and distinct <= 200:
+        return Finding("category", "interoperable", "none")
+    if distinct <= 200 and repeats >= 20:
+        why = f"about {_about(distinct)} different values that repeat; what they say is not known"
+        return found("category", why)
     return UNRECOGNISED
 
 
@@ -338,7 +327,7 @@ def _doubt(column: SampledColumn, kind: str, part: float) -> str:
 
 
 def _about(count: float) -> str:
-    """An estimate with one digit that counts: the statistics vary from run to run, the catalogue should not."""
+    """An estimate with one digit that counts: statistics vary from run to run, the catalogue should not."""
     return f"{float(f'{count:.0e}'):,.0f}"
 
 

@@ -167,10 +167,10 @@ class _Proposal:
         """What a key is that refers to nothing: direct if it is one of people."""
         place = (table.name, column.name)
         finding = self.findings[place]
-        if place == self.subject:
-            return Finding("key", "interoperable", "direct", self._doubt_subject(table, column))
         if finding.kind in _OWN_KINDS:  # other tables refer to an e-mail address: it stays one
             return finding
+        if place == self.subject:
+            return Finding("key", "interoperable", "direct", self._doubt_subject(table, column))
         person = person_rank(self._meaning(table, column)) is not None
         doubt = self._doubt_key(table, column)
         return Finding("key", "interoperable", "direct" if person else "quasi", doubt)

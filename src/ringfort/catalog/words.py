@@ -37,7 +37,7 @@ def singular(word: str) -> str:
     if word in irregular:
         return irregular[word]
     for ending, instead in (("ies", "y"), ("sses", "ss"), ("xes", "x"), ("s", "")):
-        if word.endswith(ending) and len(word) > len(ending) + 2 and not word.endswith("ss"):
+        if word.endswith(ending) and len(word) > max(len(ending) + 1, 3) and not word.endswith("ss"):
             return word[: -len(ending)] + instead
     return word
 

@@ -26,13 +26,13 @@ subject_path = "customer_id -> customers.id"
 
 [dataset.shop.table.orders.column]
 id          = { protection = "interoperable", identifiability = "none", kind = "key", type = "bigint" }
-customer_id = { protection = "interoperable", identifiability = "direct", type = "bigint", references = "customers.id" }
+customer_id = {references = "customers.id", protection = "public", identifiability = "direct", type = "int8" }
 
 [dataset.shop.table.items]
 subject_path = "order_id -> orders.id, customer_id -> customers.id"
 
 [dataset.shop.table.items.column]
-order_id = { protection = "interoperable", identifiability = "none", type = "bigint", references = "orders.id" }
+order_id = { protection = "public", identifiability = "none", type = "int8", references = "orders.id" }
 """
 
 
