@@ -123,8 +123,9 @@ def _load(deployment: Path, scale: int) -> None:
             connection.execute(
                 sql.SQL("CREATE ROLE bench_direct LOGIN PASSWORD {}").format(sql.Literal(PASSWORD))
             )
+            connection.execute("GRANT CONNECT ON DATABASE bench TO bench_direct")
+            connection.execute("GRANT USAGE ON SCHEMA public TO bench_direct")
             connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO bench_direct")
-            # an equal table with one personal column in each form
             connection.execute("VACUUM ANALYZE")
     (deployment / "catalog.toml").write_text(CATALOGUE)
 
@@ -135,6 +136,8 @@ aid = { type = "integer", protection = "public", identifiability = "none", kind 
 bid = { type = "integer", protection = "public", identifiability = "none", kind = "number" }
 abalance = { type = "integer", protection = "public", identifiability = "none", kind = "amount" }
 filler = { type = "character(84)", protection = "public", identifiability = "none", kind = "content" }
+[dataset.bench.table.pgbench_branches.column]
+bid = { type = "integer", protection = "public", identifiability = "none", kind = "number", nullable = false }
 """
 
 

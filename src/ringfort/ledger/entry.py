@@ -86,7 +86,8 @@ class Entry:
     actor: Name
 
 
-def _is_time(value: object) -> bool:
+def is_time(value: object) -> bool:
+    """Whether a value is a `Time`."""
     if type(value) is not str or not _TIME.fullmatch(value):
         return False
     try:
@@ -148,7 +149,7 @@ def _is_ends(value: object) -> bool:
 
 
 _CHECKS: dict[str, Callable[[object], bool]] = {
-    "Time": _is_time,
+    "Time": is_time,
     "Name": _is_name,
     "Text": _is_text,
     "Digest": _is_digest,
