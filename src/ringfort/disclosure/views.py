@@ -64,9 +64,12 @@ def owner_role_statement() -> sql.Composed:
 
 
 def create_statements(
-    profile: Profile, verifier: str, limits: RoleLimits | None = None
+    profile: Profile, verifier: str, limits: RoleLimits | None = None, *, maps: frozenset[str] = frozenset()
 ) -> list[sql.Composed]:
-    """All of a profile, for one transaction. `verifier` is a SCRAM-SHA-256 verifier, never a password."""
+    """All of a profile, for one transaction; `maps` are the ids of mapping tables that are there already.
+
+    `verifier` is a SCRAM-SHA-256 verifier, never a password.
+    """
     limits = limits or RoleLimits()
     role, schema = sql.Identifier(profile.role), sql.Identifier(profile.schema)
     statements = [
@@ -79,7 +82,8 @@ def create_statements(
         sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(OWNER)),
     ]
     for plan in profile.maps:
-        statements += map_statements(plan)
+        if plan.id not in maps:
+            statements += map_statements(plan)
     for view in profile.views:
         statements += _view_statements(profile, view)
     statements += [
@@ -114,31 +118,41 @@ def password_statement(role: str, verifier: str) -> sql.Composed:
 
 
 def map_statements(plan: MapPlan) -> list[sql.Composed]:
-    """A mapping table, if it is not there. UNLOGGED: derived, refilled at start, and in no WAL or replica.
-
-    Long values have no btree: there a hash exclusion constraint keeps raw values unique.
-    """
+    """A mapping table, made new. UNLOGGED: derived, refilled at start, and in no WAL or replica."""
     name = sql.Identifier(SCHEMA, plan.table)
     raw: sql.Composable = sql.SQL(plan.storage_type)  # from the closed list of types with pseudonyms
     if plan.collation:
         raw = sql.SQL("{} COLLATE {}").format(raw, sql.Identifier(*plan.collation))
-    if plan.wide:
-        unique = sql.SQL("CONSTRAINT {} EXCLUDE USING hash (raw WITH =)").format(
-            sql.Identifier(f"{plan.table}_raw")
-        )
-        index = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (pseudonym)")
-    else:
-        unique = sql.SQL("CONSTRAINT {} UNIQUE (raw) INCLUDE (pseudonym)").format(
-            sql.Identifier(f"{plan.table}_raw")
-        )
-        index = sql.SQL("CREATE INDEX IF NOT EXISTS {} ON {} (pseudonym) INCLUDE (raw)")
     return [
-        sql.SQL(
-            "CREATE UNLOGGED TABLE IF NOT EXISTS {} (raw {} NOT NULL, pseudonym uuid NOT NULL, {})"
-        ).format(name, raw, unique),
-        index.format(sql.Identifier(f"{plan.table}_pseudonym"), name),
+        sql.SQL("CREATE UNLOGGED TABLE {} (raw {} NOT NULL, pseudonym uuid NOT NULL)").format(name, raw),
+        *map_index_statements(plan),
         sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
         sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(OWNER)),
+    ]
+
+
+def map_index_statements(plan: MapPlan) -> list[sql.Composed]:
+    """The indexes of a mapping table, both ways. Raw values are unique, or a view would double its rows.
+
+    Long values do not fit a btree: for them a hash exclusion constraint keeps raw values unique.
+    """
+    name = sql.Identifier(SCHEMA, plan.table)
+    unique = "EXCLUDE USING hash (raw WITH =)" if plan.wide else "UNIQUE (raw) INCLUDE (pseudonym)"
+    index = "CREATE INDEX {} ON {} (pseudonym)" + ("" if plan.wide else " INCLUDE (raw)")
+    return [
+        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
+            name, sql.Identifier(f"{plan.table}_raw"), sql.SQL(unique)
+        ),
+        sql.SQL(index).format(sql.Identifier(f"{plan.table}_pseudonym"), name),
+    ]
+
+
+def map_unindex_statements(plan: MapPlan) -> list[sql.Composed]:
+    """The indexes away, for the time of a bulk load."""
+    name = sql.Identifier(SCHEMA, plan.table)
+    return [
+        sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(name, sql.Identifier(f"{plan.table}_raw")),
+        sql.SQL("DROP INDEX {}").format(sql.Identifier(SCHEMA, f"{plan.table}_pseudonym")),
     ]
 
 
@@ -217,9 +231,10 @@ def _view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(view.schema), sql.Identifier(OWNER)),
         sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(needed, base, sql.Identifier(OWNER)),
         sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, view_query(view, maps)),
-        sql.SQL("ALTER VIEW {} OWNER TO {}").format(name, sql.Identifier(OWNER)),
         sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
         sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(profile.role)),
+        # last: afterwards an administrator who is no superuser may not grant any more
+        sql.SQL("ALTER VIEW {} OWNER TO {}").format(name, sql.Identifier(OWNER)),
     ]
 
 
@@ -231,7 +246,9 @@ __all__ = [
     "bootstrap_statements",
     "create_statements",
     "drop_statements",
+    "map_index_statements",
     "map_statements",
+    "map_unindex_statements",
     "owner_role_statement",
     "password_statement",
     "role_settings",

@@ -1,7 +1,8 @@
 """Keeps the mapping tables of one database full: every key gets its pseudonym within seconds.
 
-The kernel computes pseudonyms in columns outside of PostgreSQL; keys come out and rows go in by binary COPY.
-Nothing but reading is asked of the database: no trigger, no logical slot. What changed is found cheaply:
+The kernel computes pseudonyms in columns outside of PostgreSQL; keys come out in batches, rows
+go in by binary COPY. Nothing but reading is asked of the base tables: no trigger, no logical slot. What
+changed is found cheaply:
 
 1. One `pg_current_snapshot()` for each round: if it has not moved, nothing was committed, and that was all.
 2. For whole-number keys with an index: the keys above the largest known one, through that index.
@@ -18,6 +19,7 @@ advisory lock); no error text of the server is passed on, because it may echo a 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 import time
@@ -28,7 +30,7 @@ import psycopg
 from psycopg import sql
 
 from ringfort.disclosure.forms_sql import SCHEMA
-from ringfort.disclosure.views import source_expression
+from ringfort.disclosure.views import map_index_statements, map_unindex_statements, source_expression
 from ringfort.gateway.mapping_copy import BATCH, HEADER, TRAILER, MappingCodec
 from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
 
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 FILLER_LOCK = 0x52464D41  # "RFMA"
+CHUNK = 8_192  # rows that libpq holds at a time
 QUICK_SECONDS = 0.2
 REST = 3.0  # a full anti-join is followed by this many times its duration without one
 SAFETY_SECONDS = 60.0
@@ -62,6 +65,9 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN pg_type AS y ON y.oid = a.atttypid
 WHERE c.oid = %s AND a.attnum = %s AND NOT a.attisdropped
 """
+
+_EMPTY = sql.SQL("SELECT 1 FROM {} LIMIT 1")
+_PUT = sql.SQL("COPY {} (raw, pseudonym) FROM STDIN (FORMAT binary)")
 
 
 @dataclass
@@ -237,41 +243,51 @@ class MappingFiller:
             above = sql.SQL(" AND {} > (SELECT coalesce(max(raw), {}) FROM {})").format(
                 base, sql.Literal(-(2**15) if kept.plan.storage_type == "smallint" else -(2**31)), name
             )
+        empty = not tail and self._one_or_none(_EMPTY.format(name).as_string()) is None
+        missing: sql.Composable = sql.SQL("")
+        if not empty:  # else nothing reads the table, and its indexes can be away for the load
+            missing = sql.SQL("WHERE NOT EXISTS (SELECT FROM {} AS m WHERE m.raw = s.v)").format(name)
         query = sql.SQL(
-            "SELECT DISTINCT {} FROM (SELECT {} AS v FROM {} AS t WHERE {} IS NOT NULL{}) AS s "
-            "WHERE NOT EXISTS (SELECT FROM {} AS m WHERE m.raw = s.v)"
+            "SELECT {} FROM (SELECT DISTINCT v FROM ("
+            "SELECT {} AS v FROM {} AS t WHERE {} IS NOT NULL{}) AS s {}) AS d"
         ).format(
-            sql.SQL("v, v::text") if kept.codec.columns == 2 else sql.SQL("v"),
+            sql.SQL(kept.codec.select),
             source_expression(kept.plan, data_type, base),
             sql.Identifier(schema, table),
             base,
             above,
-            name,
+            missing,
         )
-        added = self._copy(kept, query)
+        added = self._load(kept, query, empty=empty)
         kept.rows += added
         if kept.rows - kept.analyzed > 1000 + kept.analyzed // 5:
             self._writer_connection().execute(sql.SQL("ANALYZE {}").format(name))
             kept.analyzed = kept.rows
         return added
 
-    def _copy(self, kept: _Map, query: sql.Composed) -> int:
+    def _load(self, kept: _Map, query: sql.Composed, *, empty: bool) -> int:
         reader, writer = self._reader_connection(), self._writer_connection()
-        put = sql.SQL("COPY {} (raw, pseudonym) FROM STDIN (FORMAT binary)").format(
-            sql.Identifier(SCHEMA, kept.plan.table)
-        )
-        get = sql.SQL("COPY ({}) TO STDOUT (FORMAT binary)").format(query)
         added = 0
-        with reader.cursor().copy(get) as source:
-            batches = _batches(source)
-            first = next(batches, None)
-            if first is not None:
-                with writer.cursor().copy(put) as target:
+        # not a server-side cursor: those have no parallel plans, and an anti-join of millions wants one
+        with reader.cursor() as cursor:
+            keys = cursor.stream(query, binary=True, size=CHUNK)
+            batch = list(itertools.islice(keys, BATCH))
+            if not batch:
+                return 0
+            with writer.transaction():
+                if empty and len(batch) == BATCH:
+                    for statement in map_unindex_statements(kept.plan):
+                        writer.execute(statement)
+                with writer.cursor().copy(_PUT.format(sql.Identifier(SCHEMA, kept.plan.table))) as target:
                     target.write(HEADER)
-                    for batch in _chain(first, batches):
+                    while batch:
                         target.write(kept.codec.encode(batch))
                         added += len(batch)
+                        batch = list(itertools.islice(keys, BATCH))
                     target.write(TRAILER)
+                if empty and added >= BATCH:
+                    for statement in map_index_statements(kept.plan):
+                        writer.execute(statement)
         return added
 
     def _prune(self, kept: _Map) -> None:
@@ -304,7 +320,7 @@ class MappingFiller:
         with self._lock:
             try:
                 yield
-            except psycopg.Error:
+            except BaseException:
                 self.close()
                 raise
 
@@ -312,6 +328,7 @@ class MappingFiller:
         connection = self._connect()
         connection.execute("SET search_path = pg_catalog")
         connection.execute("SET lock_timeout = '10s'")
+        connection.execute("SET maintenance_work_mem = '256MB'")
         return connection
 
     def _reader_connection(self) -> Connection:
@@ -333,29 +350,6 @@ class MappingFiller:
 
     def _one_or_none(self, query: str, parameters: Any = None) -> tuple[Any, ...] | None:  # noqa: ANN401
         return self._reader_connection().execute(query, parameters).fetchone()
-
-
-def _batches(copy: psycopg.Copy) -> Iterator[list[bytes]]:
-    """Messages of COPY OUT in lists of at most `BATCH` rows, header and trailer taken off."""
-    batch: list[bytes] = []
-    header = len(HEADER)
-    for data in copy:
-        message = bytes(data)
-        if header:
-            message, header = message[header:], 0
-        if message in {b"", TRAILER}:
-            continue
-        batch.append(message)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _chain(first: list[bytes], rest: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
-    yield first
-    yield from rest
 
 
 __all__ = ["MappingFiller"]

@@ -1,9 +1,8 @@
-"""Between PostgreSQL's binary COPY and the columnar kernel: keys out as Arrow, (raw, pseudonym) rows in.
+"""Between PostgreSQL's binary formats and the columnar kernel: keys out, (raw, pseudonym) rows of COPY in.
 
-A raw value goes back in the very bytes in which it came out, so that the mapping table holds exactly what the
-base column compares with. Fixed-size types are numpy all the way; text and numeric are joined row by row.
-Pure; psycopg's COPY gives one message per row, the first of which starts with the header. PostgreSQL manual:
-COPY, binary format.
+Keys come out through their type's send function, and go back in with those very bytes, so that the mapping
+table holds exactly what the base column compares with. Fixed-size types are numpy all the way; text and
+numeric are joined row by row. Pure. PostgreSQL manual: COPY, binary format.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import pyarrow as pa
 from ringfort.errors import CheckFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -44,15 +43,28 @@ _FIXED: dict[str, str] = {
     "timestamp with time zone": ">i8",
     "uuid": "V16",
 }
+SEND = {
+    "smallint": "int2send",
+    "integer": "int4send",
+    "bigint": "int8send",
+    "real": "float4send",
+    "double precision": "float8send",
+    "date": "date_send",
+    "timestamp without time zone": "timestamp_send",
+    "timestamp with time zone": "timestamptz_send",
+    "uuid": "uuid_send",
+    "text": "textsend",
+    "numeric": "numeric_send",
+}
 
 
 class MappingCodec:
-    """Rows of one storage type: `messages` of COPY OUT -> bytes for COPY IN, pseudonyms by `kernel`."""
+    """Rows of one storage type: the binary forms of keys -> bytes for COPY IN, pseudonyms by `kernel`."""
 
     def __init__(self, storage_type: str, kernel: Pseudonymiser) -> None:
         self.storage_type = storage_type
         self._kernel = kernel
-        self._encode: Callable[[list[bytes]], bytes]
+        self._encode: Callable[[Sequence[tuple[Any, ...]]], bytes]
         if storage_type in _FIXED:
             self._encode = self._fixed
         elif storage_type == "text":
@@ -63,19 +75,17 @@ class MappingCodec:
             raise CheckFailedError(f"type `{storage_type}` has no pseudonyms")
 
     @property
-    def columns(self) -> int:
-        """How many columns the query gives: a numeric comes with its text."""
-        return 2 if self.storage_type == "numeric" else 1
+    def select(self) -> str:
+        """What to select of a key `v`: its binary form; a numeric comes with its text."""
+        return f"{SEND[self.storage_type]}(v)" + (", v::text" if self.storage_type == "numeric" else "")
 
-    def encode(self, messages: list[bytes]) -> bytes:
-        """Rows for COPY IN, without header and trailer."""
-        return self._encode(messages) if messages else b""
+    def encode(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
+        """Rows for COPY IN, without header and trailer, of rows of `select`."""
+        return self._encode(keys) if keys else b""
 
-    def _fixed(self, messages: list[bytes]) -> bytes:
+    def _fixed(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
         dtype = np.dtype(_FIXED[self.storage_type])
-        source = np.frombuffer(
-            b"".join(messages), np.dtype([("count", ">i2"), ("length", ">i4"), ("raw", dtype)])
-        )
+        source = np.frombuffer(b"".join([each[0] for each in keys]), dtype)
         rows = np.empty(
             len(source),
             np.dtype(
@@ -83,8 +93,8 @@ class MappingCodec:
             ),
         )
         rows["count"], rows["length"], rows["size"] = 2, dtype.itemsize, 16
-        rows["raw"] = source["raw"]
-        rows["pseudonym"] = self._tags(source["raw"]).view("V16").reshape(-1)
+        rows["raw"] = source
+        rows["pseudonym"] = self._tags(source).view("V16").reshape(-1)
         return rows.tobytes()
 
     def _tags(self, raw: NDArray[Any]) -> NDArray[np.uint8]:
@@ -106,23 +116,17 @@ class MappingCodec:
             values = np.where(infinite, values, values + shift)
         return self._kernel.whole(values)
 
-    def _text(self, messages: list[bytes]) -> bytes:
-        values = [each[6:] for each in messages]
-        lengths = np.fromiter(map(len, values), np.int64, len(values))
+    def _text(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
+        values = [each[0] for each in keys]
         offsets = np.zeros(len(values) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
+        np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
         column = pa.LargeStringArray.from_buffers(
             len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values))
         )
-        return _rows([each[2:] for each in messages], _tags(self._kernel.column(column)))
+        return _rows(values, _tags(self._kernel.column(column)))
 
-    def _numeric(self, messages: list[bytes]) -> bytes:
-        payloads, numbers = [], []
-        for message in messages:
-            (length,) = struct.unpack_from(">i", message, 2)
-            payloads.append(message[2 : 6 + length])
-            numbers.append(Decimal(message[10 + length :].decode("ascii")))
-        return _rows(payloads, self._kernel.decimals(numbers))
+    def _numeric(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
+        return _rows([each[0] for each in keys], self._kernel.decimals([Decimal(each[1]) for each in keys]))
 
 
 def _tags(pseudonyms: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
@@ -130,12 +134,19 @@ def _tags(pseudonyms: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)[: len(pseudonyms) * 16].reshape(-1, 16)
 
 
-def _rows(payloads: list[bytes], tags: NDArray[np.uint8]) -> bytes:
-    """Rows of two columns; a payload starts with its length."""
+def _rows(values: list[bytes], tags: NDArray[np.uint8]) -> bytes:
+    """Rows of two columns, the first of any length."""
     packed = tags.tobytes()
+    lengths = np.fromiter(map(len, values), ">i4", len(values)).tobytes()
     parts: list[bytes] = []
-    for number, payload in enumerate(payloads):
-        parts += (b"\0\2", payload, _PSEUDONYM_LENGTH, packed[16 * number : 16 * number + 16])
+    for number, value in enumerate(values):
+        parts += (
+            b"\0\2",
+            lengths[4 * number : 4 * number + 4],
+            value,
+            _PSEUDONYM_LENGTH,
+            packed[16 * number : 16 * number + 16],
+        )
     return b"".join(parts)
 
 

@@ -227,7 +227,13 @@ class SiteDatabase:
 
     def _create(self, connection: Connection, profile: Profile, verifier: str) -> None:
         self._remove(connection, profile.role)
-        for statement in views.create_statements(profile, verifier, self.limits):
+        present = connection.execute(
+            "SELECT substr(relname, 5) FROM pg_class WHERE relnamespace = %s::regnamespace AND relkind = 'r' "
+            "AND relname = ANY (%s)",
+            (forms_sql.SCHEMA, [each.table for each in profile.maps]),
+        ).fetchall()
+        maps = frozenset(row[0] for row in present)
+        for statement in views.create_statements(profile, verifier, self.limits, maps=maps):
             connection.execute(statement)
         connection.execute(
             sql.SQL("INSERT INTO {} (digest, role, definition, views) VALUES (%s, %s, %s, %s)").format(

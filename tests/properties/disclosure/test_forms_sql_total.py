@@ -248,12 +248,12 @@ def test_functions_are_immutable_parallel_safe_and_inlined(connection):
 
 
 def test_a_collation_of_the_column_cannot_make_a_form_fail(connection):
-    icu = connection.execute("SELECT count(*) FROM pg_collation WHERE collprovider = 'i'").fetchone()[0]
-    if not icu:
+    try:
+        connection.execute(
+            "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
+        )
+    except psycopg.errors.FeatureNotSupported:
         pytest.skip("this PostgreSQL was built without ICU")
-    connection.execute(
-        "CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level2', deterministic = false)"
-    )
     connection.execute("CREATE TABLE t (v text COLLATE ci)")
     connection.execute("INSERT INTO t VALUES ('Jan@Example.com'), ('')")
     names = [each.name for each in FUNCTIONS if each.argument == "text"]
