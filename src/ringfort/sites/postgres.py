@@ -30,7 +30,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ringfort.errors import MissingEnvironmentError
 from ringfort.sites import guardian, orphans
 from ringfort.sites.binaries import Binaries, find_binaries
-from ringfort.sites.keystore import read_private, sync_folder, write_private
+from ringfort.sites.data_folder import SUPERUSER, data_version, last_line, make_data, reset_password
+from ringfort.sites.keystore import read_private, write_private
 from ringfort.sites.paths import (
     Account,
     Layout,
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from types import TracebackType
 
-SUPERUSER = "postgres"
 LOG_BYTES = 10 * 1024 * 1024
 _PORT_ATTEMPTS = 8
 _HBA = """\
@@ -55,16 +55,6 @@ _HBA = """\
 local      all  all                scram-sha-256
 hostssl    all  all  127.0.0.1/32  scram-sha-256
 hostnossl  all  all  all           reject
-"""
-_CONFIGURATION = """
-# Written by Ringfort when it made this server; yours to change.
-max_connections = 300
-shared_buffers = 128MB
-max_wal_size = 2GB
-min_wal_size = 160MB
-checkpoint_timeout = 15min
-wal_compression = on
-timezone = 'UTC'
 """
 _NOT_DURABLE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -155,13 +145,13 @@ class EmbeddedServer:
         try:
             data = self.place / "data"
             orphans.end_server(data)
-            binaries = find_binaries(major=_data_version(data), account=account)
+            binaries = find_binaries(major=data_version(data), account=account)
             self.major = binaries.major
             self._prepare(binaries, data, account)
             self._run(binaries, data, account, timeout)
             if not self._password_works():
                 self._halt()
-                self._reset_password(binaries, data, account)
+                reset_password(binaries, data, account, password=self._password)
                 self._run(binaries, data, account, timeout)
         except BaseException:
             self.stop()
@@ -206,64 +196,15 @@ class EmbeddedServer:
                 private_folder(secret.parent)
             self._write_secret()
         if not data.exists():
-            self._make_data(binaries, data, account)
+            make_data(binaries, data, account, password=self._password, durable=self._durable)
         elif fresh:
-            self._reset_password(binaries, data, account)
+            reset_password(binaries, data, account, password=self._password)
         ensure_tls(passable_folder(self.place / "tls", account), ["localhost", "127.0.0.1"], account=account)
         write_private(self.place / "pg_hba.conf", _HBA.encode(), account=account)
         self.sockets = self._runtime or socket_folder(self.place, account)
         if self._runtime is None:  # ours alone: what is in it, a killed server left
             for stale in self.sockets.glob(".s.PGSQL.*"):
                 stale.unlink()
-
-    def _make_data(self, binaries: Binaries, data: Path, account: Account | None) -> None:
-        making = data.with_name(f"data.making-{os.urandom(4).hex()}")
-        private_folder(making, account=account)
-        pwfile = self.place / ".initdb-password"
-        write_private(pwfile, self._password.encode() + b"\n", account=account)
-        command = [
-            binaries.program("initdb"),
-            f"--pgdata={making}",
-            f"--username={SUPERUSER}",
-            f"--pwfile={pwfile}",
-            "--auth=scram-sha-256",
-            "--encoding=UTF8",
-            "--data-checksums",
-            "--no-instructions",
-            *([] if self._durable else ["--no-sync"]),
-        ]
-        try:
-            for locale in _locales(binaries.major):
-                answer = _run_as([*command, *locale], binaries, account)
-                if answer.returncode == 0:
-                    break
-                shutil.rmtree(making)
-                private_folder(making, account=account)
-            else:
-                raise MissingEnvironmentError(
-                    f"initdb failed: {_last_line(answer.stderr)}",
-                    hint="check free space and the folder's owner",
-                )
-            _append(making / "postgresql.conf", _CONFIGURATION)
-            making.rename(data)
-            sync_folder(self.place)
-        finally:
-            pwfile.unlink(missing_ok=True)
-            shutil.rmtree(making, ignore_errors=True)
-
-    def _reset_password(self, binaries: Binaries, data: Path, account: Account | None) -> None:
-        """Give the superuser the password of the secret file, by a single-user backend: nothing else runs."""
-        statement = f"ALTER ROLE {SUPERUSER} PASSWORD '{self._password}'\n"
-        if not self._password.replace("-", "").replace("_", "").isalnum():
-            raise MissingEnvironmentError(
-                f"the password in `{self._secret_file()}` is not one that ringfort made",
-                hint="remove the file, and ringfort makes another",
-            )
-        command = [binaries.program("postgres"), "--single", "-D", str(data)]
-        settings = ["-c", "password_encryption=scram-sha-256", "-c", "log_min_messages=fatal", "postgres"]
-        answer = _run_as([*command, *settings], binaries, account, stdin=statement)
-        if answer.returncode != 0:
-            raise MissingEnvironmentError(f"cannot set the password of the site in `{self.folder}`")
 
     def _run(self, binaries: Binaries, data: Path, account: Account | None, timeout: float) -> None:
         deadline = time.monotonic() + timeout
@@ -289,7 +230,7 @@ class EmbeddedServer:
                 time.sleep(0.2)
             elif "Address already in use" not in log:
                 raise MissingEnvironmentError(
-                    f"the server in `{self.folder}` did not start: {_last_line(log)}",
+                    f"the server in `{self.folder}` did not start: {last_line(log)}",
                     hint=f"see {self.place / 'server.log'}",
                 )
             elif self._wanted_port:
@@ -384,53 +325,6 @@ class EmbeddedServer:
             return file.read(65_536).decode("utf-8", "replace")
 
 
-def _data_version(data: Path) -> int | None:
-    """The major version that made `data`, None if there is none; refuses a damaged one."""
-    if not data.exists():
-        return None
-    version = data / "PG_VERSION"
-    if not version.is_file() or not (data / "global" / "pg_control").is_file():
-        raise MissingEnvironmentError(
-            f"the data folder `{data}` is damaged",
-            hint="restore it from a backup; or, if it holds nothing you need, remove it",
-        )
-    return int(version.read_text(encoding="ascii").split(".", maxsplit=1)[0])
-
-
-def _append(path: Path, text: str) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _locales(major: int) -> list[list[str]]:
-    """What to try: Unicode semantics without depending on the machine's locales, else plain C."""
-    if major >= 17:
-        return [["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
-    return [["--locale=C.UTF-8"], ["--locale=C"]]
-
-
-def _run_as(
-    command: list[str], binaries: Binaries, account: Account | None, *, stdin: str = ""
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd="/",
-        umask=0o077,
-        env=binaries.environment(),
-        user=None if account is None else account.uid,
-        group=None if account is None else account.gid,
-        extra_groups=None if account is None else [],
-    )
-
-
 def _ready(data: Path, port: int) -> bool:
     try:
         lines = (data / "postmaster.pid").read_text(encoding="utf-8", errors="replace").splitlines()
@@ -456,9 +350,3 @@ def _password_in(secret: Path) -> str:
             hint="remove it, and ringfort makes another",
         )
     return password
-
-
-def _last_line(text: str) -> str:
-    lines = [each.strip() for each in text.splitlines() if each.strip()]
-    telling = [each for each in lines if "FATAL" in each or "error" in each.lower()]
-    return (telling or lines or ["no reason was given"])[-1].rstrip(".")

@@ -2,8 +2,8 @@
 
 Parquet keeps its own types. CSV has none: they are inferred by pyarrow from the whole file, and told; a
 column stays text where a number would lose something (leading zeros, a plus sign, more digits than the type
-holds). Unquoted nothing is NULL, `""` is the empty text. Leaves out compressed CSV and other encodings than
-UTF-8.
+holds). Unquoted nothing is NULL, `""` is the empty text. A CSV file is read into memory as a whole, for its
+types depend on all of it. Leaves out compressed CSV and other encodings than UTF-8.
 """
 
 from __future__ import annotations

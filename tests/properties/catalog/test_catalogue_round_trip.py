@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 import rfc8785
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfort.catalog.check import problems
@@ -76,13 +76,10 @@ def catalogues(draw):
 
 
 @given(catalogues())
-def test_the_file_gives_back_what_was_written(catalogue):
+@settings(max_examples=60, deadline=None)
+def test_file_and_canonical_bytes_give_back_the_value(catalogue):
     assert problems(catalogue) == []
     assert parse_catalogue(dump_catalogue(catalogue), Path("catalog.toml")) == catalogue
-
-
-@given(catalogues())
-def test_canonical_bytes_are_rfc_8785_and_give_back_the_value(catalogue):
     data = catalogue.to_json()
     assert data == rfc8785.dumps(orjson.loads(data))
     assert Catalogue.from_json(data) == catalogue

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfort.catalog.check import problems
@@ -46,6 +46,7 @@ def tables(draw):
 
 
 @given(tables())
+@settings(max_examples=60, deadline=None)
 def test_whatever_it_looks_at_it_proposes_a_valid_catalogue(tables):
     catalogue = propose(tables, dataset="d", database="d")
     assert problems(catalogue) == []
