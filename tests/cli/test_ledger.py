@@ -172,6 +172,14 @@ def test_entries_are_shown(deployment):
     assert "no entry matches" in errors
 
 
+def test_what_is_no_entry_is_shown_as_such(deployment):
+    bundle = next((deployment / "state" / "ledger" / "control" / "tile" / "entries" / "000.p").iterdir())
+    bundle.write_bytes(bundle.read_bytes().replace(b'"name":"maeve"', b'"name":"ma\\ve"', 1))
+    code, output, _ = ringfort("show", deployment)
+    assert code == 0
+    assert "(no entry)" in output
+
+
 def test_beside_a_running_writer_unpublished_entries_are_seen(deployment):
     with running(writer_configuration(deployment)):
         with open_ledger(deployment) as ledger:

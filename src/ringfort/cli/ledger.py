@@ -13,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ringfort.errors import UsageError
-from ringfort.ledger.entry import CONTROL, TRAFFIC, decode, entry_types
+from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode, entry_types
 from ringfort.ledger.entry_control import LogOpened
-from ringfort.ledger.errors import NoteError
+from ringfort.ledger.errors import EntryError, NoteError
 from ringfort.ledger.verify import Problem, Report, verify
 from ringfort.record.errors import JournalError, NoLedgerError, RecordError
 from ringfort.record.inspect import JournalView, all_entries, check_journal, read_journal, require_ledger
@@ -114,8 +114,8 @@ def show_command(
     for name, index, data, published in all_entries(_ledger_folder(where)):
         if log and name.partition("/")[0] != log:
             continue
-        entry = json.loads(data)
-        if kind and entry.get("type") != kind:
+        entry = _fields(data)
+        if kind and entry["type"] != kind:
             continue
         shown = {"log": name, "index": index, "published": published, "entry": entry}
         newest.setdefault(name, deque(maxlen=limit)).append(shown)
@@ -151,6 +151,14 @@ def vkey_command(where: Annotated[str, typer.Argument(metavar="DIR", help=_WHERE
             return
         break
     raise NoLedgerError("the ledger has no first entry that names its key")
+
+
+def _fields(data: bytes) -> dict[str, Any]:
+    """An entry's JSON fields; of bytes that are no entry only that they are none."""
+    try:
+        return check(data)[1]
+    except EntryError as error:
+        return {"type": "(no entry)", "v": 0, "time": "", "actor": "", "problem": error.message}
 
 
 def _ledger_folder(where: str) -> Path:

@@ -131,7 +131,11 @@ def _connect(settings: LedgerSettings) -> _Remote | None:
     except OSError:
         connection.close()
         return None
-    return _Remote(connection, BlobStore(settings.folder / "blobs"))
+    try:
+        return _Remote(connection, BlobStore(settings.folder / "blobs"))
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _encode(entries: Sequence[Entry | bytes]) -> list[bytes]:
