@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -206,16 +206,19 @@ def _with_asked_password(source: str) -> str:
 def _working() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
     """Steps with bars on a terminal's standard error; lines without bars elsewhere."""
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    done_of_all = TextColumn("{task.fields[count]}")
+    columns = (TextColumn("{task.description}"), BarColumn(), done_of_all, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
 
         def step(text: str) -> Callable[[int, int], None]:
             for each in progress.tasks:
                 progress.update(each.id, visible=False)
-            task = progress.add_task(text, total=None)
+            task = progress.add_task(text, total=None, count="")
             if not console.is_terminal:
                 console.print(text, highlight=False, markup=False)
-            return lambda done, total: progress.update(task, completed=done, total=total)
+            return lambda done, total: progress.update(
+                task, completed=done, total=total, count=f"{done:,} of {total:,}"
+            )
 
         yield step
 
