@@ -5,16 +5,6 @@ from __future__ import annotations
 import hashlib
 
 import pytest
-
-from ringfort.errors import RingfortError
-from ringfort.ledger import entry_control as control
-from ringfort.ledger import entry_traffic as traffic
-from ringfort.ledger.entry import decode, encode
-from ringfort.ledger.errors import ConditionFailedError, EntryError, FoldError
-from ringfort.ledger.folds import Condition
-from ringfort.ledger.verify import verify
-from ringfort.record.errors import LedgerBehindError, RecordError, RefusedError
-from ringfort.record.store import FolderStore
 from tests.faults.record.ledger_at_work import (
     FOLDER,
     CountingRandomness,
@@ -27,6 +17,16 @@ from tests.faults.record.ledger_at_work import (
     session_opened,
 )
 from tests.faults.record.simulated_disk import File, SimulatedDisk
+
+from ringfort.errors import RingfortError
+from ringfort.ledger import entry_control as control
+from ringfort.ledger import entry_traffic as traffic
+from ringfort.ledger.entry import decode, encode
+from ringfort.ledger.errors import ConditionFailedError, EntryError, FoldError
+from ringfort.ledger.folds import Condition
+from ringfort.ledger.verify import verify
+from ringfort.record.errors import LedgerBehindError, RecordError, RefusedError
+from ringfort.record.store import FolderStore
 
 
 @pytest.fixture

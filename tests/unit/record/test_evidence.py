@@ -3,6 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.faults.record.ledger_at_work import CountingRandomness
+from tests.faults.record.simulated_disk import SimulatedDisk
 
 from ringfort.record.evidence import (
     EvidenceError,
@@ -14,8 +16,6 @@ from ringfort.record.evidence import (
     public_half,
     scan_records,
 )
-from tests.faults.record.ledger_at_work import CountingRandomness
-from tests.faults.record.simulated_disk import SimulatedDisk
 
 PRIVATE = bytes(range(1, 33))
 FOLDER = Path("/evidence")

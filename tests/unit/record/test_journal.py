@@ -4,6 +4,7 @@ import random
 from pathlib import Path
 
 import pytest
+from tests.faults.record.simulated_disk import SimulatedDisk
 
 from ringfort.record.errors import JournalError
 from ringfort.record.journal import (
@@ -21,7 +22,6 @@ from ringfort.record.records import (
     decode_records,
     encode_records,
 )
-from tests.faults.record.simulated_disk import SimulatedDisk
 
 FOLDER = Path("/journal")
 SEGMENT = 8_192
