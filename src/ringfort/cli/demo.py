@@ -23,7 +23,7 @@ from ringfort.cli.ledger import verify_command
 from ringfort.cli.principal import register
 from ringfort.config import SiteConfig
 from ringfort.demo import scenario, show
-from ringfort.demo.identities import PERSON_COLUMNS, STAFF
+from ringfort.demo.identities import STAFF, VISITORS
 from ringfort.demo.population import MAX_PEOPLE, ddl, foreign_key_ddl, generate, index_ddl, row_counts
 from ringfort.errors import CheckFailedError
 from ringfort.gateway.supervisor import Supervisor
@@ -189,25 +189,21 @@ def _progress() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
 
 def _show(console: Console, sight: scenario.Sight) -> None:
     console.print()
-    for identity in STAFF:
-        console.print(
-            f"{identity.title:22} role {identity.role}, country {identity.country},"
-            f" purpose {identity.purpose}"
-        )
+    for identity in VISITORS:
+        purpose = f"purpose {identity.purpose}" if identity.purpose else "no purpose stated"
+        console.print(f"{identity.title:22} role {identity.role}, country {identity.country}, {purpose}")
     for number, person in enumerate(sight.people, start=1):
         console.print()
         console.print(show.person_table(person, f"person {number}, the same row of `people` for everybody"))
-    console.print()
+    console.print("\nwhat the analyst is there for: a join by pseudonym, over everybody", style="italic")
     console.print(show.analysis_table(sight))
     console.print()
     console.print(show.refusal_table(sight))
-    hidden = [each for each in PERSON_COLUMNS if not any(each in row for row in sight.people[0].values())]
-    if hidden:
-        console.print(f"hidden from everybody: {', '.join(hidden)}")
 
 
 def _verify(console: Console, place: Path) -> None:
     """Verify the ledger, while the gateway is up."""
+    time.sleep(0.3)  # the ends of the last statements are recorded within a tenth of a second
     console.print("\n$ ringfort ledger verify DIR")
     verify_command(str(place))
 

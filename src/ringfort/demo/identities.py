@@ -18,9 +18,13 @@ class Identity:
 
 
 SUPPORT = Identity("aoife", "support, Ireland", "IE", "Example Video", "support", "customer-support")
-ANALYST = Identity("dana", "product analyst, US", "US", "Example Video Inc", "analyst", "product-analytics")
+IDLE = Identity("aoife", "the same, no purpose", "IE", "Example Video", "support")
+ANALYST = Identity("dana", "analyst, US", "US", "Example Video Inc", "analyst", "product-analytics")
 ENGINEER = Identity("wei", "engineer, China", "CN", "Example Video Asia", "engineer", "maintenance")
+VISITORS = (SUPPORT, IDLE, ANALYST, ENGINEER)
+"""Everybody who looks; one person may come twice, with another purpose."""
 STAFF = (SUPPORT, ANALYST, ENGINEER)
+"""Everybody who is registered."""
 STRANGER = "mallory"
 
 PERSON_COLUMNS = (

@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from ringfort.demo.identities import ANALYSIS, ANALYST, ATTEMPTS, STAFF, STRANGER
+from ringfort.demo.identities import ANALYSIS, ANALYST, ATTEMPTS, STRANGER, VISITORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ class Refusal:
 
 @dataclass
 class Sight:
-    """What everybody saw: per person and identity, column -> value; a column that is absent is hidden."""
+    """What everybody saw: per person and visitor (title), column -> value; what is absent is hidden."""
 
     people: list[dict[str, dict[str, Any]]] = field(default_factory=list)
     analysis: list[tuple[Any, ...]] = field(default_factory=list)
@@ -89,7 +89,8 @@ def pseudonyms_of(admin_dsn: str, ids: Sequence[int]) -> dict[str, int]:
         maps = connection.execute(
             "SELECT c.relname FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid"
             " AND a.attname = 'raw' AND a.atttypid = 'bigint'::regtype"
-            " WHERE c.relkind = 'r' AND c.relnamespace = 'ringfort'::regnamespace AND c.relname LIKE 'map\\_%'"
+            " WHERE c.relkind = 'r' AND c.relnamespace = 'ringfort'::regnamespace"
+            " AND c.relname LIKE 'map\\_%'"
         ).fetchall()
         for (name,) in maps:
             query = sql.SQL("SELECT pseudonym::text, raw FROM {} WHERE raw = ANY(%s)").format(
@@ -102,10 +103,10 @@ def pseudonyms_of(admin_dsn: str, ids: Sequence[int]) -> dict[str, int]:
 def look(gate: Gate, admin_dsn: str, ids: Sequence[int]) -> Sight:
     """Everybody looks at the same people, then tries what is not permitted."""
     sight = Sight(people=[{} for _ in ids])
-    for identity in STAFF:
+    for identity in VISITORS:
         with psycopg.connect(gate.dsn(identity.name, identity.purpose), autocommit=True) as connection:
             for number, person in enumerate(ids):
-                sight.people[number][identity.name] = _person(connection, admin_dsn, person)
+                sight.people[number][identity.title] = _person(connection, admin_dsn, person)
             if identity is ANALYST:
                 cursor = connection.execute(ANALYSIS)
                 sight.analysis_columns = [each.name for each in cursor.description or ()]

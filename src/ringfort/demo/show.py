@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from ringfort.demo.identities import PERSON_COLUMNS, STAFF
+from ringfort.demo.identities import PERSON_COLUMNS, VISITORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,10 +21,10 @@ def person_table(seen: Mapping[str, Mapping[str, Any]], title: str) -> Table:
     """One person, side by side as each identity sees them."""
     table = Table(title=title, title_justify="left", header_style="bold", expand=False)
     table.add_column("column", style="bold", no_wrap=True)
-    for identity in STAFF:
-        table.add_column(identity.title, overflow="fold", max_width=38)
+    for identity in VISITORS:
+        table.add_column(identity.title, overflow="fold", max_width=36)
     for column in PERSON_COLUMNS:
-        cells = [_cell(seen.get(identity.name, {}), column) for identity in STAFF]
+        cells = [_cell(seen.get(identity.title, {}), column) for identity in VISITORS]
         table.add_row(column, *cells)
     return table
 
@@ -38,8 +38,7 @@ def _cell(row: Mapping[str, Any], column: str) -> Text:
 
 def analysis_table(sight: Sight) -> Table:
     """What the analyst's join by pseudonym gave."""
-    title = "what the analyst is there for: a join by pseudonym, on real rows"
-    table = Table(title=title, title_justify="left", header_style="bold")
+    table = Table(header_style="bold")
     for name in sight.analysis_columns:
         table.add_column(name)
     for row in sight.analysis:
