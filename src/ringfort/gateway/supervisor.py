@@ -27,13 +27,15 @@ from typing import TYPE_CHECKING, Any
 
 from ringfort import __version__
 from ringfort.config import load_config
-from ringfort.errors import CheckFailedError, MissingEnvironmentError
+from ringfort.errors import CheckFailedError, ConfigurationError, MissingEnvironmentError
 from ringfort.gateway import child_configs
 from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child
 from ringfort.record.client import open_ledger
-from ringfort.sites.paths import private_folder, runtime_folder
+from ringfort.sites.deployment import GATEWAY_NAMES, UNFINISHED
+from ringfort.sites.paths import Layout, private_folder, runtime_folder
 from ringfort.sites.postgres import EmbeddedServer
+from ringfort.sites.tls import ensure_tls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,9 +65,15 @@ class Supervisor:
 
     def start(self) -> None:
         """Bring everything up; on any error what was started is stopped again."""
+        if (self.folder / UNFINISHED).exists():
+            raise ConfigurationError(
+                "`ringfort init` was interrupted here", path=self.folder, hint="run it again, it resumes"
+            )
         load_folder(self.config)  # everything that a person wrote is checked before anything starts
         self._take_lock()
         try:
+            if not self.config.gateway.tls_certificate:
+                ensure_tls(private_folder(Layout(self.folder).tls), GATEWAY_NAMES)  # renews what is old
             self._bind()
             self._start_sites()
             self._start_children()
