@@ -134,26 +134,28 @@ def map_statements(plan: MapPlan) -> list[sql.Composed]:
 def map_index_statements(plan: MapPlan) -> list[sql.Composed]:
     """The indexes of a mapping table, both ways. Raw values are unique, or a view would double its rows.
 
-    Long values do not fit a btree: for them a hash exclusion constraint keeps raw values unique.
+    Long values do not fit a btree: they are found by a hash index, and 128 bits of hash keep them unique.
     """
     name = sql.Identifier(SCHEMA, plan.table)
-    unique = "EXCLUDE USING hash (raw WITH =)" if plan.wide else "UNIQUE (raw) INCLUDE (pseudonym)"
-    index = "CREATE INDEX {} ON {} (pseudonym)" + ("" if plan.wide else " INCLUDE (raw)")
-    return [
-        sql.SQL("ALTER TABLE {} ADD CONSTRAINT {} {}").format(
-            name, sql.Identifier(f"{plan.table}_raw"), sql.SQL(unique)
-        ),
-        sql.SQL(index).format(sql.Identifier(f"{plan.table}_pseudonym"), name),
-    ]
+    hashed = {"text": "hashtextextended", "numeric": "hash_numeric_extended"}.get(plan.storage_type, "")
+    forms = {
+        "raw": "CREATE INDEX {} ON {} USING hash (raw)" if hashed else "CREATE UNIQUE INDEX {} ON {} (raw)",
+        "pseudonym": "CREATE INDEX {} ON {} (pseudonym)",
+    }
+    if hashed:
+        forms["one"] = f"CREATE UNIQUE INDEX {{}} ON {{}} ({hashed}(raw, 0), {hashed}(raw, 1))"
+    else:
+        forms = {
+            "raw": forms["raw"] + " INCLUDE (pseudonym)",
+            "pseudonym": forms["pseudonym"] + " INCLUDE (raw)",
+        }
+    return [sql.SQL(form).format(sql.Identifier(f"{plan.table}_{key}"), name) for key, form in forms.items()]
 
 
 def map_unindex_statements(plan: MapPlan) -> list[sql.Composed]:
     """The indexes away, for the time of a bulk load."""
-    name = sql.Identifier(SCHEMA, plan.table)
-    return [
-        sql.SQL("ALTER TABLE {} DROP CONSTRAINT {}").format(name, sql.Identifier(f"{plan.table}_raw")),
-        sql.SQL("DROP INDEX {}").format(sql.Identifier(SCHEMA, f"{plan.table}_pseudonym")),
-    ]
+    keys = ("raw", "pseudonym", "one") if plan.wide else ("raw", "pseudonym")
+    return [sql.SQL("DROP INDEX {}").format(sql.Identifier(SCHEMA, f"{plan.table}_{each}")) for each in keys]
 
 
 def drop_statements(role: str, database: str) -> list[sql.Composed]:

@@ -66,6 +66,7 @@ JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN pg_type AS y ON y.oid = a.attt
 WHERE c.oid = %s AND a.attnum = %s AND NOT a.attisdropped
 """
 
+_LARGEST = sql.SQL("SELECT max(raw) FROM {}")
 _EMPTY = sql.SQL("SELECT 1 FROM {} LIMIT 1")
 _PUT = sql.SQL("COPY {} (raw, pseudonym) FROM STDIN (FORMAT binary)")
 
@@ -194,7 +195,8 @@ class MappingFiller:
     def _look(self, kept: _Map, source: _Source, snapshot: str) -> int:
         if not source.full:
             return self._fill_all(kept, source)
-        if snapshot == source.snapshot and not source.pending:
+        moved = snapshot != source.snapshot
+        if not moved and not source.pending:
             return 0
         source.snapshot = snapshot
         counters = self._one(_COUNTERS, {"oid": source.source.oid})
@@ -202,12 +204,13 @@ class MappingFiller:
         if (counters[1], counters[2]) != source.deleted:
             source.deleted = (counters[1], counters[2])
             kept.to_prune = True
-        now = time.monotonic()
-        rested = now - source.ended >= REST * source.seconds
         source.pending = True
-        if rested and (changed or source.seconds < QUICK_SECONDS or now - source.ended > SAFETY_SECONDS):
+        rest = time.monotonic() - source.ended
+        if rest >= REST * source.seconds and (
+            changed or source.seconds < QUICK_SECONDS or rest > SAFETY_SECONDS
+        ):
             return self._fill_all(kept, source)
-        return self._fill(kept, source, tail=True)
+        return self._fill(kept, source, tail=True) if moved else 0
 
     def _fill_all(self, kept: _Map, source: _Source) -> int:
         """A full anti-join; what commits from here on moves the counters or the snapshot once more."""
@@ -239,10 +242,11 @@ class MappingFiller:
         base = sql.SQL("t.{}").format(sql.Identifier(column))
         name = sql.Identifier(SCHEMA, kept.plan.table)
         above: sql.Composable = sql.SQL("")
-        if tail:
-            above = sql.SQL(" AND {} > (SELECT coalesce(max(raw), {}) FROM {})").format(
-                base, sql.Literal(-(2**15) if kept.plan.storage_type == "smallint" else -(2**31)), name
-            )
+        if tail:  # the largest key as a constant: of an unknown one the planner expects a third of the table
+            (largest,) = self._one(_LARGEST.format(name).as_string())
+            if largest is None:
+                return 0
+            above = sql.SQL(" AND {} > {}").format(base, sql.Literal(largest))
         empty = not tail and self._one_or_none(_EMPTY.format(name).as_string()) is None
         missing: sql.Composable = sql.SQL("")
         if not empty:  # else nothing reads the table, and its indexes can be away for the load

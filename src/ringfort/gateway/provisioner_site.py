@@ -136,6 +136,10 @@ class SiteDatabase:
                 connection.execute(statement)
             for statement in forms_sql.create_statements():
                 connection.execute(statement)
+            if self.ours:
+                connection.execute(
+                    sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(self.database))
+                )
 
     def _join_owner(self, connection: Connection) -> None:
         """Who hands views over to their owner must be able to become it; superusers are."""

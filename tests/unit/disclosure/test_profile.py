@@ -194,7 +194,8 @@ def test_mapping_tables_are_unlogged_and_unique():
     for plan in compiled().maps:
         text = "\n".join(each.as_string() for each in map_statements(plan))
         assert "CREATE UNLOGGED TABLE" in text
-        assert ("EXCLUDE USING hash" in text) == (plan.storage_type == "text")
+        assert ("USING hash" in text) == (plan.storage_type == "text")
+        assert "CREATE UNIQUE INDEX" in text
 
 
 def test_findings_become_reports_and_remedies():

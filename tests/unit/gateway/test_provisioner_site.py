@@ -181,6 +181,30 @@ def test_the_mapping_follows_what_changes(shop):
         }
 
 
+def test_a_bulk_load_leaves_all_indexes_and_no_key_twice(shop):
+    with shop.admin() as admin:
+        admin.execute(
+            "INSERT INTO customers SELECT n, 'n', 'e' || n || '@example.com' "
+            "FROM generate_series(1000, 70000) AS n"
+        )
+    profile, _ = shop.open({("customers", "id"): "pseudonym", ("customers", "email"): "pseudonym"})
+    with shop.admin() as admin:
+        for plan in profile.maps:
+            counted = admin.execute(
+                f"SELECT count(*), count(DISTINCT raw) FROM ringfort.{plan.table}"
+            ).fetchone()
+            assert counted == (69301, 69301)
+            indexes = admin.execute(
+                "SELECT count(*) FROM pg_index WHERE indisvalid AND indrelid = %s::regclass",
+                (f"ringfort.{plan.table}",),
+            ).fetchone()
+            assert indexes == (3 if plan.wide else 2,)
+            with pytest.raises(psycopg.errors.UniqueViolation):
+                admin.execute(
+                    f"INSERT INTO ringfort.{plan.table} SELECT * FROM ringfort.{plan.table} LIMIT 1"
+                )
+
+
 def test_a_lost_connection_fills_anew(shop):
     profile, _ = shop.open()
     name = profile.maps[0].table
@@ -339,6 +363,11 @@ def test_the_audit_of_our_own_database_finds_nothing_after_hardening(shop):
     profile, password = shop.open()
     assert audit.surplus(shop.site.audit()) == ()
     shop.site.require_audited()
+    with shop.admin() as admin:
+        query = (
+            "SELECT has_database_privilege('public', datname, 'CONNECT') FROM pg_database WHERE datallowconn"
+        )
+        assert set(admin.execute(query).fetchall()) == {(False,)}
     with shop.login(profile, password) as session:  # what tools read stays readable
         session.execute("SELECT * FROM information_schema.columns")
         session.execute("SELECT * FROM pg_catalog.pg_class, pg_catalog.pg_type LIMIT 1")
