@@ -4,8 +4,8 @@ libpg_query 18 is the server's grammar; its JSON output is read here into plain 
 {fields}}`, default values (0, false, empty lists) left out, enumerations by name.
 
 Invariants: what is read here is what the server would read, or the text is refused. Texts with NUL or that
-are no UTF-8 are refused, as are texts over the cap and trees deeper than `MAX_DEPTH` JSON levels (about 500
-chained operators). Identifiers of more than 63 bytes are cut by the grammar exactly as by the server.
+are no UTF-8 are refused, as are texts over the cap and trees of more than 1,024 JSON levels, orjson's limit
+(about 500 chained operators). Identifiers of more than 63 bytes are cut by the grammar exactly as by the server.
 `standard_conforming_strings` is on for every profile session and SET refuses to turn it off; client_encoding
 is UTF8 and SET refuses others: both are assumed here.
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MAX_TEXT_BYTES = 256 * 1024
 # PostgreSQL's scanner takes quadratic time over `/*/*/*...` and `+++...`: 256 KiB cost 50 s of CPU
 _OPERATOR_RUN_BYTES = 4096
-_OPERATOR_RUN = re.compile(rb"[-~!@#^&|`?+*/%<>=]{4097}")
+_OPERATOR_RUN = re.compile(rb"(?<![-~!@#^&|`?+*/%<>=])[-~!@#^&|`?+*/%<>=]{4097}")
 
 
 def parse(sql: str) -> list[Node]:
