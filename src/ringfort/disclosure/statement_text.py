@@ -5,9 +5,9 @@ libpg_query 18 is the server's grammar; its JSON output is read here into plain 
 
 Invariants: what is read here is what the server would read, or the text is refused. Texts with NUL or that
 are no UTF-8 are refused, as are texts over the cap and trees of more than 1,024 JSON levels, orjson's limit
-(about 500 chained operators). Identifiers of more than 63 bytes are cut by the grammar exactly as by the server.
-`standard_conforming_strings` is on for every profile session and SET refuses to turn it off; client_encoding
-is UTF8 and SET refuses others: both are assumed here.
+(about 500 chained operators). Identifiers of more than 63 bytes are cut by the grammar exactly as by the
+server. `standard_conforming_strings` is on for every profile session and SET refuses to turn it off;
+client_encoding is UTF8 and SET refuses others: both are assumed here.
 
 Hostile texts can make the C library overflow its stack: call `parse` only in the parser process.
 """
