@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _COMMANDS = ("init", "up", "demo")
-_GROUPS = ("principal", "policy", "ledger")
+_GROUPS = ("principal", "policy", "ledger", "site")
 _registered: set[str] = set()
 _EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
 

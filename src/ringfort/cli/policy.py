@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ringfort.config import Config, load_config
+from ringfort.disclosure.served import as_served
 from ringfort.errors import RingfortError, UsageError
 from ringfort.gateway.activation import Folder, activate, load_folder, read_folder
 from ringfort.ledger.folds import ControlState
@@ -108,7 +109,7 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )
     decision = decide(compiled, loaded.catalogue, loaded.config.region.countries, request)
-    rows = explain(decision, loaded.catalogue, table)
+    rows = explain(as_served(decision, loaded.catalogue), loaded.catalogue, table)
     applied = not in_force or in_force == (compiled.digest, loaded.catalogue.digest())
     if as_json:
         document = {

@@ -1,0 +1,90 @@
+"""`ringfort site`: what profile roles can reach in a database, and binding the catalogue to it anew."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from ringfort.config import Config, load_config
+from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.gateway.ipc import IpcClient, IpcLostError
+from ringfort.sites.paths import runtime_folder
+
+AUDIT_SECONDS = 120.0
+
+app = typer.Typer(no_args_is_help=True, help="Audit the databases of a deployment that is up.")
+
+_FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
+_DATABASE = typer.Option("", "--database", metavar="D", help="Which database, if there are several.")
+_JSON = typer.Option(False, "--json", help="Print one JSON document.")
+
+
+@app.command("audit")
+def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JSON) -> None:
+    """List what a profile's role can reach, and the SQL that takes a surplus away.
+
+    A database with a surplus is not served. Nothing is changed here. Exit code 1 if there is a surplus.
+
+    Example: ringfort site audit ./crm
+    """
+    config = load_config(folder)
+    answer = _call(config, "audit", _database(config, database))
+    if as_json:
+        typer.echo(json.dumps({key: answer[key] for key in ("served", "findings", "hardening")}, indent=2))
+    else:
+        for severity, sort, grantee, thing, privilege, _ in answer["findings"]:
+            typer.echo(f"{severity:9} {sort}: {grantee} has {privilege} on {thing}")
+        typer.echo("served" if answer["served"] else "not served: there is a surplus")
+        if answer["hardening"]:
+            typer.echo("\n-- takes it away; read it before you run it as the owner:")
+            for statement in answer["hardening"]:
+                typer.echo(f"{statement.rstrip(';')};")
+    if not answer["served"]:
+        raise typer.Exit(1)
+
+
+@app.command("rebind")
+def rebind(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JSON) -> None:
+    """Say that the tables of the database are those that catalog.toml classifies, after you looked.
+
+    Needed when a table was dropped and made again, or a database restored. Until then sessions are refused,
+    since a name may have come to mean something else.
+
+    Example: ringfort site rebind ./crm
+    """
+    config = load_config(folder)
+    answer = _call(config, "rebind", _database(config, database))
+    if as_json:
+        typer.echo(json.dumps({"relations": answer["relations"]}))
+    else:
+        typer.echo(f"bound the catalogue to {answer['relations']} relations")
+
+
+def _database(config: Config, name: str) -> str:
+    known = [each for site in config.sites for each in site.databases]
+    if not name and len(known) == 1:
+        return known[0]
+    if name not in known:
+        raise UsageError(
+            f"there is no database `{name}`" if name else "there are several databases",
+            hint="use --database with one of " + ", ".join(known),
+        )
+    return name
+
+
+def _call(config: Config, operation: str, database: str) -> dict[str, Any]:
+    async def ask() -> dict[str, Any]:
+        path = runtime_folder(config.folder) / "provisioner.sock"
+        client = IpcClient(str(path), timeout=AUDIT_SECONDS)
+        return await client.request(operation, database=database)
+
+    try:
+        return asyncio.run(ask())
+    except IpcLostError:
+        raise MissingEnvironmentError(
+            f"`{config.folder}` is not up", hint="start it with `ringfort up` first"
+        ) from None
