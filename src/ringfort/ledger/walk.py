@@ -205,8 +205,27 @@ class LogWalk:
                     stored = b""
                 stored = stored[: common * HASH_BYTES]
             if stored != expected:
-                first = address.index << (8 * max(0, address.level)) << 8
+                at = next(
+                    (n for n, pair in enumerate(zip(expected, stored, strict=False)) if pair[0] != pair[1]),
+                    min(len(expected), len(stored)),
+                )
+                offset = _entry_at(entries, at) if entries is not None else at // HASH_BYTES
+                first = (
+                    self._covered(address, offset)
+                    if address.level > 0
+                    else (address.index * TILE_WIDTH + offset)
+                )
                 raise self._found(first, path, "an earlier partial form differs from the tile it grew into")
+
+
+def _entry_at(entries: list[bytes], position: int) -> int:
+    """Which entry of a bundle the byte at `position` belongs to."""
+    end = 0
+    for number, entry in enumerate(entries):
+        end += 2 + len(entry)
+        if position < end:
+            return number
+    return len(entries) - 1
 
 
 __all__ = ["LogWalk", "Problem", "ProblemFoundError"]

@@ -79,15 +79,9 @@ def bad_entry_of(path, data, position):
     if not rest:
         return None
     level, _, number = rest.partition("/")
-    left_over = False
-    if ".p/" in number:
-        width = int(number.partition(".p/")[2])
-        left_over = width != {"control": 7, TRAFFIC: 9}[log]
-    if left_over:
-        return {0}
     if level != "entries":
         return {position // 32}
-    width = 7 if log == "control" else 9
+    width = int(number.partition(".p/")[2])
     start = 0
     for index, entry in enumerate(decode_bundle(data, width)):
         start += 2 + len(entry)
