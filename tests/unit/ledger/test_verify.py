@@ -75,7 +75,7 @@ def test_another_key_is_a_violation_and_no_key_is_refused():
 
 def bad_entry_of(path, data, position):
     """The entries that a change at `position` of a resource may be blamed on; None: the checkpoint."""
-    log, _, rest = path.partition("/tile/")
+    _log, _, rest = path.partition("/tile/")
     if not rest:
         return None
     level, _, number = rest.partition("/")
