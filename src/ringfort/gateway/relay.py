@@ -29,7 +29,7 @@ from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, TOO_LONG, Know
 from ringfort.pgwire import evidence
 from ringfort.pgwire.backend import error_response
 from ringfort.pgwire.errors import ProtocolViolationError
-from ringfort.pgwire.exchange import UNSETTLED, Exchange
+from ringfort.pgwire.exchange import CUT, UNSETTLED, Exchange
 from ringfort.pgwire.framing import FrameReader
 from ringfort.pgwire.frontend import KINDS, read_bind, read_execute, read_parse, read_query, read_target
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ringfort.gateway.recording import EndsBatch, Ledger
+    from ringfort.pgwire.exchange import Ended
 
 HELD_MOST = 262_144
 UNREAD_MOST = 65_536
@@ -122,6 +123,25 @@ class _Bound:
         self.evidence = plain
 
 
+class _Held:
+    """What one read from the site gave, until statement `number` is durable.
+
+    `ended`: the statements that ended in it; `before`: the session's rows and bytes up to it.
+    """
+
+    __slots__ = ("before", "ended", "mid_message", "number", "out", "size")
+
+    def __init__(
+        self, number: int, out: Sequence[bytes], size: int, ended: list[Ended], before: tuple[int, int]
+    ) -> None:
+        self.number = number
+        self.out = out
+        self.size = size
+        self.ended = ended
+        self.before = before
+        self.mid_message = False
+
+
 class Relay:
     """One open session between a client and its site connection.
 
@@ -154,7 +174,9 @@ class Relay:
         self._on_end = on_end
         self._reader = FrameReader(message_bytes, KINDS)
         self.durable = 0
-        self._held: deque[tuple[int, Sequence[bytes], int, bool]] = deque()
+        self._held: deque[_Held] = deque()
+        self._late: list[Ended] = []
+        self._unrecorded = 0
         self._held_bytes = 0
         self._waiting = ""
         self._answered_then = 0
@@ -406,21 +428,25 @@ class Relay:
         if self.over:
             return
         exchange = self.exchange
+        rows, size = exchange.rows, exchange.bytes
         try:
             out = exchange.receive(data)
         except ProtocolViolationError as error:
             self.end("08P01", error.message, "the site's answer was not passed on", "site protocol violation")
             return
-        if exchange.ended:
-            self._ends.add(self.session, exchange.ended)
+        ended = exchange.ended
+        if ended:
             exchange.ended = []
         issued = self.recorder.issued
         if self.durable >= issued and not self._held:
             self._release(out, exchange.mid_message)
+            if ended:
+                self._ends.add(self.session, ended)
         elif out:
-            size = len(data)
-            self._held.append((issued, out, size, exchange.mid_message))
-            self._held_bytes += size
+            held = _Held(issued, out, len(data), ended, (rows, size))
+            held.mid_message = exchange.mid_message
+            self._held.append(held)
+            self._held_bytes += held.size
             if self._held_bytes > HELD_MOST:
                 self._pace()
         if exchange.limit_reached:
@@ -445,8 +471,10 @@ class Relay:
     def _recorded(self, durable: bool) -> None:  # noqa: FBT001 - the ledger channel's callback
         """The next statement in order became durable, or never will."""
         if self.over:
+            self._recorded_late(durable=durable)
             return
         if not durable:
+            self._unrecorded = self.durable = self.durable + 1
             self.end(
                 "58030",
                 "the statement could not be recorded",
@@ -456,10 +484,12 @@ class Relay:
             return
         self.durable = reached = self.durable + 1
         held = self._held
-        while held and held[0][0] <= reached:
-            _, out, size, mid_message = held.popleft()
-            self._held_bytes -= size
-            self._release(out, mid_message)
+        while held and held[0].number <= reached:
+            each = held.popleft()
+            self._held_bytes -= each.size
+            self._release(each.out, each.mid_message)
+            if each.ended:
+                self._ends.add(self.session, each.ended)
         if self._waiting == _DURABLE and reached >= self.recorder.issued:
             self._resume()
         if not self._site_read:
@@ -539,17 +569,42 @@ class Relay:
         self.over = True
         if self._task is not None:
             self._task.cancel()
-        self._held.clear()
         busy = not self.exchange.quiet
-        ends = self.exchange.cut()
-        if ends:
-            self._ends.add(self.session, ends)
+        self._record_cut()
         if words and not self._mid_message:
             self._client.write(words)
         self._client.close()
         # an abort, not a close: what the site still sends must not reach anybody
         self._site.abort()
         self._on_end(outcome, busy)
+
+    def _record_cut(self) -> None:
+        """The ends of the statements that are cut off, with the rows and bytes that were released of them.
+
+        A statement whose own record is not durable yet gets its end when it is.
+        """
+        exchange, held = self.exchange, self._held
+        unreleased = [end for each in held for end in each.ended]
+        released = held[0].before if held else (exchange.rows, exchange.bytes)
+        settled = exchange.settled
+        rows = released[0] - settled[0] + sum(end[1] for end in unreleased)
+        size = released[1] - settled[1] + sum(end[2] for end in unreleased)
+        held.clear()
+        now: list[Ended] = []
+        for number in [end[0] for end in unreleased] + exchange.cut():
+            if number != self._unrecorded:
+                (now if number <= self.durable else self._late).append((number, rows, size, CUT))
+            rows = size = 0
+        if now:
+            self._ends.add(self.session, now)
+
+    def _recorded_late(self, *, durable: bool) -> None:
+        """A statement of a session that is over became durable: its end may follow."""
+        self.durable += 1
+        if self._late and self._late[0][0] == self.durable:
+            end = self._late.pop(0)
+            if durable:
+                self._ends.add(self.session, [end])
 
 
 def _limit_error(what: str) -> bytes:

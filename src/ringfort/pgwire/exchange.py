@@ -230,14 +230,16 @@ class Exchange:
         """Whether what was given out so far ends inside a message."""
         return self._stream > 0
 
-    def cut(self) -> list[Ended]:
-        """The ends of all admitted statements that are still unanswered: the session ends here."""
-        for each in self.awaited:
-            if each.sequence:
-                self._end(each.sequence, CUT)
+    @property
+    def settled(self) -> tuple[int, int]:
+        """Rows and bytes of the statements that have ended."""
+        return self._marked_rows, self._marked_bytes
+
+    def cut(self) -> list[int]:
+        """The admitted statements that are still unanswered: the session ends here."""
+        numbers = [each.sequence for each in self.awaited if each.sequence]
         self.awaited.clear()
-        ends, self.ended = self.ended, []
-        return ends
+        return numbers
 
     # -- backend: what comes back --------------------------------------------------------------------
 

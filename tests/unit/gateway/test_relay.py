@@ -356,6 +356,29 @@ def test_nothing_happens_after_the_end():
     assert bench.ended == [("ground changed", True)]
 
 
+def test_what_was_cut_is_told_as_far_as_it_was_released():
+    bench = Bench()
+    bench.relay.from_client(sent(SELECT))
+    bench.ledger.settle()
+    bench.answer(ROW, ROW)
+    bench.relay.from_client(sent(SELECT, SELECT))
+    bench.answer(ROW, DONE, READY, ROW, DONE, READY)  # held: nobody knows yet whose bytes these are
+    bench.relay.client_lost()
+    assert bench.ends() == [(1, 2, "cut")]
+    bench.ledger.settle()
+    assert bench.ends()[1:] == [(2, 0, "cut"), (3, 0, "cut")]
+
+
+def test_a_statement_without_a_record_has_no_end():
+    bench = Bench()
+    bench.relay.from_client(sent(SELECT, SELECT, SELECT))
+    bench.answer(ROW, DONE, READY, ROW, DONE, READY)
+    bench.ledger.settle(1)
+    bench.ledger.settle(1, durable=False)
+    bench.ledger.settle(1)
+    assert sorted(bench.ends()) == [(1, 0, "cut"), (3, 0, "cut")]
+
+
 def test_a_client_that_says_goodbye():
     bench = Bench()
     bench.relay.from_client(sent(Terminate()))

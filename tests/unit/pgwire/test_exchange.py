@@ -233,12 +233,15 @@ def test_the_limit_itself_is_permitted():
     assert exchange.limit_reached == ""
 
 
-def test_a_cut_tells_what_was_sent_so_far():
+def test_a_cut_tells_what_is_unanswered():
     exchange = Exchange()
     exchange.query(1)
     exchange.query(2)
-    given(exchange, ROW, ROW)
-    assert exchange.cut() == [(1, 2, 2 * len(wire(ROW)), "cut"), (2, 0, 0, "cut")]
+    exchange.query(3)
+    given(exchange, ROW, DONE, READY, ROW)
+    assert exchange.cut() == [2, 3]
+    assert exchange.settled == (1, len(wire(ROW)))
+    assert exchange.quiet
 
 
 def test_portals_are_gone_after_the_transaction():
