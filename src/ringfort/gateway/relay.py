@@ -434,9 +434,7 @@ class Relay:
         except ProtocolViolationError as error:
             self.end("08P01", error.message, "the site's answer was not passed on", "site protocol violation")
             return
-        ended = exchange.ended
-        if ended:
-            exchange.ended = []
+        ended, exchange.ended = exchange.ended, []  # never shared: what is held keeps its own list
         issued = self.recorder.issued
         if self.durable >= issued and not self._held:
             self._release(out, exchange.mid_message)

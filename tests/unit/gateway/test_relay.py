@@ -59,6 +59,16 @@ def test_a_read_is_forwarded_at_once_and_its_answer_held_until_durable():
     assert bench.ends() == [(1, 1, "complete")]
 
 
+def test_an_answer_in_pieces_that_wait_for_the_record_ends_once():
+    bench = Bench()
+    bench.relay.from_client(sent(SELECT))
+    bench.answer(ROW)
+    bench.answer(DONE, READY)
+    bench.ledger.settle()
+    assert bench.client.take() == wire(ROW, DONE, READY)
+    assert bench.ends() == [(1, 1, "complete")]
+
+
 def test_an_answer_that_comes_after_the_record_is_passed_at_once():
     bench = Bench()
     bench.relay.from_client(sent(SELECT))
