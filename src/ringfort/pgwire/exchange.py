@@ -160,8 +160,11 @@ class Exchange:
         """An extended-query message is answered with `error`; gives what to forward.
 
         For a Parse, `name` is the statement's: PostgreSQL forgets the unnamed statement at a failed Parse.
+        What follows up to Sync the server will skip: `skipping` says so at once, or a Bind and an Execute that
+        came with a refused Parse would be taken for the statement that had the name before, and be recorded.
         """
         self.awaited.append(Awaited(PARSE, 0, None, error))
+        self.skipping = True
         return serialise_frontend(Parse(name, _NEVER.encode()))
 
     def statement(self, name: bytes) -> object:
@@ -410,7 +413,8 @@ class Exchange:
                 table.pop(name, None)
             else:
                 table[name] = entry
-        self.skipping = not self.awaited
+        if not self.awaited:
+            self.skipping = True
 
 
 def _parameter_status(body: bytes) -> bytes:

@@ -104,6 +104,20 @@ def test_names_of_unanswered_segments_are_unsettled():
     assert exchange.statement(b"a") == "A"
 
 
+def test_what_follows_a_refused_step_is_skipped_at_once_up_to_sync():
+    exchange = Exchange()
+    exchange.parse(b"", "earlier")
+    exchange.sync()
+    given(exchange, be.Simple(b"1"), READY)
+    exchange.refuse_step(OURS, b"")
+    assert exchange.skipping  # a Bind that came with it is not one of the earlier statement
+    exchange.sync()
+    assert not exchange.skipping
+    exchange.refuse_step(OURS)
+    assert given(exchange, error(), READY) == OURS + wire(READY)  # the first is answered, the second is not
+    assert exchange.skipping
+
+
 def test_our_refusal_stands_where_the_servers_error_comes():
     exchange = Exchange()
     exchange.query(1)
