@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from psycopg import sql
+from tests.live_deployment import live, own_live  # noqa: F401 - fixtures
 
 from ringfort.sites.postgres import EmbeddedServer
 

@@ -1,0 +1,450 @@
+"""A whole deployment that really runs: `ringfort up` as a subprocess over a small population.
+
+Beside the demo's tables it holds `vault`, whose columns carry values that occur nowhere else (`MARKERS`):
+what a session may not see can be looked for in every byte that leaves. The server is made without fsync (its
+own configuration file says so, as an operator could); nothing of the product knows that it is tested.
+"""
+
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ringfort.cli.principal import register
+from ringfort.config import SiteConfig
+from ringfort.demo.population import ddl, foreign_key_ddl, generate, index_ddl
+from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control import PrincipalRegistered
+from ringfort.record.client import open_ledger
+from ringfort.sites.connect import admin_connection
+from ringfort.sites.deployment import Deployment, Plan, create_database
+from ringfort.sites.load import copy_arrow
+from ringfort.sites.paths import remove_server_folder, runtime_folder
+from ringfort.sites.postgres import EmbeddedServer
+
+DATABASE = "demo"
+SITE = SiteConfig("dublin-1", "embedded", "IE", (DATABASE,))
+PEOPLE = 300
+VAULT_ROWS = 8
+READY_SECONDS = 60
+COMMAND = [sys.executable, "-m", "ringfort.cli.main"]
+
+
+@dataclass(frozen=True)
+class Who:
+    """A registered principal, and the purpose that it states."""
+
+    name: str
+    country: str
+    role: str
+    purpose: str = ""
+    password: str = "correct horse battery"
+
+
+SUPPORT = Who("aoife", "IE", "support", "customer-support")
+ANALYST = Who("dana", "US", "analyst", "product-analytics")
+ENGINEER = Who("wei", "CN", "engineer", "maintenance")
+OPERATOR = Who("olga", "IE", "operator", "maintenance")
+OVERSEER = Who("oisin", "IE", "overseer")
+EVERYBODY = {each.name: each for each in (SUPPORT, ANALYST, ENGINEER, OPERATOR, OVERSEER)}
+
+# Letters that no number, no hexadecimal text and no base64 of small numbers is made of.
+_LETTERS = "ghjkmnpqrstuvwxyz"
+_DRAW = random.Random(20261101)
+
+
+def _word(letters=24):
+    return "".join(_DRAW.choices(_LETTERS, k=letters))
+
+
+def _number(digits):
+    return int("".join([_DRAW.choice("123456789"), *_DRAW.choices("0123456789", k=digits - 1)]))
+
+
+def _moment():
+    return datetime(1871, 3, 1, tzinfo=UTC) + timedelta(microseconds=_DRAW.randrange(10**15))
+
+
+# column -> (type, protection, identifiability, kind, value). For the analyst and the engineer all are hidden.
+HIDDEN = {
+    "h_text": ("text", "restricted", "direct", "unknown", _word),
+    "h_varchar": ("character varying(64)", "restricted", "direct", "name", _word),
+    "h_email": ("text", "restricted", "direct", "email", lambda: f"{_word(12)}@{_word(12)}.example"),
+    "h_free": ("text", "restricted", "none", "free_text", _word),
+    "h_bigint": ("bigint", "restricted", "direct", "national_id", lambda: _number(18)),
+    "h_numeric": ("numeric(30,4)", "restricted", "direct", "amount", lambda: f"{_number(20)}.{_number(4)}"),
+    "h_float": ("double precision", "restricted", "direct", "amount", lambda: _number(15) / 1024),
+    "h_date": ("date", "restricted", "direct", "birth_date", lambda: date(1, 1, 1) + timedelta(_number(5))),
+    "h_moment": ("timestamp with time zone", "restricted", "direct", "timestamp", _moment),
+    "h_uuid": ("uuid", "restricted", "direct", "unknown", lambda: uuid.UUID(int=_DRAW.getrandbits(128))),
+    "h_inet": (
+        "inet",
+        "restricted",
+        "direct",
+        "ip_address",
+        lambda: f"2001:db8:{_number(4)}:{_number(4)}::7",
+    ),
+    "h_json": ("jsonb", "restricted", "direct", "unknown", lambda: json.dumps({_word(10): _word()})),
+    "h_bytes": ("bytea", "restricted", "direct", "unknown", lambda: _word().encode()),
+    "h_array": ("text[]", "restricted", "direct", "unknown", lambda: [_word(), _word()]),
+    "u_text": ("text", None, None, "unknown", _word),
+    "u_bigint": ("bigint", None, None, "unknown", lambda: _number(18)),
+}
+MARKERS = {column: [facts[4]() for _ in range(VAULT_ROWS)] for column, facts in HIDDEN.items()}
+ELSEWHERE = {
+    "uncatalogued": _word(),  # a table that nobody described
+    "copied": _word(),  # a materialised view
+    "large_object": _word(),
+    "sequence": _number(18),
+    "partitioned": _word(),
+}
+LARGE_OBJECT = 4711
+
+_VAULT_DDL = """\
+CREATE TABLE vault (
+ id bigint PRIMARY KEY, owner_id bigint NOT NULL REFERENCES people, label text NOT NULL,
+ {columns},
+ CONSTRAINT vault_text_once UNIQUE (h_text), CONSTRAINT vault_positive CHECK (h_bigint > 0));
+CREATE INDEX vault_bigint ON vault (h_bigint);
+CREATE STATISTICS vault_together ON h_text, h_bigint FROM vault;
+CREATE TABLE uncatalogued (id bigint PRIMARY KEY, secret text NOT NULL);
+CREATE TABLE parted (id bigint NOT NULL, secret text) PARTITION BY RANGE (id);
+CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (1000);
+CREATE SEQUENCE counting;
+SELECT setval('counting', {sequence});
+"""
+
+
+_REFERENCE = 'references = "people.id"'
+
+
+def _classes(protection, identifiability):
+    return f'protection = "{protection}", identifiability = "{identifiability}", ' if protection else ""
+
+
+def catalogue():
+    """The demo's catalogue, and the vault."""
+    lines = [
+        "[dataset.demo.table.vault]",
+        'schema = "public"',
+        'primary_key = ["id"]',
+        'subject_path = "owner_id -> people.id"',
+        "[dataset.demo.table.vault.column]",
+        f'id = {{ {_classes("interoperable", "quasi")}kind = "key", type = "bigint" }}',
+        f'owner_id = {{ {_classes("interoperable", "direct")}kind = "key", type = "bigint", {_REFERENCE} }}',
+        f'label = {{ {_classes("public", "none")}kind = "category", type = "text" }}',
+    ]
+    for name, (data_type, protection, identifiability, kind, _) in HIDDEN.items():
+        classes = (
+            f'protection = "{protection}", identifiability = "{identifiability}", ' if protection else ""
+        )
+        lines.append(f'{name} = {{ {classes}kind = "{kind}", type = "{data_type}" }}')
+    shipped = files("ringfort.demo").joinpath("catalog.toml").read_text(encoding="utf-8")
+    return shipped + "\n" + "\n".join(lines) + "\n"
+
+
+@cache
+def population(people):
+    """The population; the same for every deployment of a process."""
+    return generate(people, 7)
+
+
+def restricted_values(people=PEOPLE):
+    """Values of `people` that only support in the region may see raw."""
+    table = population(people)["people"]
+    return [
+        value
+        for column in ("email", "phone", "iban", "address")
+        for value in table.column(column).to_pylist()
+        if value is not None and len(value) > 10
+    ]
+
+
+class Live:
+    """One deployment, and what tests ask of it. `start` and `stop` run `ringfort up`."""
+
+    def __init__(self, people=PEOPLE):
+        self.top = Path(tempfile.mkdtemp(prefix="ringfort-live-"))
+        self.folder = self.top / "deployment"
+        self.ready_file = self.top / "ready.json"
+        self.output = self.top / "output.txt"
+        self.process = None
+        self.ready = {}
+        self._make(people)
+
+    # -- making --------------------------------------------------------------------------------------
+
+    def _make(self, people):
+        deployment = Deployment(self.folder, Plan("Example Live", SITE))
+        deployment.begin()
+        self.edit("ringfort.toml", "\nport = 6432 ", "\nport = 0    ")
+        self.edit("ringfort.toml", "http_port = 6480", "http_port = 0")
+        layout = deployment.layout
+        server = EmbeddedServer(
+            layout.site_folder(SITE.name), secret=layout.site_dsn(SITE.name), durable=False
+        )
+        with server:
+            create_database(server, DATABASE)
+            with admin_connection(server.admin_dsn(DATABASE)) as admin:
+                _load(admin, people)
+        with (server.place / "data" / "postgresql.conf").open("a") as file:
+            file.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
+        self.server_log = server.place / "server.log"
+        deployment.finish(catalogue())
+        now = format_time(datetime.now(UTC))
+        with open_ledger(self.folder) as ledger:
+            for each in EVERYBODY.values():
+                facts = {"name": each.name, "country": each.country, "role": each.role}
+                entry = PrincipalRegistered(time=now, actor="operator", employer="Example", **facts)
+                register(ledger, self.folder, entry, each.password)
+
+    def edit(self, name, old, new):
+        """Replace `old`, which must be there, in one of the deployment's files."""
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, (name, old)
+        path.write_text(text.replace(old, new), encoding="utf-8")
+
+    # -- running -------------------------------------------------------------------------------------
+
+    def start(self, *options, ready=True):
+        """`ringfort up`; returns when the ready file is there."""
+        self.ready_file.unlink(missing_ok=True)
+        with self.output.open("ab") as output:
+            self.process = subprocess.Popen(
+                [*COMMAND, "up", str(self.folder), "--ready-file", str(self.ready_file), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment(),
+            )
+        if ready:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.ready_file.exists():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(self.output.read_text())
+            time.sleep(0.02)
+        self.ready = json.loads(self.ready_file.read_text())
+
+    def stop(self, number=signal.SIGTERM):
+        """Stop it; the exit code."""
+        if self.process is None:
+            return 0
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        try:
+            code = self.process.wait(60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+        self.process = None
+        return code
+
+    def remove(self):
+        """Stop it and delete every file of it."""
+        try:
+            self.stop()
+        finally:
+            remove_server_folder(self.folder / "state" / "sites" / SITE.name)
+            with contextlib.suppress(OSError):
+                shutil.rmtree(runtime_folder(self.folder))
+            shutil.rmtree(self.top)
+
+    def pids(self):
+        """Process id of each child of the supervisor, by the module that it runs (`guardian`: the site)."""
+        return _children(self.process.pid)
+
+    def postmaster(self):
+        """Process id of the site's server."""
+        return _children(self.pids()["guardian"])["postgres"]
+
+    # -- asking --------------------------------------------------------------------------------------
+
+    @property
+    def address(self):
+        return self.ready["gateway"]["host"], self.ready["gateway"]["port"]
+
+    def dsn(self, who, *, purpose=None, ticket="", password=None, options="", **more):
+        """A connection string for `who` (a `Who` or the name of one)."""
+        who = EVERYBODY[who] if isinstance(who, str) else who
+        host, port = self.address
+        purpose = who.purpose if purpose is None else purpose
+        settings = [f"-c ringfort.purpose={purpose}"] if purpose else []
+        settings += [f"-c ringfort.ticket={ticket}"] if ticket else []
+        settings += [options] if options else []
+        parts = {
+            "host": host,
+            "port": port,
+            "dbname": DATABASE,
+            "user": who.name,
+            "password": who.password if password is None else password,
+            "sslmode": "verify-full",
+            "sslrootcert": str(self.folder / "secrets" / "tls" / "ca.pem"),
+            "connect_timeout": 20,
+        }
+        parts |= {"options": " ".join(settings)} if settings else {}
+        return make_conninfo(**parts | more)
+
+    def connect(self, who, *, autocommit=True, **facts):
+        """A psycopg connection through the gateway."""
+        return psycopg.connect(self.dsn(who, **facts), autocommit=autocommit)
+
+    def admin_dsn(self, database=DATABASE):
+        """The superuser's connection string, past the gateway."""
+        dsn = (self.folder / "secrets" / f"site-{SITE.name}.dsn").read_text().strip()
+        return make_conninfo(**conninfo_to_dict(dsn) | {"dbname": database})
+
+    @property
+    def logs(self):
+        """The folder of our processes' logs."""
+        return self.folder / "state" / "log"
+
+    def ringfort(self, *arguments, stdin="", timeout=90):
+        """Run a command line; `DIR` stands for the deployment."""
+        return run_ringfort(
+            *(str(self.folder) if each == "DIR" else each for each in arguments), stdin=stdin, timeout=timeout
+        )
+
+    def entries(self, kind="", log=""):
+        """Entries of the ledger, through `ringfort ledger show --json`."""
+        options = [*(["--type", kind] if kind else []), *(["--log", log] if log else [])]
+        shown = self.ringfort("ledger", "show", "DIR", "--json", "--limit", "1000000", *options)
+        assert shown.returncode == 0, shown.stderr
+        return [each["entry"] for each in json.loads(shown.stdout)["entries"]]
+
+    def session_of(self, ticket):
+        """The number of the session that was opened with `ticket`."""
+        (found,) = [each for each in self.entries("SessionOpened") if each["ticket"] == ticket]
+        return found["session"]
+
+    def verify(self):
+        """`ringfort ledger verify --json`: the report; fails if the ledger does not verify."""
+        done = self.ringfort("ledger", "verify", "DIR", "--json")
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+
+def environment():
+    """The environment of subprocesses: this one's, without what tests set for libpq."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+
+
+def run_ringfort(*arguments, stdin="", timeout=90):
+    """Run a `ringfort` command line."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(),
+    )
+
+
+def wait_for(what, seconds=10.0, pause=0.02):
+    """Wait until `what()` is true; its value."""
+    deadline = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(pause)
+    return found
+
+
+def _children(parent):
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdecimal():
+            continue
+        with contextlib.suppress(OSError):
+            fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) != parent or fields[0] == "Z":
+                continue
+            words = (entry / "cmdline").read_bytes().decode().split("\0")
+            found[_name(words)] = int(entry.name)
+    return found
+
+
+def _name(words):
+    if "-m" in words:
+        return words[words.index("-m") + 1].removeprefix("ringfort.")
+    if any(each.endswith("guardian.py") for each in words):
+        return "guardian"
+    return Path(words[0]).name
+
+
+def _load(admin, people):
+    tables = population(people)
+    for statement in ddl(foreign_keys=False).values():
+        admin.execute(statement)
+    for name, table in tables.items():
+        copy_arrow(admin, sql.Identifier("public", name), table)
+    for statement in (*foreign_key_ddl(), *index_ddl()):
+        admin.execute(statement)
+    columns = ", ".join(f"{name} {facts[0]}" for name, facts in HIDDEN.items())
+    admin.execute(_VAULT_DDL.format(columns=columns, sequence=ELSEWHERE["sequence"]))
+    owners = tables["people"].column("id").to_pylist()
+    insert = f"INSERT INTO vault VALUES (%s, %s, %s{', %s' * len(HIDDEN)})"
+    for row in range(VAULT_ROWS):
+        values = [MARKERS[column][row] for column in HIDDEN]
+        admin.execute(insert, [row + 1, owners[row * 10], f"shelf {row}", *values])
+    admin.execute("INSERT INTO uncatalogued VALUES (1, %s)", [ELSEWHERE["uncatalogued"]])
+    admin.execute("INSERT INTO parted VALUES (1, %s)", [ELSEWHERE["partitioned"]])
+    admin.execute(
+        sql.SQL("CREATE MATERIALIZED VIEW copied AS SELECT id, h_text, {}::text AS secret FROM vault").format(
+            ELSEWHERE["copied"]
+        )
+    )
+    admin.execute("SELECT lo_from_bytea(%s, %s)", [LARGE_OBJECT, str(ELSEWHERE["large_object"]).encode()])
+    admin.execute("ANALYZE")
+
+
+@contextlib.contextmanager
+def deployment(people=PEOPLE):
+    """A deployment of one's own, not yet up; nothing is left of it."""
+    made = Live(people)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def live():
+    """A deployment that is up, one for each test process. Tests leave it as they found it."""
+    with deployment() as made:
+        yield made.start()
+
+
+@pytest.fixture(scope="module")
+def own_live():
+    """As `live`, for a module that changes or breaks it."""
+    with deployment() as made:
+        yield made.start()
+
+
+__all__ = [
+    "ANALYST", "ELSEWHERE", "ENGINEER", "EVERYBODY", "HIDDEN", "MARKERS", "OPERATOR", "OVERSEER", "SUPPORT",
+    "Live", "Who", "deployment", "live", "own_live", "restricted_values", "run_ringfort", "wait_for",
+]  # fmt: skip
