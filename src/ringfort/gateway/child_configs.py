@@ -108,6 +108,7 @@ def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
         "ledger_socket": _socket(config, "ledger"),
         "provisioner_socket": _socket(config, "provisioner"),
         "parser_socket": _socket(config, "parser"),
+        "blobs": str(ledger_folder(config.folder) / "blobs"),
         "zones": [asdict(each) for each in zones.zones],
         "limits": {
             "rows_per_session": config.limits.rows_per_session,

@@ -12,8 +12,10 @@ import hashlib
 import os
 from base64 import b64decode
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ringfort.catalog.zones import Zones
 from ringfort.disclosure.statements import Surface
 from ringfort.errors import RingfortError
 from ringfort.gateway.control import ground
@@ -24,6 +26,7 @@ from ringfort.ledger.entry_control import SessionOpened
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.pgwire import backend
+from ringfort.record.store import BlobStore
 
 if TYPE_CHECKING:
     from ringfort.gateway.control import ControlFollower
@@ -72,6 +75,7 @@ class Opener:
         self._ledger = ledger
         self._control = control
         self._connector = connector
+        self._zones = settings.zones
 
     async def open(self, request: SessionRequest, address: str) -> Opened:
         """Decide, connect, record; raises a `RingfortError` that tells the client what to do."""
@@ -94,16 +98,25 @@ class Opener:
             raise SessionRefusedError(
                 "the principal is not registered", hint="ask an operator for `ringfort principal add`"
             )
-        if self._control.state.zones and self._control.state.zones != self._settings.zones.digest():
-            raise SessionRefusedError(
-                "the network zones in force are not those of this worker",
-                hint="the operator must restart the gateway",
-                sqlstate="57P03",
-            )
+        zones = self._zones_in_force()
         return (
             Viewer("registration", registered.country),
-            Viewer("network zone", self._settings.zones.country_of(address) if address else ""),
+            Viewer("network zone", zones.country_of(address) if address else ""),
         )
+
+    def _zones_in_force(self) -> Zones:
+        """The zone table that the control log names: what was told at the start, or its blob."""
+        digest = self._control.state.zones
+        if digest and digest != self._zones.digest():
+            data = BlobStore(Path(self._settings.blobs)).get(digest) if self._settings.blobs else None
+            if data is None:
+                raise SessionRefusedError(
+                    "the network zones in force cannot be read",
+                    hint="the operator must restart the gateway",
+                    sqlstate="57P03",
+                )
+            self._zones = Zones.from_json(data)
+        return self._zones
 
     async def _open(self, request: SessionRequest, address: str) -> Opened:
         viewer = self.viewer(request.user, address)

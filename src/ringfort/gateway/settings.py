@@ -4,6 +4,7 @@
      "listen": {"fd": 7},                                  or {"host": "127.0.0.1", "port": 0}
      "tls": {"mode": "required", "certificate": PEM or path, "key": PEM or path},
      "ledger_socket": path, "provisioner_socket": path, "parser_socket": path,
+     "blobs": path,
      "zones": [{"network": "10.0.0.0/8", "country": "IE", "note": ""}],
      "processing_country": "IE",
      "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000},
@@ -12,8 +13,9 @@
 
 Only `actor`, `listen`, `tls` and the three sockets are required. `tls.mode` is `required` or `optional`;
 `optional` admits plaintext from loopback only. `processing_country` is where this gateway runs; empty means
-that the provisioner's decision says it. `record_seconds`: a statement whose record is not durable by then
-ends its session.
+that the provisioner's decision says it. `zones` hold until others come into force, which are then read from
+the folder of the ledger's `blobs`. `record_seconds`: a statement whose record is not durable by then ends its
+session.
 """
 
 from __future__ import annotations
@@ -65,6 +67,7 @@ class WorkerSettings:
     ledger_socket: str
     provisioner_socket: str
     parser_socket: str
+    blobs: str = ""
     zones: Zones = field(default_factory=Zones)
     processing_country: str = ""
     limits: Limits = field(default_factory=Limits)
