@@ -80,6 +80,9 @@ class Conversation(asyncio.Protocol):
             await self._waiter
         finally:
             self._waiter = None
+        self._require_more_than(held)
+
+    def _require_more_than(self, held: int) -> None:
         if self._lost and len(self._bytes) == held:
             raise ConnectionGoneError
 

@@ -17,7 +17,7 @@ import os
 import ssl
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfort.errors import MissingEnvironmentError
 from ringfort.gateway.conversation import ConnectionGoneError
@@ -150,7 +150,7 @@ async def _start_tls(conversation: Conversation, context: ssl.SSLContext) -> Non
         raise ConnectionGoneError from None
     if transport is None:
         raise ConnectionGoneError
-    conversation.connection_made(cast("asyncio.Transport", transport))
+    conversation.connection_made(transport)
 
 
 async def authenticate(conversation: Conversation, message: StartupMessage, provisioner: Provisioner) -> str:
