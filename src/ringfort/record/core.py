@@ -20,16 +20,22 @@ from typing import TYPE_CHECKING, Any
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_traffic as traffic
 from ringfort.ledger.checkpoint import Checkpoint
-from ringfort.ledger.entry import CONTROL, TRAFFIC, build, canonical, check, encode, format_time
+from ringfort.ledger.entry import CONTROL, TRAFFIC, build, check, encode, format_time
 from ringfort.ledger.entry_templates import AdmittedReader
 from ringfort.ledger.folds import ControlState
-from ringfort.ledger.tiles import TILE_WIDTH, read_bundle
 from ringfort.record import evidence as sealing
 from ringfort.record import recovery
 from ringfort.record.disk import OsDisk
 from ringfort.record.errors import JournalError, RecordError, RefusedError
 from ringfort.record.journal import Journal
-from ringfort.record.logs import LedgerSettings, Log, LogPublication, Publication
+from ringfort.record.logs import (
+    LedgerSettings,
+    Log,
+    LogPublication,
+    Publication,
+    index_page,
+    published_entries,
+)
 from ringfort.record.records import (
     BlobRecord,
     ControlRecord,
@@ -376,21 +382,12 @@ class LedgerCore:
             self.journal.number,
             self.journal.chain,
             self.journal.wants_spare(),
-            self._index(),
+            index_page(self.control, self.state),
         )
         self.pending_evidence = {}
         self._oldest = None
         self._in_round = True
         return publication
-
-    def _index(self) -> bytes:
-        """What the HTTP server shows at `/`: every log with its origin and verifier key."""
-        shards = self.state.shards.values()
-        logs = [{"log": CONTROL_LOG, "origin": self.control.origin, "vkey": self.control.vkey}]
-        logs += [
-            {"log": f"{TRAFFIC}/{each.name}", "origin": each.origin, "vkey": each.vkey} for each in shards
-        ]
-        return canonical({"logs": logs})
 
     def publish(self, publication: Publication) -> None:
         """Write a round's files; may run in another thread. Raises RecordError.
@@ -487,14 +484,7 @@ class LedgerCore:
             if start >= self.tail_start:
                 found = self.tail[start - self.tail_start : self.durable_control - self.tail_start][:1024]
             else:
-                index, offset = divmod(start, TILE_WIDTH)
-                width = min(TILE_WIDTH, self.tail_start - index * TILE_WIDTH)
-                bundle, problem = read_bundle(
-                    lambda path: self.store.read(f"{CONTROL_LOG}/{path}"), index, width
-                )
-                if problem:
-                    raise RecordError(f"control log: {problem}")
-                found = bundle[offset:]
+                found = published_entries(self.store, CONTROL_LOG, start, self.tail_start)
             entries += found
             start += len(found)
             size += sum(map(len, found))

@@ -5,12 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ringfort.ledger.entry import TRAFFIC, canonical
 from ringfort.ledger.note import Ed25519Signer
 from ringfort.ledger.sequencer import Sequencer
+from ringfort.ledger.tiles import TILE_WIDTH, read_bundle
+from ringfort.record.errors import RecordError
 from ringfort.record.journal import SEGMENT_BYTES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ringfort.ledger.folds import ControlState
+    from ringfort.ports import LedgerStore
 
 
 @dataclass(frozen=True)
@@ -88,3 +94,23 @@ class Publication:
     chain: bytes
     spare: bool
     index: bytes
+
+
+def published_entries(store: LedgerStore, log: str, start: int, size: int) -> list[bytes]:
+    """The entries from `start` to its bundle's end, of a log published up to `size`; raises RecordError."""
+    index, offset = divmod(start, TILE_WIDTH)
+    width = min(TILE_WIDTH, size - index * TILE_WIDTH)
+    bundle, problem = read_bundle(lambda path: store.read(f"{log}/{path}"), index, width)
+    if problem:
+        raise RecordError(f"{log} log: {problem}")
+    return bundle[offset:]
+
+
+def index_page(control: Log, state: ControlState) -> bytes:
+    """What the HTTP server shows at `/`: every log with its origin and verifier key."""
+    logs = [{"log": control.name, "origin": control.origin, "vkey": control.vkey}]
+    logs += [
+        {"log": f"{TRAFFIC}/{each.name}", "origin": each.origin, "vkey": each.vkey}
+        for each in state.shards.values()
+    ]
+    return canonical({"logs": logs})
