@@ -160,7 +160,7 @@ class Exchange:
         """An extended-query message is answered with `error`; gives what to forward.
 
         For a Parse, `name` is the statement's: PostgreSQL forgets the unnamed statement at a failed Parse.
-        The server will skip what follows up to Sync: `skipping` says so at once, or a Bind and an Execute that
+        The server will skip what follows up to Sync: `skipping` says so at once, or a Bind and Execute that
         came with a refused Parse would be taken for the statement that had the name before, and recorded.
         """
         self.awaited.append(Awaited(PARSE, 0, None, error))
