@@ -1,10 +1,10 @@
-# Targets: setup, demo, test, test-long, check, bench, lock, clean. Nothing but Python 3.11+ and make is needed.
+# Targets: setup, demo, test, test-long, check, docs, bench, lock, clean. Nothing but Python 3.11+ and make is needed.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: setup setup-dev demo test test-long check bench lock clean
+.PHONY: setup setup-dev demo test test-long check docs bench lock clean
 
 setup: .venv/.runtime
 setup-dev: .venv/.dev
@@ -34,6 +34,10 @@ check: setup-dev
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m ringfort.cli.reference --check
+
+docs: setup-dev
+	$(BIN)/python -m ringfort.cli.reference
 
 bench: setup-dev
 	$(BIN)/python bench/gateway.py

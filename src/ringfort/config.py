@@ -77,6 +77,7 @@ class GatewayConfig:
 
     host: str = "127.0.0.1"
     port: int = 6432
+    country: str = ""  # where the gateway runs; empty: where the site is
     tls: str = "required"  # or "optional": plaintext then only from loopback
     tls_certificate: str = ""  # PEM file; empty: one is made in secrets/
     tls_key: str = ""
@@ -211,6 +212,12 @@ def _validate(document: TomlDocument, config: Config) -> None:
             raise document.error(
                 f"`{code}` is not an ISO 3166-1 alpha-2 code", "region", "countries", hint="for example IE"
             )
+    if config.gateway.country and not _COUNTRY.fullmatch(config.gateway.country):
+        raise document.error("`gateway.country` must be a code such as IE", "gateway", "country")
+    if not 1_024 <= config.gateway.statement_text_bytes <= 262_144:
+        raise document.error(
+            "`gateway.statement_text_bytes` must be 1024 to 262144", "gateway", "statement_text_bytes"
+        )
     if config.gateway.tls not in {"required", "optional"}:
         raise document.error("`gateway.tls` must be `required` or `optional`", "gateway", "tls")
     for section, key, port in (

@@ -40,6 +40,8 @@ def test_a_small_file_gets_sensible_defaults(tmp_path):
         (("port = 7000", "port = -1"), 4, "must not be negative"),
         (("port = 7000", "port = 70000"), 4, "is not a port"),
         (("port = 7000", "workers = 0"), 4, "must be 1 to 256"),
+        (("port = 7000", 'country = "Eire"'), 4, "must be a code such as IE"),
+        (("port = 7000", "statement_text_bytes = 300000"), 4, "1024 to 262144"),
         (("port = 7000", 'tls = "off"'), 4, "must be `required` or `optional`"),
         (("port = 7000", 'tls_key = "k.pem"'), 3, "go together"),
         (('"Example"', '""'), 1, "`organisation`"),

@@ -90,7 +90,9 @@ class Child:
         return said
 
     def _failed(self, what: str) -> MissingEnvironmentError:
-        tail = self.log.read_text(errors="replace").strip().splitlines()[-1:] if self.log.exists() else []
+        lines = self.log.read_text(errors="replace").splitlines()[-50:] if self.log.exists() else []
+        said = [each.removeprefix("error: ") for each in lines if each.startswith("error: ")]
+        tail = (said or [each.strip() for each in lines if each.strip()])[-1:]
         reason = f": {tail[0]}" if tail else ""
         return MissingEnvironmentError(f"{self.name} {what}{reason}", hint=f"its log is {self.log}")
 

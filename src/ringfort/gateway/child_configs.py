@@ -110,6 +110,7 @@ def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
         "parser_socket": _socket(config, "parser"),
         "blobs": str(ledger_folder(config.folder) / "blobs"),
         "zones": [asdict(each) for each in zones.zones],
+        "processing_country": config.gateway.country,
         "limits": {
             "rows_per_session": config.limits.rows_per_session,
             "bytes_per_session": config.limits.bytes_per_session,
