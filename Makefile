@@ -41,6 +41,7 @@ docs: setup-dev
 
 bench: setup-dev
 	$(BIN)/python bench/gateway.py
+	$(BIN)/python bench/ledger.py
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv

@@ -1,6 +1,7 @@
 """Attacks on the wire (class 5): bytes that no library sends, against a real worker and a real server."""
 
 import os
+import random
 import socket
 import time
 
@@ -91,7 +92,7 @@ def still_serves(stand):
         b"\0\0\x27\x11\0\x03\0\0",
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        os.urandom(64),
+        random.Random(64).randbytes(64),
     ],
 )
 def test_bytes_that_are_no_startup_packet_are_not_answered(stand, data):
