@@ -40,7 +40,8 @@ class Known:
     """A verdict in the form that the relay needs.
 
     `at_once`: it may be forwarded before its record is durable (its answer may not be released). `prepares`
-    and `declares`: it makes a prepared statement or a cursor in SQL, whose names are the protocol's, too.
+    and `declares`: it makes or runs a prepared statement or a cursor in SQL, whose names are the protocol's,
+    too: an EXECUTE of what a Parse made would give rows of a text that is in no evidence.
     """
 
     __slots__ = ("allowed", "at_once", "declares", "form", "prepares", "reason", "refusal", "sqlstate")
@@ -51,8 +52,8 @@ class Known:
         self.reason = verdict.reason
         # a shape that was cut does not tell: yes is said too often, never too seldom
         cut = '"cut"' in verdict.shape
-        self.prepares = cut or '"prepare"' in verdict.shape
-        self.declares = cut or '"cursor"' in verdict.shape
+        self.prepares = cut or '"prepare"' in verdict.shape or '"execute"' in verdict.shape
+        self.declares = cut or '"declare"' in verdict.shape or '"fetch"' in verdict.shape
         self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not (self.prepares or self.declares)
         self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None
         self.refusal = (
@@ -176,7 +177,7 @@ FUNCTION_CALL: Final = _refused(
 )
 MIXED_NAMES: Final = _refused(
     "0A000",
-    "SQL PREPARE and DECLARE do not mix with the protocol's prepared statements and portals",
+    "SQL PREPARE, EXECUTE, DECLARE and FETCH do not mix with the protocol's named statements and portals",
     "close the protocol's named statements and portals first, or use only one of the two",
 )
 
