@@ -32,6 +32,10 @@ _SQLSTATE = re.compile(rb"[0-9A-Z]{5}")
 _SEVERITIES = frozenset({b"ERROR", b"FATAL", b"PANIC", b"WARNING", b"NOTICE", b"DEBUG", b"INFO", b"LOG"})
 _POSITION = re.compile(rb"[0-9]{1,10}")
 _LONGEST = 2_000
+# Said where the server says nothing: the same whether the name is hidden or was never there.
+_HINTS: Final = {
+    "42703": b"a column that is hidden from you does not exist for you; `ringfort policy explain` says why it is",
+}
 WITHHELD: Final = b"the server's own text is withheld: it may carry values"
 
 # Texts that are fixed or name only settings, commands and names that the client wrote itself.
@@ -162,8 +166,9 @@ def _kept(fields: dict[str, bytes], default_severity: bytes) -> tuple[dict[str, 
     passed = _may_pass(fields, sqlstate)
     if passed:
         kept["M"] = fields.get("M", b"")[:_LONGEST] or condition_name(sqlstate).encode()
-        if fields.get("H"):
-            kept["H"] = fields["H"][:_LONGEST]
+        hint = fields.get("H", b"")[:_LONGEST] or _HINTS.get(sqlstate, b"")
+        if hint:
+            kept["H"] = hint
     else:
         kept["M"] = condition_name(sqlstate).encode()
         kept["H"] = WITHHELD
