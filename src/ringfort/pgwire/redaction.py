@@ -34,7 +34,7 @@ _POSITION = re.compile(rb"[0-9]{1,10}")
 _LONGEST = 2_000
 # Said where the server says nothing: the same whether the name is hidden or was never there.
 _HINTS: Final = {
-    "42703": b"a column that is hidden from you does not exist for you; `ringfort policy explain` says why it is",
+    "42703": b"a column that is hidden from you does not exist for you; `ringfort policy explain` says why",
 }
 WITHHELD: Final = b"the server's own text is withheld: it may carry values"
 
