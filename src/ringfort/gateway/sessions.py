@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringfort.gateway.conversation import ConnectionGoneError
+from ringfort.gateway.outbox import Outbox, OutgoingSite
 from ringfort.gateway.recording import EndsBatch, session_ended
 from ringfort.gateway.relay import Relay
 from ringfort.pgwire.exchange import Exchange
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0
 WRITE_HIGH = 262_144
 TICK_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
 
 
 class _ClientEnd(asyncio.Protocol):
@@ -99,7 +101,9 @@ class Sessions:
         self._connector = connector
         self._loop = asyncio.get_running_loop()
         self._ends = EndsBatch(ledger, settings.actor, self._loop)
+        self._outbox = Outbox(self._loop)
         self._by_process: dict[int, Session] = {}
+        self._leaving: set[Relay] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
 
@@ -126,14 +130,18 @@ class Sessions:
             verdicts=self._verdicts.for_surface(opened.surface),
             exchange=exchange,
             client=client,
-            site=site,
+            site=OutgoingSite(site, self._outbox),
             message_bytes=settings.message_bytes,
             on_end=lambda outcome, busy: self._ended(process, outcome, busy=busy),
         )
-        conversation.write(words(process, secret))
-        _, early = conversation.hand_over(_ClientEnd(relay))
         _, behind = opened.site.conversation.hand_over(_SiteEnd(relay))
         self._by_process[process] = Session(opened, process, secret, relay)
+        try:
+            conversation.write(words(process, secret))
+            _, early = conversation.hand_over(_ClientEnd(relay))
+        except ConnectionGoneError:
+            relay.client_lost()
+            return
         for transport in (client, site):
             transport.set_write_buffer_limits(high=WRITE_HIGH)
         if behind:
@@ -176,11 +184,14 @@ class Sessions:
             session.relay.end(sqlstate, text, hint, outcome)
 
     async def close(self) -> None:
-        """Flush the record of ends and wait for what is still being sent to sites."""
+        """Write the record of ends, those of statements that are just getting durable too; finish cancels."""
         self._timer.cancel()
+        deadline = self._loop.time() + CLOSE_SECONDS
+        while any(relay.owes_ends for relay in self._leaving) and self._loop.time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)  # rare and short: no event for it on the hot path
         self._ends.flush()
         if self._tasks:
-            await asyncio.wait(self._tasks, timeout=1.0)
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
 
     def _ended(self, process: int, outcome: str, *, busy: bool) -> None:
         session = self._by_process.pop(process)
@@ -199,7 +210,12 @@ class Sessions:
         if busy:
             # the closed socket alone would let a long query run on at the site
             self._spawn(self._connector.cancel(session.opened.site.target, session.opened.site.key))
-        self._loop.call_later(GRACE_SECONDS, relay.abandon)
+        self._leaving.add(relay)
+        self._loop.call_later(GRACE_SECONDS, self._forget, relay)
+
+    def _forget(self, relay: Relay) -> None:
+        self._leaving.discard(relay)
+        relay.abandon()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -76,6 +76,7 @@ _GUARDED_STATUS = {b"client_encoding": b"UTF8", b"standard_conforming_strings": 
 MAX_MESSAGE = 1_048_576
 STREAM_ABOVE = 65_536
 _ERROR_HEAD = 4_096
+_LEAST_ROW = 7  # bytes of the shortest DataRow
 _LENGTH_AT = struct.Struct(">I").unpack_from
 _NEVER = "!"  # no PostgreSQL parses this: a refused statement is forwarded as it
 _REFUSED_QUERY: Final = serialise_frontend(Query(_NEVER.encode()))
@@ -217,6 +218,22 @@ class Exchange:
         """An Execute, admitted as `sequence`, is forwarded."""
         self.awaited.append(Awaited(EXECUTE, sequence))
 
+    def run_unnamed(self, value: object, sequence: int) -> None:
+        """Bind, Describe and Execute of the unnamed portal (admitted as `sequence`) and Sync are forwarded.
+
+        All at once what `bind`, `describe`, `execute` and `sync` do; the name must be settled.
+        """
+        portals = self.portals
+        self.awaited += (
+            Awaited(BIND, 0, (portals, b"")),
+            _AWAIT_DESCRIBE,
+            Awaited(EXECUTE, sequence),
+            _AWAIT_SYNC,
+        )
+        portals[b""] = _Entry(value, self._segment)
+        self._segment += 1
+        self.skipping = False
+
     def sync(self) -> None:
         """A Sync is forwarded."""
         self.awaited.append(_AWAIT_SYNC)
@@ -319,10 +336,12 @@ class Exchange:
         if left <= 0:
             self.limit_reached = "rows"
             return position
-        after, rows = skip_run(data, position, end, kind, left)
+        length: int = _LENGTH_AT(data, position + 1)[0]
+        after, rows = position + 1 + length, 1
+        if after >= end or data[after] == kind or after - position < _LEAST_ROW:
+            after, rows = skip_run(data, position, end, kind, left)
         size = after - position
         if not rows:
-            length: int = _LENGTH_AT(data, position + 1)[0]
             if length < STREAM_ABOVE:
                 return position
             if length > MAX_FRAME:

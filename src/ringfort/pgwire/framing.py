@@ -33,6 +33,7 @@ class FrameReader:
         "_skip",
         "data",
         "end",
+        "idle",
         "oversize",
         "position",
         "start",
@@ -49,6 +50,7 @@ class FrameReader:
         self.start = 0
         self.end = 0
         self.oversize = 0
+        self.idle = True  # nothing is held, nothing is being dropped
 
     @property
     def buffered(self) -> int:
@@ -57,6 +59,7 @@ class FrameReader:
 
     def feed(self, data: bytes) -> None:
         """Take `data`; what an earlier feed left unread stays in front of it."""
+        self.idle = False
         if self._skip:
             dropped = min(self._skip, len(data))
             self._skip -= dropped
@@ -84,6 +87,7 @@ class FrameReader:
         position = self.position
         held = len(data) - position
         if held < 5:
+            self.idle = not held and not self._skip and not self._chunks
             if held and data[position] not in self._kinds:
                 raise ProtocolViolationError("invalid message type")
             return 0
