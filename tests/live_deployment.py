@@ -187,7 +187,11 @@ class Live:
         self.output = self.top / "output.txt"
         self.process = None
         self.ready = {}
-        self._make(people)
+        try:
+            self._make(people)
+        except BaseException:
+            self.remove()
+            raise
 
     # -- making --------------------------------------------------------------------------------------
 
@@ -408,7 +412,7 @@ def _load(admin, people):
     insert = f"INSERT INTO vault VALUES (%s, %s, %s{', %s' * len(HIDDEN)})"
     for row in range(VAULT_ROWS):
         values = [MARKERS[column][row] for column in HIDDEN]
-        admin.execute(insert, [row + 1, owners[row * 10], f"shelf {row}", *values])
+        admin.execute(insert, [row + 1, owners[row * 5], f"shelf {row}", *values])
     admin.execute("INSERT INTO uncatalogued VALUES (1, %s)", [ELSEWHERE["uncatalogued"]])
     admin.execute("INSERT INTO parted VALUES (1, %s)", [ELSEWHERE["partitioned"]])
     admin.execute(

@@ -79,7 +79,8 @@ def command(
                 typer.echo(json.dumps(show.as_json(sight), ensure_ascii=False, indent=1))
             else:
                 _show(console, sight)
-            _verify(console, place)
+            with contextlib.redirect_stdout(console.file) if as_json else contextlib.nullcontext():
+                _verify(console, place)  # one JSON document on standard output, and nothing else
             console.print(f"\ndone in {time.monotonic() - begun:.0f} seconds")
             if sight.leaks:
                 raise CheckFailedError(f"{len(sight.leaks)} attempts were not refused: {sight.leaks[0]}")

@@ -234,7 +234,10 @@ def socket_folder(place: Path, account: Account | None) -> Path:
 
 def _short_folder(folder: Path) -> Path:
     digest = hashlib.sha256(os.fsencode(folder.absolute())).hexdigest()[:16]
-    return Path(tempfile.gettempdir()) / f"ringfort-{os.geteuid()}-{digest}"
+    name = f"ringfort-{os.geteuid()}-{digest}"
+    place = Path(tempfile.gettempdir()) / name
+    # a TMPDIR may be deep, too
+    return place if len(os.fsencode(place)) + 25 <= MAX_SOCKET_PATH else Path("/tmp") / name  # noqa: S108 - 0700
 
 
 def _executable(found: os.stat_result, account: Account) -> bool:
