@@ -81,4 +81,4 @@ def test_random_bytes_from_a_client_end_the_session_or_wait(chunks):
     bench = Bench()
     for chunk in chunks:
         bench.relay.from_client(chunk)
-    assert bench.relay._reader.buffered < 1_000_000
+    assert bench.relay._forwarder._reader.buffered < 1_000_000

@@ -25,6 +25,9 @@ class SimulatedTransport:
         assert not self.closed
         self.written.append(bytes(data))
 
+    def is_closing(self):
+        return bool(self.closed)
+
     def pause_reading(self):
         assert self.reading
         self.reading = False

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.gateway.simulators import READY, Bench, wire
 
 from ringfort.errors import RingfortError
-from ringfort.gateway import relay as relay_module
+from ringfort.gateway.forwarding import OWED_MOST
 from ringfort.pgwire import backend as be
 from ringfort.pgwire.evidence import read_evidence
 from ringfort.pgwire.frontend import (
@@ -275,7 +275,7 @@ def test_back_pressure_goes_both_ways():
 
 def test_a_client_that_runs_ahead_is_not_read_on():
     bench = Bench()
-    bench.relay.from_client(sent(SELECT) * (relay_module.OWED_MOST + 2))
+    bench.relay.from_client(sent(SELECT) * (OWED_MOST + 2))
     assert not bench.client.reading
     bench.answer(*[DONE, READY] * 10)
     assert bench.client.reading
@@ -289,7 +289,7 @@ def test_a_client_that_sends_while_a_statement_waits_is_not_read_on():
             bench.relay.from_client(sent(SELECT) * 1_000)
     assert not bench.client.reading
     bench.ledger.settle()
-    assert bench.relay._reader.buffered < 5
+    assert bench.relay._forwarder._reader.buffered < 5
 
 
 def test_a_message_over_the_limit_is_refused_in_bounded_memory():
@@ -297,7 +297,7 @@ def test_a_message_over_the_limit_is_refused_in_bounded_memory():
     bench.relay.from_client(b"Q" + (50_000_004).to_bytes(4, "big"))
     for _ in range(50):
         bench.relay.from_client(b"x" * 1_000_000)
-        assert bench.relay._reader.buffered < 10
+        assert bench.relay._forwarder._reader.buffered < 10
     bench.relay.from_client(sent(SELECT))
     bench.answer(FAILED, READY, ROW, DONE, READY)
     bench.ledger.settle()

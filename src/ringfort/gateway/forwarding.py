@@ -1,0 +1,424 @@
+"""The client's half of a relay: frames messages, judges and records statements, forwards what may go.
+
+Bytes are forwarded as they came, never re-serialised; what needs no change goes on whole. A statement that is
+no read waits for its record, one whose text is new for the parser, one that names what an unanswered segment
+changed for that answer; everything behind it waits with it. A malformed message ends the session and is not
+passed on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from ringfort.gateway.one_constant import learn
+from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, TOO_LONG, Known
+from ringfort.pgwire import evidence
+from ringfort.pgwire.backend import error_response
+from ringfort.pgwire.errors import ProtocolViolationError
+from ringfort.pgwire.exchange import UNSETTLED, Exchange
+from ringfort.pgwire.fields import UINT32
+from ringfort.pgwire.framing import FrameReader
+from ringfort.pgwire.frontend import KINDS, read_bind, read_execute, read_parse, read_query, read_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.gateway.one_constant import OneConstant
+    from ringfort.gateway.recording import StatementRecorder
+    from ringfort.gateway.relay_ports import Host, Site, Verdicts
+
+UNREAD_MOST = 65_536
+OWED_MOST = 1_024
+MAX_STATEMENTS = 10_000
+MAX_PORTALS = 1_000
+
+_DURABLE, _VERDICT, _SETTLED = "durable", "verdict", "settled"  # what a statement waits for
+_WAIT: Final = object()
+_DROP: Final = b""
+_LENGTH_AT = UINT32.unpack_from
+# Describe and Execute of the unnamed portal, Sync
+_RUN_UNNAMED = b"D\0\0\0\x06P\0" + b"E\0\0\0\x09\0\0\0\0\0" + b"S\0\0\0\x04"
+_SYNC, _TERMINATE = 0x53, 0x58
+_NEVER_SKIPPED = b"SX"
+_UNKNOWN_STATEMENT = error_response(
+    "ERROR",
+    "26000",
+    "prepared statement does not exist",
+    hint="prepare it with a Parse message; names made by SQL PREPARE are for SQL EXECUTE",
+)
+_UNKNOWN_PORTAL = error_response(
+    "ERROR", "34000", "portal does not exist", hint="cursors made by DECLARE are for FETCH"
+)
+_TOO_MANY_NAMES = error_response(
+    "ERROR", "54000", "too many prepared statements or portals in one session", hint="close some"
+)
+_TOO_LONG_BIND = error_response(
+    "ERROR", "54000", "the message is too long", hint="send smaller parameters, or in several statements"
+)
+
+
+class _Prepared:
+    """What is kept of a prepared statement."""
+
+    __slots__ = ("known", "start")
+
+    def __init__(self, known: Known, start: bytes) -> None:
+        self.known = known
+        self.start = start
+
+
+class _Bound:
+    """What is kept of a portal: each Execute of it is admitted anew."""
+
+    __slots__ = ("evidence", "known")
+
+    def __init__(self, known: Known, plain: bytes) -> None:
+        self.known = known
+        self.evidence = plain
+
+
+class Forwarder:
+    """One session's statements on their way to the site."""
+
+    def __init__(
+        self,
+        *,
+        host: Host,
+        recorder: StatementRecorder,
+        exchange: Exchange,
+        verdicts: Verdicts,
+        site: Site,
+        message_bytes: int,
+    ) -> None:
+        self._host = host
+        self._recorder = recorder
+        self._exchange = exchange
+        self._verdicts = verdicts
+        self._site = site
+        self._limit = message_bytes
+        self._reader = FrameReader(message_bytes, KINDS)
+        self._waiting = ""
+        self._answered_then = 0
+        self._deferred = b""
+        self._judged: tuple[bytes, Known] | None = None
+        self._last: OneConstant | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._handlers: dict[int, Callable[[FrameReader], object]] = {
+            0x51: self._query,
+            0x50: self._parse,
+            0x42: self._bind,
+            0x45: self._execute,
+            0x44: self._describe,
+            0x43: self._close,
+            _SYNC: self._sync,
+            0x48: self._flush,
+            _TERMINATE: self._terminate,
+            0x46: self._function_call,
+            0x64: self._copy,
+            0x63: self._copy,
+            0x66: self._copy,
+        }
+
+    @property
+    def crowded(self) -> bool:
+        """Whether the client should not be read on: too much waits, or too many answers are owed."""
+        return len(self._exchange.awaited) > OWED_MOST or (
+            bool(self._waiting) and self._reader.buffered > UNREAD_MOST
+        )
+
+    def recorded(self) -> None:
+        """Everything that was issued is durable: go on if that was waited for."""
+        if self._waiting == _DURABLE:
+            self._resume()
+
+    def answered(self) -> None:
+        """The site has answered something: go on if a segment's answer was waited for."""
+        if self._waiting == _SETTLED and self._exchange.answered != self._answered_then:
+            self._resume()
+
+    def stop(self) -> None:
+        """The session is over."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def from_client(self, data: bytes) -> None:
+        """Bytes from the client."""
+        if self._host.over:
+            return
+        reader = self._reader
+        if reader.idle and not self._waiting and not self._exchange.skipping:
+            quick = _QUICK.get(data[:1])
+            if quick is not None and quick(self, data):
+                return
+        reader.feed(data)
+        if self._waiting:
+            if reader.buffered > UNREAD_MOST:
+                self._host.pace()
+            return
+        self._process()
+
+    def _one_query(self, data: bytes) -> bool:
+        """The common case, quickly: one whole Query whose verdict is known and which may go at once.
+
+        Does what `_forward` would do, or nothing.
+        """
+        size = len(data)
+        if not 6 <= size <= self._limit or _LENGTH_AT(data, 1)[0] != size - 1:
+            return False
+        if data.find(0, 5) != size - 1:
+            return False
+        sql = data[5:-1]
+        last = self._last
+        if last is not None and last.holds(sql):
+            known = last.known
+        else:
+            found = self._verdicts.lookup(sql)
+            if found is None or not found.at_once:
+                return False
+            known = found
+            self._last = learn(sql, known, self._verdicts)
+        self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))  # type: ignore[arg-type]
+        self._pass(data)
+        return True
+
+    def _one_execution(self, data: bytes) -> bool:
+        """As `_one_query`, for how libpq runs a prepared statement: Bind, Describe, Execute, Sync."""
+        end = len(data) - len(_RUN_UNNAMED)
+        if not data.endswith(_RUN_UNNAMED) or end > self._limit or _LENGTH_AT(data, 1)[0] != end - 1:
+            return False
+        try:
+            portal, name, at = read_bind(data, 5, end)
+        except ProtocolViolationError:
+            return False
+        exchange = self._exchange
+        prepared = exchange.statement(name)
+        if portal or prepared is None or prepared is UNSETTLED or exchange.portal(b"") is UNSETTLED:
+            return False
+        if TYPE_CHECKING:
+            assert isinstance(prepared, _Prepared)
+        known = prepared.known
+        if not known.at_once or len(exchange.portals) >= MAX_PORTALS:
+            return False
+        bound = _Bound(known, evidence.bound(prepared.start, data[at:end]))
+        number = self._recorder.admit(known.form, bound.evidence + b"\0\0\0\0")  # type: ignore[arg-type]
+        exchange.run_unnamed(bound, number)
+        self._pass(data)
+        return True
+
+    def _pass(self, data: bytes) -> None:
+        if not self._host.over:
+            self._site.write(data)
+            if len(self._exchange.awaited) > OWED_MOST:
+                self._host.pace()
+
+    def _process(self) -> None:
+        try:
+            self._forward()
+        except ProtocolViolationError as error:
+            self._host.end("08P01", error.message, "the session ends here", "protocol violation")
+
+    def _forward(self) -> None:
+        """Frame and judge what has come; forward what may go, up to what must wait."""
+        reader = self._reader
+        exchange = self._exchange
+        handlers = self._handlers
+        if self._deferred:
+            self._site.write(self._deferred)
+            self._deferred = b""
+        data = reader.data
+        start = reader.position  # what is before it is forwarded or dropped
+        while True:
+            at = reader.position
+            kind = reader.next()
+            if not kind:
+                break
+            verb: object = _DROP
+            if not exchange.skipping or kind in _NEVER_SKIPPED:
+                verb = handlers[kind](reader)
+                if self._host.over:
+                    return
+                if verb is None:
+                    continue
+            if start < at:
+                self._site.write(data[start:at])
+            if verb is _WAIT:
+                self._host.pace()
+                return
+            if verb:
+                self._site.write(verb)  # type: ignore[arg-type]
+            start = reader.position
+        if start < at:
+            self._site.write(data if at - start == len(data) else data[start:at])
+        if len(exchange.awaited) > OWED_MOST:
+            self._host.pace()
+
+    def _resume(self) -> None:
+        self._waiting = ""
+        self._process()
+
+    def _known(self, reader: FrameReader, sql: bytes) -> Known | None:
+        """The verdict; None if the parser is asked: then the message will be given again."""
+        known = self._verdicts.lookup(sql)
+        if known is None:
+            judged, self._judged = self._judged, None
+            if judged is not None and judged[0] == sql:
+                return judged[1]
+            self._waiting = _VERDICT
+            self._task = asyncio.ensure_future(self._ask(sql))
+            reader.rewind(reader.end - reader.start + 5)
+        return known
+
+    async def _ask(self, sql: bytes) -> None:
+        known = await self._verdicts.ask(sql)
+        self._task = None
+        if not self._host.over:
+            self._judged = (sql, known)
+            self._resume()
+
+    def _settle(self, reader: FrameReader) -> object:
+        """Wait until another segment is answered, then look at the message again."""
+        self._waiting = _SETTLED
+        self._answered_then = self._exchange.answered
+        reader.rewind(reader.end - reader.start + 5)
+        return _WAIT
+
+    def _defer(self, reader: FrameReader) -> object:
+        """Forward the message when its record is durable, and nothing before."""
+        self._waiting = _DURABLE
+        self._deferred = reader.data[reader.start - 5 : reader.end]
+        return _WAIT
+
+    def _mixes(self, known: Known) -> bool:
+        """Whether SQL would make a name beside the protocol's: the record could not tell them apart."""
+        return (known.prepares and any(self._exchange.statements)) or (
+            known.declares and any(self._exchange.portals)
+        )
+
+    def _query(self, reader: FrameReader) -> object:
+        if reader.oversize:
+            return self._refuse_query(TOO_LONG, b"")
+        sql = read_query(reader.data, reader.start, reader.end)
+        known = self._known(reader, sql)
+        if known is None:
+            return _WAIT
+        if known.form is None:
+            return self._refuse_query(known, sql)
+        if not known.at_once and self._mixes(known):
+            return self._refuse_query(MIXED_NAMES, sql)
+        self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))
+        return None if known.at_once else self._defer(reader)
+
+    def _refuse_query(self, known: Known, sql: bytes) -> bytes:
+        self._recorder.refuse(known.sqlstate, known.reason, evidence.simple(sql))
+        return self._exchange.refuse_query(known.refusal)
+
+    def _parse(self, reader: FrameReader) -> object:
+        if reader.oversize:
+            self._recorder.refuse(TOO_LONG.sqlstate, TOO_LONG.reason, evidence.parse_text(b"", b"\0\0"))
+            return self._exchange.refuse_step(TOO_LONG.refusal)
+        name, sql, types = read_parse(reader.data, reader.start, reader.end)
+        exchange = self._exchange
+        if exchange.statement(name) is UNSETTLED:
+            return self._settle(reader)
+        known = self._known(reader, sql)
+        if known is None:
+            return _WAIT
+        if known.form is None:
+            self._recorder.refuse(known.sqlstate, known.reason, evidence.parse_text(sql, types))
+            return exchange.refuse_step(known.refusal, name)
+        if len(exchange.statements) >= MAX_STATEMENTS:
+            return exchange.refuse_step(_TOO_MANY_NAMES, name)
+        exchange.parse(name, _Prepared(known, evidence.prefix(sql, types)))
+        return None
+
+    def _bind(self, reader: FrameReader) -> object:
+        exchange = self._exchange
+        if reader.oversize:
+            return exchange.refuse_step(_TOO_LONG_BIND)
+        data = reader.data
+        portal, name, at = read_bind(data, reader.start, reader.end)
+        prepared = exchange.statement(name)
+        if prepared is UNSETTLED or exchange.portal(portal) is UNSETTLED:
+            return self._settle(reader)
+        if prepared is None:
+            return exchange.refuse_step(_UNKNOWN_STATEMENT)
+        if len(exchange.portals) >= MAX_PORTALS:
+            return exchange.refuse_step(_TOO_MANY_NAMES)
+        if TYPE_CHECKING:
+            assert isinstance(prepared, _Prepared)
+        exchange.bind(portal, _Bound(prepared.known, evidence.bound(prepared.start, data[at : reader.end])))
+        return None
+
+    def _execute(self, reader: FrameReader) -> object:
+        exchange = self._exchange
+        name, rows = read_execute(reader.data, reader.start, reader.end)
+        bound = exchange.portal(name)
+        if bound is UNSETTLED:
+            return self._settle(reader)
+        if bound is None:
+            return exchange.refuse_step(_UNKNOWN_PORTAL)
+        if TYPE_CHECKING:
+            assert isinstance(bound, _Bound)
+        known = bound.known
+        if known.form is None:
+            raise AssertionError
+        if not known.at_once and self._mixes(known):
+            self._recorder.refuse(MIXED_NAMES.sqlstate, MIXED_NAMES.reason, bound.evidence + rows)
+            return exchange.refuse_step(MIXED_NAMES.refusal)
+        exchange.execute(self._recorder.admit(known.form, bound.evidence + rows))
+        return None if known.at_once else self._defer(reader)
+
+    def _describe(self, reader: FrameReader) -> object:
+        read_target(reader.data, reader.start, reader.end)
+        self._exchange.describe()
+        return None
+
+    def _close(self, reader: FrameReader) -> object:
+        kind, name = read_target(reader.data, reader.start, reader.end)
+        exchange = self._exchange
+        if kind == 0x53:
+            if exchange.statement(name) is UNSETTLED:
+                return self._settle(reader)
+            exchange.close_statement(name)
+        else:
+            if exchange.portal(name) is UNSETTLED:
+                return self._settle(reader)
+            exchange.close_portal(name)
+        return None
+
+    def _sync(self, reader: FrameReader) -> object:
+        self._empty(reader)
+        self._exchange.sync()
+        return None
+
+    def _flush(self, reader: FrameReader) -> object:
+        self._empty(reader)
+        return None
+
+    def _empty(self, reader: FrameReader) -> None:
+        if reader.start != reader.end or reader.oversize:
+            raise ProtocolViolationError("invalid message format")
+
+    def _terminate(self, reader: FrameReader) -> object:
+        self._empty(reader)
+        self._host.leave("closed by the client")
+        return _DROP
+
+    def _function_call(self, reader: FrameReader) -> object:
+        del reader  # its body is never looked at: it may hold values for any function
+        self._recorder.refuse(FUNCTION_CALL.sqlstate, FUNCTION_CALL.reason, evidence.simple(b""))
+        return self._exchange.refuse_query(FUNCTION_CALL.refusal)
+
+    def _copy(self, reader: FrameReader) -> object:
+        """COPY data outside of COPY IN, which is never offered: PostgreSQL ignores it."""
+        del reader
+        return _DROP
+
+
+_QUICK: Final[dict[bytes, Callable[[Forwarder, bytes], bool]]] = {
+    b"Q": Forwarder._one_query,  # noqa: SLF001 - the class's own table
+    b"B": Forwarder._one_execution,  # noqa: SLF001
+}
+
+__all__ = ["MAX_PORTALS", "MAX_STATEMENTS", "OWED_MOST", "UNREAD_MOST", "Forwarder"]
