@@ -54,7 +54,7 @@ def copy_out(target: Target, rows: int) -> float:
 
 def main() -> None:
     arguments = options(__doc__.splitlines()[0]).parse_args()
-    rounds, seconds = (3, 2) if arguments.quick else (7, 8)
+    rounds, seconds = (3, 2) if arguments.quick else (5, 6)
     rows = 200_000 if arguments.quick else 1_000_000
     report = Report(arguments.json)
     with peers(scale=2 if arguments.quick else 10) as targets:
