@@ -237,6 +237,10 @@ def _validate(document: TomlDocument, config: Config) -> None:
             "origin",
             hint="for example ringfort.example.eu/log",
         )
+    _validate_sites(document, config)
+
+
+def _validate_sites(document: TomlDocument, config: Config) -> None:
     seen: dict[str, str] = {}
     for site in config.sites:
         if site.kind not in {"embedded", "external"}:
