@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import resource
 import signal
 import socket
 import sys
@@ -48,6 +49,8 @@ PARSER_SECONDS = 5.0
 PROVISIONER_SECONDS = 10.0
 BACKLOG = 1_024
 STOP_SECONDS = 5.0
+STARTING_MOST = 256  # connections in their startup beyond `max_sessions`; more are cut off unheard
+OWN_FILES = 64
 
 
 class Worker:
@@ -107,6 +110,9 @@ class Worker:
         """From the first byte to an open session; whatever goes wrong, the client is told and it closes."""
         try:
             await conversation.made()
+            if len(self._connections) > self.settings.max_sessions + STARTING_MOST:
+                conversation.abort()  # nobody has said a word yet: no use in telling so many
+                return
             async with asyncio.timeout(self.settings.startup_seconds) as deadline:
                 await self._open(conversation, deadline)
         except ConnectionGoneError:
@@ -258,9 +264,21 @@ async def _main(settings: WorkerSettings) -> None:
     await worker.run()
 
 
+def _limit(settings: WorkerSettings) -> None:
+    """Room for two sockets for each session; no core file, which would hold credentials and rows."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * (settings.max_sessions + STARTING_MOST) + OWN_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
 def run(config: dict[str, Any]) -> None:
     """Serve with the settings in `config` until SIGTERM."""
-    uvloop.run(_main(read_settings(config)))
+    settings = read_settings(config)
+    _limit(settings)
+    uvloop.run(_main(settings))
 
 
 if __name__ == "__main__":

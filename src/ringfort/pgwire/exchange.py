@@ -4,7 +4,7 @@ The frontend side tells what it forwards (`query`, `parse`, `bind`, ...); each o
 an answer, kept in order in `awaited`. The backend side (`receive`) takes the server's bytes, pays those
 debts off as the answers come, counts rows and bytes, and gives the bytes that may be passed on.
 
-Which answers pay which debt is a table (`_PAYS`); an answer that nothing owes ends the session.
+Which answers pay which debt is a table (`debts.PAYS`); an answer that nothing owes ends the session.
 
 A refused statement is not swallowed: a text that no PostgreSQL accepts is forwarded in its place, and our
 own ErrorResponse is put where the server's answer to it comes. So order, transaction status, the failed
@@ -25,9 +25,31 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from ringfort.pgwire.backend import ParameterStatus, serialise_backend
+from ringfort.pgwire.debts import (
+    AWAIT_CLOSE,
+    AWAIT_DESCRIBE,
+    AWAIT_SYNC,
+    BIND,
+    CLOSE,
+    COMPLETE,
+    CUT,
+    DESCRIBE,
+    EXECUTE,
+    FAILED,
+    PARSE,
+    PAYS,
+    QUERY,
+    SKIPPED,
+    SUSPENDED,
+    SYNC,
+    UNDER,
+    UNSETTLED,
+    Awaited,
+    Entry,
+)
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.fields import FieldReader
 from ringfort.pgwire.framing import MAX_FRAME
@@ -38,44 +60,15 @@ from ringfort.pgwire.scanner import skip_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-QUERY, PARSE, BIND, DESCRIBE, CLOSE, EXECUTE, SYNC = range(7)
-
-COMPLETE, SUSPENDED, FAILED, SKIPPED, CUT = "complete", "suspended", "failed", "skipped", "cut"
-
-# Answer -> debts that it may come under; the second table: those that it pays off.
-_UNDER: dict[int, frozenset[int]] = {
-    ord("1"): frozenset({PARSE}),
-    ord("2"): frozenset({BIND}),
-    ord("3"): frozenset({CLOSE}),
-    ord("t"): frozenset({DESCRIBE}),
-    ord("n"): frozenset({DESCRIBE}),
-    ord("T"): frozenset({DESCRIBE, QUERY}),
-    ord("D"): frozenset({QUERY, EXECUTE}),
-    ord("C"): frozenset({QUERY, EXECUTE}),
-    ord("I"): frozenset({QUERY, EXECUTE}),
-    ord("s"): frozenset({EXECUTE}),
-    ord("H"): frozenset({QUERY, EXECUTE}),
-    ord("d"): frozenset({QUERY, EXECUTE}),
-    ord("c"): frozenset({QUERY, EXECUTE}),
-    ord("Z"): frozenset({QUERY, SYNC}),
-}
-_PAYS: dict[int, frozenset[int]] = {
-    ord("1"): frozenset({PARSE}),
-    ord("2"): frozenset({BIND}),
-    ord("3"): frozenset({CLOSE}),
-    ord("n"): frozenset({DESCRIBE}),
-    ord("T"): frozenset({DESCRIBE}),
-    ord("C"): frozenset({EXECUTE}),
-    ord("I"): frozenset({EXECUTE}),
-    ord("s"): frozenset({EXECUTE}),
-    ord("Z"): frozenset({QUERY, SYNC}),
-}
 _PASSED_STATUS = frozenset({b"client_encoding", b"DateStyle", b"IntervalStyle", b"TimeZone"})
 _GUARDED_STATUS = {b"client_encoding": b"UTF8", b"standard_conforming_strings": b"on"}
 
 MAX_MESSAGE = 1_048_576
 STREAM_ABOVE = 65_536
 _ERROR_HEAD = 4_096
+_FEW = 16  # rows that are counted one by one
+_READY = b"Z\0\0\0\5"
+_BOUND = b"2\0\0\0\4"
 _LEAST_ROW = 7  # bytes of the shortest DataRow
 _LENGTH_AT = struct.Struct(">I").unpack_from
 _NEVER = "!"  # no PostgreSQL parses this: a refused statement is forwarded as it
@@ -87,44 +80,13 @@ _NOTHING: frozenset[int] = frozenset()
 Ended = tuple[int, int, int, str]  # admission, rows, bytes, outcome: what an admitted statement sent
 
 
-class Awaited:
-    """An answer that the server owes: to what, under which admission, and what to undo if it never comes."""
-
-    __slots__ = ("kind", "sequence", "substitute", "undo")
-
-    def __init__(
-        self,
-        kind: int,
-        sequence: int = 0,
-        undo: tuple[dict[bytes, _Entry], bytes] | None = None,
-        substitute: bytes = b"",
-    ) -> None:
-        self.kind = kind
-        self.sequence = sequence
-        self.undo = None if undo is None else (*undo, undo[0].get(undo[1]))
-        self.substitute = substitute
-
-
-class _Entry(NamedTuple):
-    value: object  # None: closed
-    segment: int
-
-
-class Unsettled:
-    """The one value `UNSETTLED`: the name was changed by a segment that is not answered yet."""
-
-
-UNSETTLED: Final = Unsettled()
-_AWAIT_BIND, _AWAIT_DESCRIBE, _AWAIT_CLOSE, _AWAIT_SYNC = map(Awaited, (BIND, DESCRIBE, CLOSE, SYNC))
-
-
 class Exchange:
     """State of one conversation. `row_limit` and `byte_limit` are for the whole session; 0 is no limit."""
 
     def __init__(self, row_limit: int = 0, byte_limit: int = 0) -> None:
         self.awaited: deque[Awaited] = deque()
-        self.statements: dict[bytes, _Entry] = {}
-        self.portals: dict[bytes, _Entry] = {}
+        self.statements: dict[bytes, Entry] = {}
+        self.portals: dict[bytes, Entry] = {}
         self.skipping = False
         self.status = ord("I")
         self.rows = 0
@@ -176,7 +138,7 @@ class Exchange:
         """What `bind` kept under `name`; None or `UNSETTLED` as for `statement`."""
         return self._find(self.portals, name)
 
-    def _find(self, table: dict[bytes, _Entry], name: bytes) -> object:
+    def _find(self, table: dict[bytes, Entry], name: bytes) -> object:
         entry = table.get(name)
         if entry is None:
             return None
@@ -187,16 +149,16 @@ class Exchange:
     def parse(self, name: bytes, value: object) -> None:
         """A Parse is forwarded; `value` is kept under `name`. The name must be settled."""
         self.awaited.append(Awaited(PARSE, 0, (self.statements, name)))
-        self.statements[name] = _Entry(value, self._segment)
+        self.statements[name] = Entry(value, self._segment)
 
     def bind(self, name: bytes, value: object) -> None:
         """A Bind is forwarded; `value` is kept for portal `name`. The name must be settled."""
         self.awaited.append(Awaited(BIND, 0, (self.portals, name)))
-        self.portals[name] = _Entry(value, self._segment)
+        self.portals[name] = Entry(value, self._segment)
 
     def describe(self) -> None:
         """A Describe is forwarded."""
-        self.awaited.append(_AWAIT_DESCRIBE)
+        self.awaited.append(AWAIT_DESCRIBE)
 
     def close_statement(self, name: bytes) -> None:
         """A Close of a statement is forwarded. The name must be settled."""
@@ -206,12 +168,12 @@ class Exchange:
         """A Close of a portal is forwarded. The name must be settled."""
         self._close(self.portals, name)
 
-    def _close(self, table: dict[bytes, _Entry], name: bytes) -> None:
+    def _close(self, table: dict[bytes, Entry], name: bytes) -> None:
         if name not in table:
-            self.awaited.append(_AWAIT_CLOSE)
+            self.awaited.append(AWAIT_CLOSE)
             return
         self.awaited.append(Awaited(CLOSE, 0, (table, name)))
-        table[name] = _Entry(None, self._segment)
+        table[name] = Entry(None, self._segment)
         self._closed = True
 
     def execute(self, sequence: int) -> None:
@@ -226,17 +188,17 @@ class Exchange:
         portals = self.portals
         self.awaited += (
             Awaited(BIND, 0, (portals, b"")),
-            _AWAIT_DESCRIBE,
+            AWAIT_DESCRIBE,
             Awaited(EXECUTE, sequence),
-            _AWAIT_SYNC,
+            AWAIT_SYNC,
         )
-        portals[b""] = _Entry(value, self._segment)
+        portals[b""] = Entry(value, self._segment)
         self._segment += 1
         self.skipping = False
 
     def sync(self) -> None:
         """A Sync is forwarded."""
-        self.awaited.append(_AWAIT_SYNC)
+        self.awaited.append(AWAIT_SYNC)
         self._segment += 1
         self.skipping = False
 
@@ -269,6 +231,8 @@ class Exchange:
         After it, look at `ended` (drain it), `limit_reached` and `fatal`. Raises `ProtocolViolationError`
         when the server says what it must not; nothing of `data` may then be passed on.
         """
+        if not (self._carry or self._stream or self._drop) and self._whole_answer(data):
+            return [data]
         out: list[bytes] = []
         position = keep = 0
         if self._carry:
@@ -284,7 +248,7 @@ class Exchange:
         awaited = self.awaited
         while position + 5 <= end:
             kind = data[position]
-            under = _UNDER.get(kind)
+            under = UNDER.get(kind)
             if under is None:
                 if kind not in _ASIDE:
                     raise ProtocolViolationError("forbidden message from the site")
@@ -316,7 +280,7 @@ class Exchange:
                 raise ProtocolViolationError("invalid message length from the site")
             if kind == 0x5A:
                 self._ready(data, position, length)
-            elif awaited[0].kind in _PAYS.get(kind, _NOTHING):
+            elif awaited[0].kind in PAYS.get(kind, _NOTHING):
                 self._pay(awaited.popleft(), SUSPENDED if kind == 0x73 else COMPLETE)
             position = stop
         if keep == 0 and position == end:
@@ -327,6 +291,56 @@ class Exchange:
         if not self.limit_reached:
             self._carry = data[position:]
         return out
+
+    def _whole_answer(self, data: bytes) -> bool:
+        """The common case, quickly: `data` is the whole answer to the one Query or execution that is owed.
+
+        Does what the loop in `receive` would do, or nothing.
+        """
+        awaited = self.awaited
+        end = len(data) - 6
+        if end < 0 or not data.startswith(_READY, end) or self._failed:
+            return False
+        owed = len(awaited)
+        position = 0
+        if owed == 1:
+            debt = awaited[0]
+            if debt.kind != QUERY or debt.substitute:
+                return False
+        elif owed == 4 and data.startswith(_BOUND):
+            debt = awaited[2]
+            if debt.kind != EXECUTE or awaited[0].kind != BIND or awaited[1].kind != DESCRIBE:
+                return False
+            position = 5
+        else:
+            return False
+        if position >= end or data[position] != 0x54:
+            return False
+        position += 1 + _LENGTH_AT(data, position + 1)[0]
+        start = position
+        rows = 0
+        while position < end and data[position] == 0x44:
+            length = _LENGTH_AT(data, position + 1)[0]
+            if length < _LEAST_ROW - 1 or rows == _FEW:
+                return False
+            position += 1 + length
+            rows += 1
+        if position >= end or data[position] != 0x43:
+            return False
+        size = position - start
+        position += 1 + _LENGTH_AT(data, position + 1)[0]
+        status = data[end + 5]
+        if position != end or status not in b"ITE":
+            return False
+        if self.rows + rows > self.row_limit or self.bytes + size > self.byte_limit:
+            return False
+        awaited.clear()
+        self.rows += rows
+        self.bytes += size
+        if debt.sequence:
+            self._end(debt.sequence, COMPLETE)
+        self._answered(status)
+        return True
 
     def _run(self, data: bytes, position: int, end: int, kind: int) -> int:
         """Pass a run of rows; where it ends. `position` itself if there is no whole row or a limit is met."""
@@ -372,6 +386,10 @@ class Exchange:
             raise ProtocolViolationError("invalid transaction status from the site")
         self._pay(self.awaited.popleft(), FAILED if self._failed else COMPLETE)
         self._failed = False
+        self._answered(status)
+
+    def _answered(self, status: int) -> None:
+        """A segment is answered."""
         self.answered += 1
         self.status = status
         if not self.awaited:
