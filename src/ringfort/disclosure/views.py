@@ -37,6 +37,7 @@ class RoleLimits:
     statement_ms: int = 300_000
     idle_in_transaction_ms: int = 300_000
     lock_ms: int = 10_000
+    connection_check_ms: int = 2_000  # a statement whose worker was killed must not run on for nobody
 
 
 def bootstrap_statements() -> list[sql.Composed]:
@@ -103,6 +104,7 @@ def role_settings(profile: Profile, limits: RoleLimits) -> list[sql.Composed]:
         ("statement_timeout", sql.Literal(limits.statement_ms)),
         ("idle_in_transaction_session_timeout", sql.Literal(limits.idle_in_transaction_ms)),
         ("lock_timeout", sql.Literal(limits.lock_ms)),
+        ("client_connection_check_interval", sql.Literal(limits.connection_check_ms)),
         ("row_security", sql.SQL("on")),
         ("standard_conforming_strings", sql.SQL("on")),
     ]

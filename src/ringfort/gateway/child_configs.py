@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ringfort.catalog.zones import Zones, load_zones
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import GatewayStarted, GatewayStopped
 from ringfort.record.client import ledger_folder, load_settings, read_key
@@ -96,7 +94,6 @@ def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
     tls = Layout(config.folder).tls
     certificate = config.gateway.tls_certificate or str(tls / "server.pem")
     key = config.gateway.tls_key or str(tls / "server.key")
-    zones = load_zones(config.folder / "zones.toml") if (config.folder / "zones.toml").exists() else Zones()
     return {
         "actor": f"worker-{number}",
         "listen": {"fd": descriptor},
@@ -109,7 +106,6 @@ def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
         "provisioner_socket": _socket(config, "provisioner"),
         "parser_socket": _socket(config, "parser"),
         "blobs": str(ledger_folder(config.folder) / "blobs"),
-        "zones": [asdict(each) for each in zones.zones],
         "processing_country": config.gateway.country,
         "limits": {
             "rows_per_session": config.limits.rows_per_session,

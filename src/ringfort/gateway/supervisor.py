@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringfort import __version__
 from ringfort.config import load_config
-from ringfort.errors import CheckFailedError, ConfigurationError, MissingEnvironmentError
+from ringfort.errors import CheckFailedError, ConfigurationError, MissingEnvironmentError, RingfortError
 from ringfort.gateway import child_configs
 from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child
@@ -76,7 +76,7 @@ class Supervisor:
                 ensure_tls(private_folder(Layout(self.folder).tls), GATEWAY_NAMES)  # renews what is old
             self._bind()
             self._start_sites()
-            self._start_children()
+            self._start_children(first=True)
         except BaseException:
             self.stop()
             raise
@@ -122,11 +122,16 @@ class Supervisor:
             self.sites[site.name] = server
             server.start()
 
-    def _start_children(self) -> None:
+    def _start_children(self, *, first: bool) -> None:
+        """Start them in order.
+
+        Only a start by a person puts what the folder says into force: what is being edited there must not
+        come into force because a process died.
+        """
         self.say("starting ledger")
         self._spawn("writer", "ringfort.record.writer", child_configs.writer(self.config))
         with open_ledger(self.folder) as ledger:
-            for change in activate(self.config, ledger):
+            for change in activate(self.config, ledger) if first else ():
                 self.say(change)
             child_configs.record_started(ledger, __version__)
         self._spawn("ledger-http", "ringfort.record.http", child_configs.http(self.config))
@@ -194,35 +199,53 @@ class Supervisor:
                     break
             for name, server in self.sites.items():
                 if not server.running:
-                    self._count_death(f"site {name}", f"its log is {server.place / 'server.log'}")
+                    self._count_death(f"site {name} ended", f"its log is {server.place / 'server.log'}")
                     self.say(f"site {name} ended; starting it again")
-                    server.start()
-                    self._restart_children()  # it may have come back on another port
+                    self._restart()  # all of it: the site may come back on another port
+                    break
 
-    def _count_death(self, name: str, hint: str) -> None:
+    def _count_death(self, what: str, hint: str) -> None:
         now = time.monotonic()
         if len(self._deaths) == MOST_DEATHS and now - self._deaths[0] < DEATHS_SECONDS:
             raise CheckFailedError(
-                f"{name} ended, and there were {MOST_DEATHS} such ends within {DEATHS_SECONDS:.0f} seconds",
+                f"{what}, and there were {MOST_DEATHS} such ends within {DEATHS_SECONDS:.0f} seconds",
                 hint=hint,
             )
         self._deaths.append(now)
 
     def _mourn(self, child: Child, code: int) -> None:
-        self._count_death(child.name, f"its log is {child.log}")
+        self._count_death(f"{child.name} ended", f"its log is {child.log}")
         self.say(f"{child.name} ended with {code}; starting it again")
         child.stop()
-        if child.name.startswith("worker-"):
-            self._spawn_worker(int(child.name.removeprefix("worker-")))
-        elif child.name in {"parser", "ledger-http"}:
-            child.start()
-        else:
-            self._restart_children()
+        if child.name in {"parser", "ledger-http"} or child.name.startswith("worker-"):
+            try:
+                if child.name.startswith("worker-"):
+                    self._spawn_worker(int(child.name.removeprefix("worker-")))
+                else:
+                    child.start()
+            except RingfortError as error:  # what it needs is perhaps gone, too
+                self._not_started(error)
+            else:
+                return
+        self._restart()
 
-    def _restart_children(self) -> None:
-        for name in reversed(list(self.children)):
-            self.children.pop(name).stop()
-        self._start_children()
+    def _restart(self) -> None:
+        """Sites that ended and all children, anew. What does not start is one more end, and tried again."""
+        while True:
+            for name in reversed(list(self.children)):
+                self.children.pop(name).stop()
+            try:
+                for server in self.sites.values():
+                    server.start()  # nothing happens to one that runs
+                self._start_children(first=False)
+            except RingfortError as error:
+                self._not_started(error)
+            else:
+                return
+
+    def _not_started(self, error: RingfortError) -> None:
+        self._count_death(error.message, error.hint)
+        self.say(f"{error.message}; starting again")
 
     # -- telling -------------------------------------------------------------------------------------
 
