@@ -32,6 +32,7 @@ def statements(path):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3600)
 @pytest.mark.skipif(not FOLDER, reason="RINGFORT_REGRESSION_SQL names no folder with the scripts")
 def test_what_is_admitted_reaches_only_what_is_listed(fresh_database):
     scripts = [Path(FOLDER) / f"{name}.sql" for name in FIRST] + sorted(Path(FOLDER).glob("*.sql"))

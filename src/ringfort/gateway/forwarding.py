@@ -256,6 +256,7 @@ class Forwarder:
     def _resume(self) -> None:
         self._waiting = ""
         self._process()
+        self._host.pace()  # the client may have been stopped because something waited
 
     def _known(self, reader: FrameReader, sql: bytes) -> Known | None:
         """The verdict; None if the parser is asked: then the message will be given again."""

@@ -292,6 +292,30 @@ def test_a_client_that_sends_while_a_statement_waits_is_not_read_on():
     assert bench.relay._forwarder._reader.buffered < 5
 
 
+def test_a_client_that_was_stopped_in_the_middle_of_a_message_is_read_on():
+    """What waits is gone, the rest of the message is still with the client: nobody else would resume it."""
+
+    async def scenario():
+        bench = Bench(known=False)
+        data = sent(Parse(b"", b"SELECT $1", ()), Bind(b"", b"", (), (b"x" * 300_000,), ()))
+        bench.relay.from_client(data[:100_000])
+        assert not bench.client.reading
+        await _until(lambda: bench.client.reading)
+        bench.relay.from_client(data[100_000:])
+        assert bench.site.take() == data
+
+    asyncio.run(scenario())
+
+
+def test_a_client_that_was_stopped_for_a_record_is_read_on():
+    bench = Bench()
+    data = sent(Query(b"BEGIN"), Parse(b"s", b"SELECT $1", ()), Bind(b"", b"s", (), (b"x" * 300_000,), ()))
+    bench.relay.from_client(data[:100_000])
+    assert not bench.client.reading
+    bench.ledger.settle()
+    assert bench.client.reading
+
+
 def test_a_message_over_the_limit_is_refused_in_bounded_memory():
     bench = Bench(message_bytes=10_000)
     bench.relay.from_client(b"Q" + (50_000_004).to_bytes(4, "big"))
