@@ -35,6 +35,7 @@ from ringfort.record.logs import (
     Publication,
     index_page,
     published_entries,
+    write_log,
 )
 from ringfort.record.records import (
     BlobRecord,
@@ -98,6 +99,7 @@ class LedgerCore:
         self._group_evidence: list[bytes] = []
         self._group_blobs: dict[str, bytes] = {}
         self._group_shard: Log | None = None
+        self._unsettled: tuple[Log, tuple[bytes, ...]] | None = None
         self.staged_bytes = 0
         self.pending_evidence: dict[str, list[tuple[int, bytes]]] = {}
         self.pending_blobs: dict[str, bytes] = {}
@@ -237,14 +239,13 @@ class LedgerCore:
         elif named:
             raise RefusedError("a traffic entry names evidence that did not come with it")
         shard = self._group_shard or self.current_shard()
-        if control_size < 0 and not shard.size:
+        if control_size < 0 and not (shard.size or self._group_traffic):
             control_size = self.control.size
         if control_size >= 0 and (
             self._referenced != (shard.name, control_size) or control_size != self.control.size
         ):
             self._reference(shard, control_size)
         self._group_shard = shard
-        shard.sequencer.append(data)
         self._group_traffic.append(data)
         self.staged_bytes += len(data) + len(evidence)
         if evidence:
@@ -270,7 +271,6 @@ class LedgerCore:
             return
         self._references.add((shard.name, size))
         data = encode(traffic.ControlReferenced(**self._own(), size=size, root=root.hex()))
-        shard.sequencer.append(data)
         self._group_traffic.append(data)
         self._group_shard = shard
 
@@ -297,12 +297,14 @@ class LedgerCore:
 
     # Committing
 
-    def commit(self) -> bool:
+    def commit(self, *, settle: bool = True) -> bool:
         """Make the group durable: one journal write, one sync. False if there was nothing.
 
-        Raises JournalError.
+        Without `settle` the traffic entries are not hashed into their tree yet: whoever waits can be answered
+        before that, and `settle` has to be called then. Raises JournalError.
         """
         self._require_usable()
+        self.settle()
         if not (self._group_control or self._group_traffic or self._group_blobs):
             return False
         records: list[Record] = [BlobRecord(each) for each in self._group_blobs.values()]
@@ -313,7 +315,8 @@ class LedgerCore:
         if shard is not None:
             name = shard.shard
             entries = tuple(self._group_traffic)
-            records.append(TrafficRecord(name, shard.size - len(entries), entries))
+            records.append(TrafficRecord(name, shard.size, entries))
+            self._unsettled = (shard, entries)
             if self._group_evidence and self._sealer is not None:
                 sealed = self._sealer.seal(name, self._group_evidence)
                 records.append(EvidenceRecord(name, sealed))
@@ -334,7 +337,17 @@ class LedgerCore:
         self._group_blobs, self._group_shard, self.staged_bytes = {}, None, 0
         if self._oldest is None:
             self._oldest = self._monotonic()
+        if settle:
+            self.settle()
         return True
+
+    def settle(self) -> None:
+        """Hash the last group's traffic entries into their shard's tree, unless that is done."""
+        if self._unsettled is not None and self.failed is None:
+            (shard, entries), self._unsettled = self._unsettled, None
+            append = shard.sequencer.append
+            for entry in entries:
+                append(entry)
 
     def _require_usable(self) -> None:
         if self.failed is not None:
@@ -361,6 +374,7 @@ class LedgerCore:
     def begin_round(self) -> Publication | None:
         """Take what waits for publication; None if nothing does. Call only between groups."""
         self._require_usable()
+        self.settle()
         if self._in_round or self._group_control or self._group_traffic:
             return None
         logs = []
@@ -400,7 +414,7 @@ class LedgerCore:
                 self.evidence.append(shard, records)
             recovery.remember(self, publication.group, publication.chain)
             for each in publication.logs:
-                self._publish_log(each)
+                write_log(self.store, each)
             index = self.settings.folder / "index.json"
             if self.disk.read(index) != publication.index:
                 self.disk.write_whole(index, publication.index)
@@ -411,18 +425,6 @@ class LedgerCore:
         except RecordError as error:
             self.failed = error
             raise
-
-    def _publish_log(self, part: LogPublication) -> None:
-        name = part.log.name
-        path = f"{name}/checkpoint"
-        if (self.store.read(path) or b"") != part.previous:
-            raise RecordError(
-                f"the checkpoint of `{name}` is not the one that this writer published last",
-                hint="another process has written here; stop it before starting again",
-            )
-        self.store.write({f"{name}/{each}": data for each, data in part.resources.items()})
-        self.store.write({path: part.checkpoint})
-        self.store.remove_partials(name, part.resources)
 
     def end_round(self, publication: Publication) -> None:
         """Account for a published round: anchor traffic in control (durably), let journal segments go."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ringfort.ledger.folds import ControlState
     from ringfort.ports import LedgerStore
+    from ringfort.record.store import FolderStore
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,20 @@ def published_entries(store: LedgerStore, log: str, start: int, size: int) -> li
     if problem:
         raise RecordError(f"{log} log: {problem}")
     return bundle[offset:]
+
+
+def write_log(store: FolderStore, part: LogPublication) -> None:
+    """Write one log's tiles and bundles, then its checkpoint; raises RecordError, OSError."""
+    name = part.log.name
+    path = f"{name}/checkpoint"
+    if (store.read(path) or b"") != part.previous:
+        raise RecordError(
+            f"the checkpoint of `{name}` is not the one that this writer published last",
+            hint="another process has written here; stop it before starting again",
+        )
+    store.write({f"{name}/{each}": data for each, data in part.resources.items()})
+    store.write({path: part.checkpoint})
+    store.remove_partials(name, part.resources)
 
 
 def index_page(control: Log, state: ControlState) -> bytes:

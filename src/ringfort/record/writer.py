@@ -249,7 +249,7 @@ class Writer:
     def _commit(self) -> None:
         """Make the group durable, then answer."""
         grown = self.core.durable_control
-        self.core.commit()
+        self.core.commit(settle=False)
         told = self._touched
         if self.core.durable_control != grown:
             told = {**{fd: each for fd, each in self._clients.items() if each.follows}, **told}
@@ -257,6 +257,7 @@ class Writer:
         for client in told.values():
             if not client.closed:
                 self._answer(client)
+        self.core.settle()  # while those who were answered go on
 
     def _answer(self, client: Client) -> None:
         out = client.out
