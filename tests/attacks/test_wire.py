@@ -27,6 +27,7 @@ from ringfort.pgwire.frontend import (
     serialise_frontend,
 )
 from ringfort.pgwire.startup import (
+    PROTOCOL_3_2,
     CancelRequest,
     GssEncRequest,
     SslRequest,
@@ -147,7 +148,7 @@ def test_other_protocol_versions(stand):
     with Wire(stand.port) as wire:
         wire.startup(minor=2, **{"_pq_.something": "on"})
         answer = wire.message()
-        assert answer == be.NegotiateProtocolVersion(0, (b"_pq_.something",))
+        assert answer == be.NegotiateProtocolVersion(PROTOCOL_3_2, (b"_pq_.something",))
         assert wire.authenticate().code == be.AUTH_OK
 
 
@@ -458,7 +459,8 @@ def test_cancel_reaches_only_the_session_that_it_names(stand, wire):
     with Wire(stand.port) as victim:
         victim.login().send(slow)
         wire.send(slow)
-        cancel(stand.port, process, secret ^ 1)
+        cancel(stand.port, process, bytes([secret[0] ^ 1]) + secret[1:])
+        cancel(stand.port, process, secret + b"\0")
         cancel(stand.port, victim.key[0], secret)
         cancel(stand.port, process ^ 1, secret)
         assert wire.is_quiet()

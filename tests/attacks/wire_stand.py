@@ -299,7 +299,7 @@ class Wire:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.received = bytearray()
         self._at = 0
-        self.key = (0, 0)
+        self.key = (0, bytes(4))
 
     def __enter__(self):
         return self

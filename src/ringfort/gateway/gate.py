@@ -178,9 +178,11 @@ async def authenticate(conversation: Conversation, message: StartupMessage, prov
 
 
 def _negotiate(conversation: Conversation, message: StartupMessage) -> None:
-    if message.minor or message.unknown_extensions:
+    if message.must_negotiate:
         conversation.write(
-            backend.serialise_backend(backend.NegotiateProtocolVersion(0, message.unknown_extensions))
+            backend.serialise_backend(
+                backend.NegotiateProtocolVersion(message.version, message.unknown_extensions)
+            )
         )
 
 

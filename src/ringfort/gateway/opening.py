@@ -213,7 +213,7 @@ _TOLD = (
 )
 
 
-def welcome(opened: Opened, process: int, secret: int) -> bytes:
+def welcome(opened: Opened, process: int, secret: bytes) -> bytes:
     """What the client is sent when its session is open: from AuthenticationOk to ReadyForQuery."""
     parameters = opened.site.parameters
     told = [backend.ParameterStatus(name, parameters[name]) for name in _TOLD if name in parameters]

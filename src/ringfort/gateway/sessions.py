@@ -19,6 +19,7 @@ from ringfort.gateway.outbox import Outbox, OutgoingSite
 from ringfort.gateway.recording import EndsBatch, session_ended
 from ringfort.gateway.relay import Relay
 from ringfort.pgwire.exchange import Exchange
+from ringfort.pgwire.startup import SHORT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -35,6 +36,7 @@ GRACE_SECONDS = 5.0
 WRITE_HIGH = 262_144
 TICK_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
+LONG_KEY = 32  # bytes, as PostgreSQL 18 makes them
 
 
 class _ClientEnd(asyncio.Protocol):
@@ -79,7 +81,7 @@ class Session:
 
     opened: Opened
     process: int
-    secret: int
+    secret: bytes
     relay: Relay
     stalled: int = 0
     seen: int = 0
@@ -110,14 +112,21 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._by_process)
 
-    def begin(self, conversation: Conversation, opened: Opened, words: Callable[[int, int], bytes]) -> None:
+    def begin(
+        self,
+        conversation: Conversation,
+        opened: Opened,
+        words: Callable[[int, bytes], bytes],
+        *,
+        long_keys: bool = False,
+    ) -> None:
         """Join client and site: from here on the relay has both transports.
 
-        `words(process, secret)` is what the client is sent first. Raises `ConnectionGoneError` if one of the
-        two is gone already; nothing is begun then.
+        `words(process, secret)` is what the client is sent first; `long_keys`: it takes a cancel key of more
+        than 4 bytes. Raises `ConnectionGoneError` if one of the two is gone already; nothing is begun then.
         """
         settings = self._settings
-        process, secret = self._key()
+        process, secret = self._key(long=long_keys)
         exchange = Exchange(settings.limits.rows_per_session, settings.limits.bytes_per_session)
         client, site = conversation.transport, opened.site.conversation.transport
         if client is None or site is None or opened.site.conversation.lost:
@@ -152,19 +161,18 @@ class Sessions:
             site.resume_reading()
             client.resume_reading()
 
-    def _key(self) -> tuple[int, int]:
-        """A cancel key that no open session has."""
+    def _key(self, *, long: bool) -> tuple[int, bytes]:
+        """A cancel key that no open session has: protocol 3.0 has room for 4 bytes, 3.2 for up to 256."""
         while True:
             process = int.from_bytes(os.urandom(4), "big") & 0x7FFF_FFFF
             if process and process not in self._by_process:
-                return process, int.from_bytes(os.urandom(4), "big")
+                return process, os.urandom(LONG_KEY if long else SHORT_KEY)
 
     def cancel(self, request: CancelRequest) -> None:
         """Forward a cancel request to the site of the session that it names with the right secret."""
         session = self._by_process.get(request.process)
-        given = request.secret.to_bytes(4, "big")
-        right = (session.secret if session is not None else 0).to_bytes(4, "big")
-        if hmac.compare_digest(given, right) and session is not None:
+        right = session.secret if session is not None else bytes(SHORT_KEY)
+        if hmac.compare_digest(request.secret, right) and session is not None:
             self._spawn(self._connector.cancel(session.opened.site.target, session.opened.site.key))
 
     def changed(self, key: str, index: int, text: str) -> None:

@@ -165,7 +165,7 @@ class SiteConnector:
         client = ScramClient(b64encode(os.urandom(18)).decode())
         proven = False
         parameters: dict[bytes, bytes] = {}
-        key = backend.BackendKeyData(0, 0)
+        key = backend.BackendKeyData(0, bytes(4))
         while True:
             answer = await self._next(conversation)
             if isinstance(answer, backend.Authentication):

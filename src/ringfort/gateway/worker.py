@@ -171,7 +171,12 @@ class Worker:
                 sqlstate="57P03",
             )
         try:
-            sessions.begin(conversation, opened, lambda number, secret: welcome(opened, number, secret))
+            sessions.begin(
+                conversation,
+                opened,
+                lambda number, secret: welcome(opened, number, secret),
+                long_keys=message.long_keys,
+            )
         except ConnectionGoneError:
             opened.site.conversation.abort()
             raise

@@ -1,8 +1,8 @@
 """Messages that a server sends: dataclasses with strict parse and serialise, each other's inverse.
 
-PostgreSQL documentation, "Message Formats" and "Error and Notice Message Fields", protocol 3.0. The relay
-does not parse rows with this (`scanner.py` counts them as they pass); it uses it for what it makes itself
-and for the messages whose content matters: errors, notices, parameter status, authentication.
+PostgreSQL documentation, "Message Formats" and "Error and Notice Message Fields", protocol 3.0 to 3.2. The
+relay does not parse rows with this (`scanner.py` counts them as they pass); it uses it for what it makes
+itself and for the messages whose content matters: errors, notices, parameter status, authentication.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.fields import INT16, INT32, UINT16, UINT32, FieldReader, message, string, value
+from ringfort.pgwire.startup import LONGEST_KEY, SHORT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +31,10 @@ class Authentication:
 
 @dataclass(frozen=True)
 class BackendKeyData:
-    """`K`: what a cancel request must name."""
+    """`K`: what a cancel request must name; `secret` has 4 bytes in protocol 3.0, 4 to 256 in 3.2."""
 
     process: int
-    secret: int
+    secret: bytes
 
 
 @dataclass(frozen=True)
@@ -152,9 +153,13 @@ class FunctionCallResponse:
 
 @dataclass(frozen=True)
 class NegotiateProtocolVersion:
-    """`v`: the newest minor version that is spoken, and what was not understood."""
+    """`v`: the newest version that is spoken, and what was not understood.
 
-    minor: int
+    The documentation calls the number a minor version; PostgreSQL sends the whole one (3 << 16 | minor), and
+    libpq takes nothing else.
+    """
+
+    version: int
     unknown: tuple[bytes, ...]
 
 
@@ -224,6 +229,13 @@ def _copy(kind: bytes) -> Callable[[FieldReader], BackendMessage]:
     return parse
 
 
+def _key(reader: FieldReader) -> bytes:
+    secret = reader.rest()
+    if not SHORT_KEY <= len(secret) <= LONGEST_KEY:
+        raise ProtocolViolationError("invalid length of a cancel key")
+    return secret
+
+
 def _negotiated(reader: FieldReader) -> int:
     count = reader.int32()
     if not 0 <= count <= reader.end - reader.position:
@@ -244,7 +256,7 @@ def _ready(reader: FieldReader) -> BackendMessage:
 
 _PARSERS: dict[int, Callable[[FieldReader], BackendMessage]] = {
     ord("R"): lambda reader: Authentication(reader.int32(), reader.rest()),
-    ord("K"): lambda reader: BackendKeyData(reader.uint32(), reader.uint32()),
+    ord("K"): lambda reader: BackendKeyData(reader.uint32(), _key(reader)),
     ord("S"): lambda reader: ParameterStatus(reader.string(), reader.string()),
     ord("Z"): _ready,
     ord("T"): _columns,
@@ -304,7 +316,7 @@ def serialise_backend(item: BackendMessage) -> bytes:  # noqa: PLR0911, PLR0912,
         case Authentication(code, data):
             return message(b"R", INT32.pack(code) + data)
         case BackendKeyData(process, secret):
-            return message(b"K", UINT32.pack(process) + UINT32.pack(secret))
+            return message(b"K", UINT32.pack(process) + secret)
         case ParameterStatus(name, text):
             return message(b"S", string(name) + string(text))
         case ReadyForQuery(status):
@@ -333,9 +345,9 @@ def serialise_backend(item: BackendMessage) -> bytes:  # noqa: PLR0911, PLR0912,
             return message(b"A", UINT32.pack(process) + string(channel) + string(payload))
         case FunctionCallResponse(data):
             return message(b"V", value(data))
-        case NegotiateProtocolVersion(minor, unknown):
+        case NegotiateProtocolVersion(version, unknown):
             return message(
-                b"v", INT32.pack(minor) + INT32.pack(len(unknown)) + b"".join(map(string, unknown))
+                b"v", INT32.pack(version) + INT32.pack(len(unknown)) + b"".join(map(string, unknown))
             )
 
 

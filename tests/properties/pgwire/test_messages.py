@@ -43,7 +43,7 @@ columns = st.lists(
 ).map(tuple)
 backend_messages = st.one_of(
     st.builds(backend.Authentication, int32, st.binary(max_size=30)),
-    st.builds(backend.BackendKeyData, uint32, uint32),
+    st.builds(backend.BackendKeyData, uint32, st.binary(min_size=4, max_size=256)),
     st.builds(backend.ParameterStatus, text, text),
     st.builds(backend.ReadyForQuery, st.sampled_from([b"I", b"T", b"E"])),
     st.builds(backend.RowDescription, columns),

@@ -147,7 +147,7 @@ def test_a_server_that_does_not_refuse_what_we_refused_is_cut_off(answer):
         be.CopyResponse(b"W", 0, ()),
         be.FunctionCallResponse(b"secret"),
         be.Authentication(0),
-        be.BackendKeyData(1, 2),
+        be.BackendKeyData(1, b"2222"),
         be.NegotiateProtocolVersion(0, ()),
         be.Simple(b"2"),
         be.Simple(b"s"),

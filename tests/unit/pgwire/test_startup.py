@@ -20,7 +20,14 @@ def message(**parameters):
 
 @pytest.mark.parametrize(
     "packet",
-    [SslRequest(), GssEncRequest(), CancelRequest(7, 0xFFFFFFFF), message(), StartupMessage(2, ())],
+    [
+        SslRequest(),
+        GssEncRequest(),
+        CancelRequest(7, b"\xff" * 4),
+        CancelRequest(7, bytes(256)),
+        message(),
+        StartupMessage(2, ()),
+    ],
 )
 def test_packets_round_trip(packet):
     body, rest = split_packet(serialise_startup(packet) + b"rest")
@@ -50,6 +57,8 @@ def test_an_incomplete_packet_waits():
         b"\0\x03\0\0user\0a\0user\0b\0\0",
         b"\x04\xd2\x16\x2fx",
         b"\x04\xd2\x16\x2e\0\0\0\x01",
+        b"\x04\xd2\x16\x2e\0\0\0\x01abc",
+        b"\x04\xd2\x16\x2e\0\0\0\x01" + bytes(257),
         b"\0\x03",
     ],
 )
@@ -153,3 +162,20 @@ def test_values_that_are_not_utf8_are_refused():
     with pytest.raises(StartupRefusedError) as error:
         read_parameters(StartupMessage(0, ((b"user", b"\xff"),)))
     assert error.value.sqlstate == "22021"
+
+
+@pytest.mark.parametrize(
+    ("minor", "extension", "version", "told", "long_keys"),
+    [
+        (0, False, 0x30000, False, False),
+        (0, True, 0x30000, True, False),
+        (1, False, 0x30001, False, False),
+        (2, False, 0x30002, False, True),
+        (2, True, 0x30002, True, True),
+        (3, False, 0x30002, True, True),
+        (9999, True, 0x30002, True, True),
+    ],
+)
+def test_the_version_that_is_spoken(minor, extension, version, told, long_keys):
+    given = StartupMessage(minor, ((b"user", b"a"), *([(b"_pq_.x", b"1")] if extension else [])))
+    assert (given.version, given.must_negotiate, given.long_keys) == (version, told, long_keys)
