@@ -5,7 +5,8 @@ and the type's own fields, at most 65,535 bytes. Decoding is strict: an unknown 
 missing field, a wrong type, or bytes that are not exactly what encoding gives are refused. Decoders are kept
 for good. No field is a data value or derived from one. Every type declares its log and its retention.
 
-`entry_control` and `entry_traffic` hold the types; importing this module alone knows none of them.
+`entry_control`, `entry_control_grants` and `entry_traffic` hold the types; importing this module alone knows
+none of them.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ OptionalDigest = str  # a Digest, or empty
 Country = str  # ISO 3166-1 alpha-2; ZZ unknown
 OptionalCountry = str  # a Country, or empty
 Count = int  # 0 to 2**53 - 1
+GrantKind = str  # view or operate
 
 _TIME = re.compile(
     r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -125,6 +127,15 @@ def _is_count(value: object) -> bool:
     return type(value) is int and 0 <= value <= MAX_INTEGER
 
 
+def _is_grant_kind(value: object) -> bool:
+    return value in {"view", "operate"} and type(value) is str
+
+
+def _is_names(value: object) -> bool:
+    """A list of names, each once, in order, at least one."""
+    return type(value) is list and bool(value) and all(map(_is_name, value)) and value == sorted(set(value))
+
+
 def _is_viewers(value: object) -> bool:
     return type(value) is list and all(
         type(each) is dict
@@ -157,14 +168,18 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "Country": _is_country,
     "OptionalCountry": _is_optional_country,
     "Count": _is_count,
+    "GrantKind": _is_grant_kind,
+    "tuple[Name, ...]": _is_names,
     "tuple[Viewer, ...]": _is_viewers,
     "tuple[StatementEnd, ...]": _is_ends,
 }
 _TO_JSON: dict[str, Callable[[Any], object]] = {
+    "tuple[Name, ...]": list,
     "tuple[Viewer, ...]": lambda value: [{"country": each.country, "source": each.source} for each in value],
     "tuple[StatementEnd, ...]": lambda value: [list(dataclasses.astuple(each)) for each in value],
 }
 _FROM_JSON: dict[str, Callable[[Any], object]] = {
+    "tuple[Name, ...]": tuple,
     "tuple[Viewer, ...]": lambda value: tuple(Viewer(each["source"], each["country"]) for each in value),
     "tuple[StatementEnd, ...]": lambda value: tuple(StatementEnd(*each) for each in value),
 }
@@ -189,11 +204,13 @@ _SPECS: dict[tuple[str, int], EntrySpec] = {}
 _AnyEntry = TypeVar("_AnyEntry", bound=type[Entry])
 
 
-def entry_type(log: str, retention: Retention, *, version: int = 1) -> Callable[[_AnyEntry], _AnyEntry]:
-    """Register a frozen dataclass as the entry type of its own name."""
+def entry_type(
+    log: str, retention: Retention, *, version: int = 1, name: str = ""
+) -> Callable[[_AnyEntry], _AnyEntry]:
+    """Register a frozen dataclass as the entry type of its own name, or as another version of `name`."""
 
     def register(kind: _AnyEntry) -> _AnyEntry:
-        kind.TYPE, kind.VERSION, kind.LOG, kind.RETENTION = kind.__name__, version, log, retention
+        kind.TYPE, kind.VERSION, kind.LOG, kind.RETENTION = name or kind.__name__, version, log, retention
         fields = [(each.name, str(each.type)) for each in dataclasses.fields(kind)]
         _SPECS[kind.TYPE, version] = EntrySpec(
             kind,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ringfort.ledger import entry_control_grants as grants
 from ringfort.ledger.entry import (
     CONTROL,
     Count,
@@ -175,6 +176,7 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
     ZonesActivated: ("zones",),
     SiteAudited: ("findings",),
     SessionOpened: ("input", "map"),
+    **grants.BLOBS,
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""
 

@@ -6,7 +6,7 @@ entry and the verifier reports it. `changed` tells at which index each state key
 conditional appends.
 
 State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:ID`, `site:NAME/DATABASE`, `session:ID`,
-`shard:NAME`, `gateway`.
+`shard:NAME`, `gateway`, `grant:ID`, `review:ID`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ringfort.ledger import entry_control as control
+from ringfort.ledger import entry_control_grants as granting
+from ringfort.ledger import grants
 from ringfort.ledger.entry import CONTROL, decode
 from ringfort.ledger.errors import ConditionFailedError, FoldError
 
@@ -40,6 +42,8 @@ class RegisteredPrincipal:
     country: str
     employer: str
     role: str
+    manager: str = ""
+    """The principal who manages them, as far as that is known."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,8 @@ class ControlState:
     sessions: dict[str, int] = field(default_factory=dict)
     """Session -> index of its `SessionOpened`, since the last `GatewayStarted`."""
     shards: dict[str, Shard] = field(default_factory=dict)
+    grants: dict[str, grants.Grant] = field(default_factory=dict)
+    """Every grant that was ever asked for or taken, by its id."""
     changed: dict[str, int] = field(default_factory=dict)
 
     def apply(self, entry: Entry | bytes) -> int:
@@ -98,7 +104,7 @@ class ControlState:
     def copy(self) -> ControlState:
         """An independent copy (its values are immutable)."""
         made = replace(self)
-        for name in ("principals", "domains", "sites", "sessions", "shards", "changed"):
+        for name in ("principals", "domains", "sites", "sessions", "shards", "grants", "changed"):
             setattr(made, name, dict(getattr(self, name)))
         return made
 
@@ -138,14 +144,21 @@ def _zones(state: ControlState, entry: control.ZonesActivated) -> str:
     return "zones"
 
 
-def _registered(state: ControlState, entry: control.PrincipalRegistered) -> str:
-    state.principals[entry.name] = RegisteredPrincipal(entry.name, entry.country, entry.employer, entry.role)
+def _registered(
+    state: ControlState, entry: control.PrincipalRegistered | granting.PrincipalRegisteredUnder
+) -> str:
+    manager = entry.manager if isinstance(entry, granting.PrincipalRegisteredUnder) else ""
+    grants.principal_changed(state, entry.name, entry.time, "the principal was registered anew")
+    state.principals[entry.name] = RegisteredPrincipal(
+        entry.name, entry.country, entry.employer, entry.role, manager
+    )
     return f"principal:{entry.name}"
 
 
 def _removed(state: ControlState, entry: control.PrincipalRemoved) -> str:
     if entry.name not in state.principals:
         raise FoldError("`PrincipalRemoved` names a principal that is not registered")
+    grants.principal_changed(state, entry.name, entry.time, "the principal was removed")
     del state.principals[entry.name]
     return f"principal:{entry.name}"
 
@@ -234,4 +247,11 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     control.ShardOpened: _shard_opened,
     control.ShardClosed: _shard_closed,
     control.TrafficAnchored: _anchored,
+    granting.PrincipalRegisteredUnder: _registered,
+    granting.GrantRequested: grants.requested,
+    granting.GrantApproved: grants.approved,
+    granting.GrantDenied: grants.denied,
+    granting.GrantRevoked: grants.revoked,
+    granting.BreakGlassOpened: grants.glass_broken,
+    granting.BreakGlassReviewed: grants.reviewed,
 }

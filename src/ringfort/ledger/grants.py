@@ -1,0 +1,250 @@
+"""What became of each grant: folded from its entries, asked for at a moment.
+
+Laws, whoever writes the entries:
+
+- the one who asked never counts as an approver, and nobody counts twice;
+- a grant is in force for exactly the seconds that were asked for, from the entry of the last approval that it
+  needs; nothing prolongs it, and what is denied, lapsed, expired or revoked stays so;
+- time comes from entries: an entry that is older than the one before it on the same grant does not follow;
+- who took a grant without asking and has a review overdue takes no second one;
+- what is known of a principal changes or ends: so do its grants, and its approvals of pending requests.
+
+Whether policy permitted an approval is not judged here: the entry names the input that it was decided on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ringfort.ledger.errors import FoldError
+
+if TYPE_CHECKING:
+    from ringfort.ledger import entry_control_grants as entries
+    from ringfort.ledger.folds import ControlState
+
+MOST_SECONDS = 366 * 86_400
+MOST_APPROVALS = 100
+OUTCOMES = ("justified", "unjustified")
+REQUESTED, ACTIVE, LAPSED, DENIED, EXPIRED, REVOKED = (
+    "requested",
+    "active",
+    "lapsed",
+    "denied",
+    "expired",
+    "revoked",
+)
+
+
+@dataclass(frozen=True)
+class Grant:
+    """One grant. `open_until` is when a request lapses; `starts` and `ends` are set once it is in force."""
+
+    id: str
+    principal: str
+    purpose: str
+    ticket: str
+    tables: tuple[str, ...]
+    kind: str
+    seconds: int
+    reason: str
+    requested: datetime
+    last: datetime
+    """When the newest entry on it was made."""
+    needed: int = 0
+    open_until: datetime | None = None
+    approvers: tuple[str, ...] = ()
+    starts: datetime | None = None
+    ends: datetime | None = None
+    over: str = ""
+    """`denied` or `revoked`, empty if neither."""
+    over_because: str = ""
+    review_due: datetime | None = None
+    """For one that was taken without asking: until when somebody must have reviewed it."""
+    reviewer: str = ""
+    outcome: str = ""
+
+    @property
+    def break_glass(self) -> bool:
+        """Whether it was taken without asking."""
+        return self.review_due is not None
+
+    def status(self, now: datetime) -> str:
+        """requested, active, lapsed, denied, expired or revoked, as of `now`."""
+        if self.over:
+            return self.over
+        if self.starts is not None and self.ends is not None:
+            return ACTIVE if self.starts <= now < self.ends else REQUESTED if now < self.starts else EXPIRED
+        return REQUESTED if self.open_until is not None and now < self.open_until else LAPSED
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether its review should have been made by now."""
+        return self.review_due is not None and not self.outcome and now >= self.review_due
+
+
+def moment(time: str) -> datetime:
+    """The time of an entry."""
+    return datetime.fromisoformat(time).astimezone(UTC)
+
+
+def active_grants(state: ControlState, principal: str, now: datetime) -> tuple[Grant, ...]:
+    """The grants of a principal that are in force at `now`, by their ids."""
+    found = (each for each in state.grants.values() if each.principal == principal)
+    return tuple(sorted((each for each in found if each.status(now) == ACTIVE), key=lambda each: each.id))
+
+
+# -- steps of the fold -------------------------------------------------------------------------------------
+
+
+def requested(state: ControlState, entry: entries.GrantRequested) -> str:
+    """`GrantRequested`."""
+    _new(state, entry.grant, entry.principal, entry.TYPE)
+    if not 1 <= entry.approvals <= MOST_APPROVALS:
+        raise FoldError("`GrantRequested` needs no approval, or more than there can be")
+    time = moment(entry.time)
+    state.grants[entry.grant] = Grant(
+        id=entry.grant,
+        principal=entry.principal,
+        purpose=entry.purpose,
+        ticket=entry.ticket,
+        tables=entry.tables,
+        kind=entry.kind,
+        seconds=_seconds(entry.seconds, entry.TYPE),
+        reason=entry.reason,
+        requested=time,
+        last=time,
+        needed=entry.approvals,
+        open_until=time + timedelta(seconds=_seconds(entry.open_seconds, entry.TYPE)),
+    )
+    return _key(entry.grant)
+
+
+def approved(state: ControlState, entry: entries.GrantApproved) -> str:
+    """`GrantApproved`."""
+    grant, time = _open(state, entry)
+    _another(state, grant, entry.approver, entry.TYPE)
+    if entry.approver in grant.approvers:
+        raise FoldError("`GrantApproved` names somebody who has approved already")
+    approvers = (*grant.approvers, entry.approver)
+    changed = replace(grant, approvers=approvers, last=time)
+    if len(approvers) >= grant.needed:
+        changed = replace(changed, starts=time, ends=time + timedelta(seconds=grant.seconds))
+    state.grants[grant.id] = changed
+    return _key(grant.id)
+
+
+def denied(state: ControlState, entry: entries.GrantDenied) -> str:
+    """`GrantDenied`."""
+    grant, time = _open(state, entry)
+    _another(state, grant, entry.approver, entry.TYPE)
+    state.grants[grant.id] = replace(grant, over=DENIED, over_because=entry.reason, last=time)
+    return _key(grant.id)
+
+
+def revoked(state: ControlState, entry: entries.GrantRevoked) -> str:
+    """`GrantRevoked`."""
+    grant, time = _known(state, entry.grant, entry.time, entry.TYPE)
+    if grant.status(time) not in {REQUESTED, ACTIVE}:
+        raise FoldError("`GrantRevoked` names a grant that is over")
+    if entry.principal not in state.principals:
+        raise FoldError("`GrantRevoked` names a principal that is not registered")
+    state.grants[grant.id] = replace(grant, over=REVOKED, over_because=entry.reason, last=time)
+    return _key(grant.id)
+
+
+def glass_broken(state: ControlState, entry: entries.BreakGlassOpened) -> str:
+    """`BreakGlassOpened`."""
+    _new(state, entry.grant, entry.principal, entry.TYPE)
+    time = moment(entry.time)
+    if any(each.principal == entry.principal and each.overdue(time) for each in state.grants.values()):
+        raise FoldError("`BreakGlassOpened` names somebody whose last one is unreviewed past its deadline")
+    state.grants[entry.grant] = Grant(
+        id=entry.grant,
+        principal=entry.principal,
+        purpose=entry.purpose,
+        ticket=entry.ticket,
+        tables=entry.tables,
+        kind=entry.kind,
+        seconds=_seconds(entry.seconds, entry.TYPE),
+        reason=entry.reason,
+        requested=time,
+        last=time,
+        starts=time,
+        ends=time + timedelta(seconds=entry.seconds),
+        review_due=time + timedelta(seconds=_seconds(entry.review_seconds, entry.TYPE)),
+    )
+    return _key(entry.grant)
+
+
+def reviewed(state: ControlState, entry: entries.BreakGlassReviewed) -> str:
+    """`BreakGlassReviewed`. One that was justified does not touch the sessions that stand on the grant."""
+    grant, time = _known(state, entry.grant, entry.time, entry.TYPE)
+    if not grant.break_glass or grant.outcome:
+        raise FoldError("`BreakGlassReviewed` names a grant that waits for no review")
+    if entry.outcome not in OUTCOMES:
+        raise FoldError("`BreakGlassReviewed` has an outcome that is not known")
+    _another(state, grant, entry.reviewer, entry.TYPE)
+    changed = replace(grant, reviewer=entry.reviewer, outcome=entry.outcome, last=time)
+    ends_it = entry.outcome == "unjustified" and grant.status(time) == ACTIVE
+    if ends_it:
+        changed = replace(changed, over=REVOKED, over_because="found unjustified")
+    state.grants[grant.id] = changed
+    return _key(grant.id) if ends_it else f"review:{grant.id}"
+
+
+def principal_changed(state: ControlState, name: str, time: str, why: str) -> None:
+    """What is known of a principal changed or ended: what was granted to it, and said by it, is over."""
+    now = moment(time)
+    for grant in list(state.grants.values()):
+        if grant.status(now) not in {REQUESTED, ACTIVE}:
+            continue
+        if grant.principal == name:
+            state.grants[grant.id] = replace(grant, over=REVOKED, over_because=why, last=max(grant.last, now))
+        elif name in grant.approvers and grant.starts is None:
+            left = tuple(each for each in grant.approvers if each != name)
+            state.grants[grant.id] = replace(grant, approvers=left)
+
+
+def _key(grant: str) -> str:
+    return f"grant:{grant}"
+
+
+def _seconds(value: int, kind: str) -> int:
+    if not 1 <= value <= MOST_SECONDS:
+        raise FoldError(f"`{kind}` has a duration that is not 1 second to {MOST_SECONDS // 86_400} days")
+    return value
+
+
+def _new(state: ControlState, grant: str, principal: str, kind: str) -> None:
+    if grant in state.grants:
+        raise FoldError(f"`{kind}` names a grant that there is already")
+    if principal not in state.principals:
+        raise FoldError(f"`{kind}` names a principal that is not registered")
+
+
+def _known(state: ControlState, grant: str, time: str, kind: str) -> tuple[Grant, datetime]:
+    known = state.grants.get(grant)
+    if known is None:
+        raise FoldError(f"`{kind}` names a grant that there is not")
+    now = moment(time)
+    if now < known.last:
+        raise FoldError(f"`{kind}` is older than the entry before it on the same grant")
+    return known, now
+
+
+def _open(state: ControlState, entry: entries.GrantApproved | entries.GrantDenied) -> tuple[Grant, datetime]:
+    grant, time = _known(state, entry.grant, entry.time, entry.TYPE)
+    if grant.status(time) != REQUESTED or grant.starts is not None:
+        raise FoldError(f"`{entry.TYPE}` names a grant that waits for no approval")
+    return grant, time
+
+
+def _another(state: ControlState, grant: Grant, name: str, kind: str) -> None:
+    if name == grant.principal:
+        raise FoldError(f"`{kind}` is by the one whom the grant is for")
+    if name not in state.principals:
+        raise FoldError(f"`{kind}` is by somebody who is not registered")
+
+
+__all__ = ["OUTCOMES", "Grant", "active_grants", "moment"]
