@@ -97,6 +97,18 @@ class Conversation(asyncio.Protocol):
                 return body
             await self._more()
 
+    async def peek(self) -> int:
+        """The first byte that the peer sends, which stays unread; reading is paused then."""
+        while not self._bytes:
+            await self._more()
+        self.pause()
+        return self._bytes[0]
+
+    def take_unread(self) -> bytes:
+        """What has come so far, which counts as read by this."""
+        taken, self._bytes = self._bytes, b""
+        return taken
+
     async def byte(self) -> bytes:
         """The next single byte (a server's answer to SSLRequest)."""
         while not self._bytes:
@@ -146,6 +158,11 @@ class Conversation(asyncio.Protocol):
         """Close now."""
         if self.transport is not None:
             self.transport.abort()
+
+    def drop(self) -> None:
+        """Close now, and see that nothing more is written."""
+        self.abort()
+        self._lost = True
 
     @property
     def lost(self) -> bool:

@@ -1,12 +1,14 @@
 """From a new connection to an authenticated principal: TLS, startup packet, SCRAM.
 
-Nothing is believed before TLS is up (`tls=required`; `optional` admits plaintext from loopback only), and
-nothing that came behind an SSLRequest in plaintext is ever read as if it had come through TLS: it ends the
-connection (CVE-2021-23214). The exchange with an unknown user is the same as with a known one, with a
+Nothing is believed before TLS is up (`tls=required`; `optional` admits plaintext from loopback only). TLS
+starts after an SSLRequest or directly: a first byte of 0x16 is a handshake, for which ALPN `postgresql` must
+then have been agreed on, as PostgreSQL 17 demands it, so that no client of another protocol is let talk. What
+came behind an SSLRequest in plaintext is never read as if it had come through TLS: it ends the connection
+(CVE-2021-23214, CVE-2021-23222). The exchange with an unknown user is the same as with a known one, with a
 verifier that nothing fits. Parameters are judged after authentication, so that a refusal is on record with
 a principal.
 
-Left out: throttling of guesses, client certificates, tokens, direct TLS.
+Left out: throttling of guesses, client certificates, tokens.
 """
 
 from __future__ import annotations
@@ -14,13 +16,12 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
-import ssl
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from ringfort.errors import MissingEnvironmentError
 from ringfort.gateway.conversation import ConnectionGoneError
+from ringfort.gateway.tls_server import ALPN
 from ringfort.pgwire import backend
 from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError, StartupRefusedError
 from ringfort.pgwire.fields import FieldReader, string
@@ -36,9 +37,10 @@ from ringfort.pgwire.startup import (
 
 if TYPE_CHECKING:
     from ringfort.gateway.conversation import Conversation
-    from ringfort.gateway.settings import Tls
+    from ringfort.gateway.tls_server import Identity, ServerTls
 
 HANDSHAKE_SECONDS = 10.0
+_HANDSHAKE = 0x16  # TLS's content type; no startup packet is so long that it begins with it
 
 
 class Provisioner(Protocol):
@@ -51,40 +53,10 @@ class Provisioner(Protocol):
 
 @dataclass(frozen=True)
 class Peer:
-    """Where a client is: its address ("" for a local socket), and whether it came through TLS."""
+    """Where a client is: its address ("" for a local socket), and the certificate that it came to, if any."""
 
     address: str
-    encrypted: bool
-
-
-def server_context(tls: Tls) -> ssl.SSLContext | None:
-    """The context that clients are met with, None if there is no certificate."""
-    if not tls.certificate:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    try:
-        if tls.certificate.startswith("-----BEGIN"):
-            _load_texts(context, tls)
-        else:
-            context.load_cert_chain(tls.certificate, tls.key or None)
-    except (OSError, ssl.SSLError) as error:
-        raise MissingEnvironmentError(
-            f"the TLS certificate or key cannot be used: {getattr(error, 'strerror', '') or error}",
-            hint="check `tls_certificate` and `tls_key` in ringfort.toml",
-        ) from None
-    return context
-
-
-def _load_texts(context: ssl.SSLContext, tls: Tls) -> None:
-    """OpenSSL takes files only: give it one that is in memory and nameless."""
-    descriptor = os.memfd_create("ringfort-tls", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, f"{tls.key}\n{tls.certificate}\n".encode())
-        context.load_cert_chain(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
+    identity: Identity | None
 
 
 def peer_address(conversation: Conversation) -> str:
@@ -106,16 +78,21 @@ def is_loopback(address: str) -> bool:
 
 
 async def greet(
-    conversation: Conversation, context: ssl.SSLContext | None, *, required: bool
+    conversation: Conversation, tls: ServerTls, *, required: bool
 ) -> tuple[StartupMessage | CancelRequest, Peer]:
     """Answer encryption requests and take the startup message; raises what `parse_startup` raises."""
     address = peer_address(conversation)
     asked: set[type] = set()
-    encrypted = False
+    identity: Identity | None = None
+    if await conversation.peek() == _HANDSHAKE:
+        identity = tls.identity()
+        if identity is None:
+            raise ConnectionGoneError  # PostgreSQL closes without a word, too: none would be understood
+        await _start_tls(conversation, identity, direct=True)
     while True:
         packet = parse_startup(await conversation.startup_packet())
         if isinstance(packet, SslRequest | GssEncRequest):
-            if encrypted or type(packet) in asked:
+            if identity is not None or type(packet) in asked:
                 raise ProtocolViolationError("encryption was asked for again")
             asked.add(type(packet))
             if conversation.unread:
@@ -123,34 +100,78 @@ async def greet(
                     "received unencrypted data after an encryption request",
                     hint="this may be an attack by somebody between client and server",
                 )
-            if isinstance(packet, GssEncRequest) or context is None:
+            offered = None if isinstance(packet, GssEncRequest) else tls.identity()
+            if offered is None:
                 conversation.write(b"N")
                 continue
-            await _start_tls(conversation, context)
-            encrypted = True
+            await _start_tls(conversation, offered)
+            identity = offered
             continue
-        if isinstance(packet, StartupMessage) and not encrypted and (required or not is_loopback(address)):
+        plain = identity is None and (required or not is_loopback(address))
+        if isinstance(packet, StartupMessage) and plain:
             raise StartupRefusedError(
                 "connections without TLS are not admitted", hint="set sslmode=require", sqlstate="28000"
             )
-        return packet, Peer(address, encrypted)
+        return packet, Peer(address, identity)
 
 
-async def _start_tls(conversation: Conversation, context: ssl.SSLContext) -> None:
+async def _start_tls(conversation: Conversation, identity: Identity, *, direct: bool = False) -> None:
     plain = conversation.transport
     if plain is None:
         raise ConnectionGoneError
     # reading is paused: what the client sends next is read by the TLS layer and by nobody before it
-    conversation.write(b"S")
-    try:
-        transport = await asyncio.get_running_loop().start_tls(
-            plain, conversation, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+    early = conversation.take_unread() if direct else b""
+    if not direct:
+        conversation.write(b"S")
+    handshake = asyncio.ensure_future(
+        asyncio.get_running_loop().start_tls(
+            plain, conversation, identity.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
         )
-    except (OSError, ssl.SSLError):
-        raise ConnectionGoneError from None
+    )
+    try:
+        if early:
+            await _feed(plain, early)
+        transport = _agreed(await handshake, direct=direct)
+    except BaseException as error:
+        handshake.cancel()
+        conversation.drop()  # nothing of ours may go out in plaintext where TLS is expected
+        if isinstance(error, OSError):  # an SSLError is one
+            raise ConnectionGoneError from None
+        raise
+    conversation.connection_made(transport)
+
+
+def _agreed(transport: asyncio.Transport | None, *, direct: bool) -> asyncio.Transport:
+    """The encrypted transport, if it was made and its handshake agreed on what it had to."""
     if transport is None:
         raise ConnectionGoneError
-    conversation.connection_made(transport)
+    if direct and transport.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
+        transport.abort()
+        raise ConnectionGoneError
+    return transport
+
+
+async def _feed(transport: asyncio.Transport, early: bytes) -> None:
+    """Give what was read before TLS began to the TLS layer, ahead of everything that comes later.
+
+    One turn of the loop from now `start_tls` has put its protocol in place and scheduled its start and the
+    first read. What is scheduled here runs in the same turn as those, behind them and before any input.
+    """
+    await asyncio.sleep(0)
+
+    def feed() -> None:
+        protocol = cast(
+            "asyncio.BufferedProtocol", transport.get_protocol()
+        )  # both loops' TLS layers are one
+        left = early
+        while left:
+            buffer = memoryview(protocol.get_buffer(len(left)))
+            size = min(len(left), len(buffer))
+            buffer[:size] = left[:size]
+            left = left[size:]
+            protocol.buffer_updated(size)
+
+    asyncio.get_running_loop().call_soon(feed)
 
 
 async def authenticate(conversation: Conversation, message: StartupMessage, provisioner: Provisioner) -> str:
@@ -203,4 +224,4 @@ def _initial_response(body: bytes) -> bytes:
     return response
 
 
-__all__ = ["Peer", "Provisioner", "authenticate", "greet", "is_loopback", "peer_address", "server_context"]
+__all__ = ["Peer", "Provisioner", "authenticate", "greet", "is_loopback", "peer_address"]

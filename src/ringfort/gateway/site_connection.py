@@ -3,8 +3,11 @@
 The server must prove that it knows the password's verifier; a server that asks for cleartext or MD5 is
 refused, and one that answers `N` to SSLRequest is never spoken to in plaintext if TLS was asked for.
 
-`tls` says `mode`: `disable`, `require` (encrypted, nobody verified), `verify-ca` or `verify-full` with `ca`
-(PEM text or path). A host that starts with `/` is the folder of a unix socket.
+`tls` is what the site's DSN says: `mode` is libpq's `sslmode`, `ca` its `sslrootcert` (a path, PEM text,
+`system` or nothing). `disable` is plaintext; `require` without `ca` is encrypted and verifies nobody, with
+`ca` it is `verify-ca`, as in libpq. Everything else, the modes in which libpq would fall back to plaintext
+(`prefer`, `allow`) among them, is `verify-full`: what nobody chose is not the weaker choice. A host that
+starts with `/` is the folder of a unix socket.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import os
 import ssl
 from base64 import b64encode
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ringfort.errors import RingfortError
@@ -83,23 +87,31 @@ class SaltedPasswords:
 def _tls_context(mode: str, ca: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = mode == "verify-full"
-    if mode == "require":
+    context.check_hostname = mode not in {"require", "verify-ca"} or ca == "system"
+    if mode == "require" and not ca:
         context.verify_mode = ssl.CERT_NONE
     elif ca.startswith("-----BEGIN"):
         context.load_verify_locations(cadata=ca)
-    elif ca:
-        context.load_verify_locations(ca)
-    else:
+    elif ca in {"", "system"}:
         context.load_default_certs()
+    else:
+        context.load_verify_locations(ca)
     return context
+
+
+def _written(ca: str) -> int:
+    """When the file of authorities was written: a new one is read without a restart."""
+    try:
+        return Path(ca).stat().st_mtime_ns if ca not in {"", "system"} and not ca.startswith("-----") else 0
+    except OSError:
+        return 0
 
 
 class SiteConnector:
     """Opens site connections; keeps TLS contexts and salted passwords."""
 
     def __init__(self) -> None:
-        self._contexts: dict[tuple[str, str], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[str, str], tuple[int, ssl.SSLContext]] = {}
         self._salted = SaltedPasswords()
 
     async def connect(self, target: SiteTarget, settings: Mapping[str, str]) -> SiteSession:
@@ -144,10 +156,12 @@ class SiteConnector:
         if answer != b"S" or conversation.unread:
             conversation.abort()
             raise SiteError("the site does not offer TLS", hint="turn TLS on at the site")
-        context = self._contexts.get((target.tls_mode, target.tls_ca))
-        if context is None:
-            context = _tls_context(target.tls_mode, target.tls_ca)
-            self._contexts[target.tls_mode, target.tls_ca] = context
+        key = (target.tls_mode, target.tls_ca)
+        written, context = self._contexts.get(key, (-1, None))
+        if context is None or written != _written(target.tls_ca):
+            written = _written(target.tls_ca)
+            context = _tls_context(*key)
+            self._contexts[key] = written, context
         plain = conversation.transport
         if plain is None:
             raise ConnectionGoneError

@@ -32,6 +32,7 @@ from ringfort.gateway.recording import record_failed_authentication, record_refu
 from ringfort.gateway.sessions import Sessions
 from ringfort.gateway.settings import WorkerSettings, read_settings
 from ringfort.gateway.site_connection import SiteConnector
+from ringfort.gateway.tls_server import ServerTls
 from ringfort.gateway.verdicts import Verdicts
 from ringfort.pgwire.backend import error_response
 from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError
@@ -41,8 +42,6 @@ from ringfort.record import process
 from ringfort.record.channel import LedgerChannel
 
 if TYPE_CHECKING:
-    import ssl
-
     from ringfort.gateway.gate import Peer
 
 PARSER_SECONDS = 5.0
@@ -58,7 +57,7 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
-        self._context: ssl.SSLContext | None = gate.server_context(settings.tls)
+        self._tls = ServerTls(settings.tls)
         self._control = ControlFollower(self._changed)
         self._sessions: Sessions | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -139,7 +138,7 @@ class Worker:
             raise AssertionError
         required = self.settings.tls.mode == "required"
         try:
-            message, peer = await gate.greet(conversation, self._context, required=required)
+            message, peer = await gate.greet(conversation, self._tls, required=required)
         except ProtocolViolationError:
             if not conversation.greeted:
                 conversation.abort()  # this is not PostgreSQL's protocol: nothing that we say would be read

@@ -1,0 +1,149 @@
+"""TLS as clients meet it: what is offered, and certificates that are renewed without a restart.
+
+TLS 1.2 or newer, ALPN `postgresql`, no renegotiation, no compression. Certificate and key are files (or
+texts, which never change); who renews them just replaces the files. They are looked at when a client
+connects, at most once a second: what is new serves from the next handshake on, open connections keep what
+they have. Files that cannot be used (half of them written, another key) leave the old ones in force; the log
+says so once for each content.
+
+`end_point` is what a client binds its password to (`tls-server-end-point`, RFC 5929 section 4.1): the hash of
+the certificate by the hash of its signature, SHA-256 instead of MD5 and SHA-1; none for signatures without a
+hash of their own (Ed25519), with which channel binding cannot be offered.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+
+from ringfort.errors import MissingEnvironmentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.gateway.settings import Tls
+
+ALPN = "postgresql"
+CHECK_SECONDS = 1.0
+_PEM = "-----BEGIN"
+_Signature = tuple[tuple[int, int, int, int] | None, ...]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a handshake is made with; `end_point` is b"" where there is nothing to bind to."""
+
+    context: ssl.SSLContext
+    end_point: bytes
+
+
+class ServerTls:
+    """The certificate in force; `say` is told about changes, a line each."""
+
+    def __init__(
+        self,
+        tls: Tls,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        say: Callable[[str], object] = sys.stderr.write,
+    ) -> None:
+        """Raises `MissingEnvironmentError` if the first certificate cannot be used."""
+        self._tls = tls
+        self._clock = clock
+        self._say = say
+        self._files = [
+            Path(each) for each in (tls.certificate, tls.key) if each and not each.startswith(_PEM)
+        ]
+        self._seen = self._signature()
+        self._checked = clock()
+        self._identity = _load(tls) if tls.certificate else None
+
+    def identity(self) -> Identity | None:
+        """What the next handshake is made with; None if TLS is not offered."""
+        now = self._clock()
+        if self._files and now - self._checked >= CHECK_SECONDS:
+            self._checked = now
+            self._renew()
+        return self._identity
+
+    def _renew(self) -> None:
+        signature = self._signature()
+        if signature == self._seen:
+            return
+        self._seen = signature  # taken before reading: what is changed meanwhile is read again
+        try:
+            self._identity = _load(self._tls)
+        except MissingEnvironmentError as error:
+            self._say(f"{error.message}; the one in force stays\n")
+        else:
+            self._say("the TLS certificate was renewed\n")
+
+    def _signature(self) -> _Signature:
+        found: list[tuple[int, int, int, int] | None] = []
+        for path in self._files:
+            try:
+                state = path.stat()
+            except OSError:
+                found.append(None)
+            else:
+                found.append((state.st_mtime_ns, state.st_size, state.st_ino, state.st_dev))
+        return tuple(found)
+
+
+def _load(tls: Tls) -> Identity:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols([ALPN])
+    try:
+        certificate, key = _text(tls.certificate), _text(tls.key)
+        _load_texts(context, certificate, key)
+        end_point = server_end_point(x509.load_pem_x509_certificates(certificate)[0])
+    except (OSError, ValueError) as error:  # an SSLError is an OSError
+        reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or "not a PEM certificate"
+        raise MissingEnvironmentError(
+            f"the TLS certificate or key cannot be used: {reason}",
+            hint="check `tls_certificate` and `tls_key` in ringfort.toml",
+        ) from None
+    return Identity(context, end_point)
+
+
+def _text(source: str) -> bytes:
+    return source.encode() if not source or source.startswith(_PEM) else Path(source).read_bytes()
+
+
+def _load_texts(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """OpenSSL takes files only: give it one that is in memory and nameless, the same bytes that we read."""
+    descriptor = os.memfd_create("ringfort-tls", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(key + b"\n" + certificate + b"\n")
+        # an encrypted key fails with this password; without one OpenSSL would ask at the terminal
+        context.load_cert_chain(f"/proc/self/fd/{descriptor}", password="")
+    finally:
+        os.close(descriptor)
+
+
+def server_end_point(certificate: x509.Certificate) -> bytes:
+    """The `tls-server-end-point` binding of a certificate, b"" if it has none."""
+    try:
+        algorithm = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return b""
+    if algorithm is None:
+        return b""
+    if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
+        algorithm = hashes.SHA256()
+    return certificate.fingerprint(algorithm)
+
+
+__all__ = ["ALPN", "Identity", "ServerTls", "server_end_point"]
