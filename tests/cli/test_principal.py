@@ -72,10 +72,20 @@ def test_a_password_that_is_made_is_printed_once_and_works(live, name):
     assert live.ringfort("principal", "remove", "DIR", name).stdout == f"removed {name}\n"
 
 
+def test_a_manager_is_somebody_who_is_registered(live, name):
+    facts = ("--country", "IE", "--role", "support", *EMPLOYED)
+    refused = live.ringfort("principal", "add", "DIR", name, *facts, "--manager", "nobody")
+    assert (refused.returncode, "`nobody` is not registered" in refused.stderr) == (2, True)
+    assert live.ringfort("principal", "add", "DIR", name, *facts, "--manager", "aoife").returncode == 0
+    shown = json.loads(live.ringfort("principal", "list", "DIR", "--json").stdout)["principals"]
+    assert [each["manager"] for each in shown if each["name"] == name] == ["aoife"]
+    assert live.ringfort("principal", "remove", "DIR", name).returncode == 0
+
+
 def test_the_list_is_that_of_the_ledger(live, newcomer):
     shown = json.loads(live.ringfort("principal", "list", "DIR", "--json").stdout)["principals"]
     facts = {"name": newcomer.name, "country": "US", "employer": "Example", "role": "analyst"}
-    assert facts in shown
+    assert facts | {"manager": ""} in shown
     assert [each["name"] for each in shown] == sorted(each["name"] for each in shown)
     assert newcomer.name in live.ringfort("principal", "list", "DIR").stdout
 

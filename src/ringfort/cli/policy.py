@@ -227,10 +227,10 @@ def _summary(loaded: Folder, results: Sequence[PolicyTestResult]) -> str:
         for column in table.columns
     ]
     open_questions = sum(not each.classified for each in columns)
-    files = len({each.source.file for each in compiled.engine.policies})
+    files = len({each.source.file for each in compiled.policies})
     passed, catalogue = sum(each.passed for each in results), loaded.catalogue.digest()
     lines = [
-        f"policies   {len(compiled.engine.policies)} in {files} files, valid ({compiled.digest[:12]})",
+        f"policies   {len(compiled.policies)} in {files} files, valid ({compiled.digest[:12]})",
         f"catalogue  {len(columns)} columns, {open_questions} unclassified ({catalogue[:12]})",
         f"tests      {passed} of {len(results)} pass",
     ]

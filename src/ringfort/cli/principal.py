@@ -18,6 +18,7 @@ from ringfort.errors import UsageError
 from ringfort.gateway.verifiers import PRINCIPAL_NAME, make_verifier
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import PrincipalRegistered, PrincipalRemoved
+from ringfort.ledger.entry_control_grants import PrincipalRegisteredUnder
 from ringfort.ledger.folds import Condition
 from ringfort.record.client import SyncLedger, open_ledger
 from ringfort.record.system import SystemRandomness
@@ -44,6 +45,9 @@ def add(  # noqa: PLR0917 - typer calls it by name
     country: str = typer.Option(..., help="ISO 3166-1 alpha-2 code of where they work from, such as IE."),
     employer: str = typer.Option(..., help="The legal entity that employs them."),
     role: str = typer.Option(..., help=f"One of {', '.join(ROLES)}, or a role of your own policies."),
+    manager: str = typer.Option(
+        "", help="Who manages them: a registered principal. They then approve nothing for each other."
+    ),
     password_stdin: bool = _STDIN,
 ) -> None:
     """Register a principal. Without --password-stdin a password is made and printed once.
@@ -71,10 +75,15 @@ def add(  # noqa: PLR0917 - typer calls it by name
                 f"`{name}` is registered already",
                 hint="`ringfort principal password` changes the password; remove first to change the facts",
             )
+        if manager:
+            _require(ledger, manager)
         # the verifier first: by itself it opens nothing
         _write_verifier(config.folder, name, password)
-        entry = PrincipalRegistered(
-            time=_now(), actor=_ACTOR, name=name, country=country, employer=employer.strip(), role=role
+        facts = {"name": name, "country": country, "employer": employer.strip(), "role": role}
+        entry: PrincipalRegistered | PrincipalRegisteredUnder = (
+            PrincipalRegisteredUnder(time=_now(), actor=_ACTOR, manager=manager, **facts)
+            if manager
+            else PrincipalRegistered(time=_now(), actor=_ACTOR, **facts)
         )
         ledger.append([entry], condition=Condition((f"principal:{name}",), size))
     if role not in ROLES:
@@ -128,17 +137,23 @@ def list_principals(
     with open_ledger(config.folder) as ledger:
         found = sorted(ledger.state.principals.values(), key=lambda each: each.name)
     rows = [
-        {"name": each.name, "country": each.country, "employer": each.employer, "role": each.role}
+        {
+            "name": each.name,
+            "country": each.country,
+            "employer": each.employer,
+            "role": each.role,
+            "manager": each.manager,
+        }
         for each in found
     ]
     if as_json:
         typer.echo(json.dumps({"principals": rows}, ensure_ascii=False))
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("name", "role", "country", "employer"):
+    for title in ("name", "role", "country", "employer", "manager"):
         table.add_column(title, overflow="fold")
     for row in rows:
-        table.add_row(row["name"], row["role"], row["country"], row["employer"])
+        table.add_row(row["name"], row["role"], row["country"], row["employer"], row["manager"])
     Console().print(table if rows else "nobody is registered; `ringfort principal add` does it")
 
 

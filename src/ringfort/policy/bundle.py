@@ -16,13 +16,16 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.model import Column
+from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.errors import ConfigurationError
 from ringfort.policy.canonical import canonical_bytes, digest_of, parse_canonical
 from ringfort.policy.engine import CEDARPY_VERSION, Query, compile_engine
 from ringfort.policy.forms import ASKED
+from ringfort.policy.grant_rules import RULES_FILE, GrantRules, parse_rules
+from ringfort.policy.grants import ACTIONS, ActRequest, GrantFacts, grant_query
+from ringfort.policy.request import Principal
 from ringfort.policy.source import SourceFile
-from ringfort.policy.validate import validate_literals
+from ringfort.policy.validate import ABOUT_GRANTS, validate_literals
 from ringfort.policy.vocabulary import (
     action_uid,
     column_entity,
@@ -34,14 +37,15 @@ from ringfort.policy.vocabulary import (
 )
 
 if TYPE_CHECKING:
-    from ringfort.catalog.model import Catalogue
-    from ringfort.policy.engine import Engine
+    from ringfort.policy.engine import Engine, Policy
 
 EVALUATOR = f"ringfort-policy/1 cedarpy/{CEDARPY_VERSION}"
 """Names the code that decides; recorded beside every decision, because a replay needs the same."""
 FORMAT = "ringfort-policy-bundle/1"
 SCHEMA_FILE = "schema.cedarschema"
 TESTS_FILE = "tests.toml"
+GRANT_SCHEMA_FILE = "grants.cedarschema"
+GRANT_FILE = "grants.cedar"
 MAX_BYTES = 2 * 1024 * 1024
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -127,7 +131,7 @@ class PolicyBundle:
         if schema is None:
             message = f"the bundle has no `{SCHEMA_FILE}`"
             return None, (ConfigurationError(message, path=self.folder, hint=_DEFAULTS_HINT),)
-        policies = [each for each in self.files if each.name.endswith(".cedar")]
+        policies = [each for each in self.files if each.name.endswith(".cedar") and each.name != GRANT_FILE]
         result = compile_engine(schema, policies, self.folder)
         if result.engine is None:
             return None, result.problems
@@ -138,9 +142,36 @@ class PolicyBundle:
                 ConfigurationError(message, path=self.path_of(SCHEMA_FILE), line=1, hint=_SCHEMA_HINT),
             )
         problems = validate_literals(result.engine.policies, None, self.folder)
+        grants, faults_about_grants = self._compile_grants()
+        problems += faults_about_grants
+        rules = GrantRules()
+        try:
+            stated = self.file(RULES_FILE)
+            if stated is not None:
+                rules = parse_rules(stated.text, self.path_of(RULES_FILE))
+        except ConfigurationError as error:
+            problems.append(error)
         if problems:
             return None, tuple(problems)
-        return CompiledBundle(self, result.engine), ()
+        return CompiledBundle(self, result.engine, grants, rules), ()
+
+    def _compile_grants(self) -> tuple[Engine | None, list[ConfigurationError]]:
+        """The policies about grants; None without a fault if the bundle has none."""
+        schema, policies = self.file(GRANT_SCHEMA_FILE), self.file(GRANT_FILE)
+        if policies is None:
+            return None, []
+        if schema is None:
+            message = f"the bundle has `{GRANT_FILE}` and no `{GRANT_SCHEMA_FILE}`"
+            return None, [ConfigurationError(message, path=self.folder, hint=_DEFAULTS_HINT)]
+        result = compile_engine(schema, [policies], self.folder)
+        if result.engine is None:
+            return None, list(result.problems)
+        faults = _grant_schema_faults(result.engine)
+        if faults:
+            message = f"the schema does not describe what is asked about grants: {faults[0]}"
+            path = self.path_of(GRANT_SCHEMA_FILE)
+            return None, [ConfigurationError(message, path=path, line=1, hint=_SCHEMA_HINT)]
+        return result.engine, validate_literals(result.engine.policies, None, self.folder, ABOUT_GRANTS)
 
 
 class CompiledBundle:
@@ -148,14 +179,33 @@ class CompiledBundle:
 
     evaluator = EVALUATOR
 
-    def __init__(self, bundle: PolicyBundle, engine: Engine) -> None:
+    def __init__(
+        self,
+        bundle: PolicyBundle,
+        engine: Engine,
+        grant_engine: Engine | None = None,
+        grant_rules: GrantRules | None = None,
+    ) -> None:
         self.bundle = bundle
         self.engine = engine
+        self.grant_engine = grant_engine
+        """Policies about grants; None if the bundle has none: then nobody is permitted anything."""
+        self.grant_rules = grant_rules or GrantRules()
         self.digest = bundle.digest
+
+    @property
+    def policies(self) -> tuple[Policy, ...]:
+        """All policies, those about grants last."""
+        return self.engine.policies + (self.grant_engine.policies if self.grant_engine else ())
 
     def catalogue_problems(self, catalogue: Catalogue) -> tuple[ConfigurationError, ...]:
         """Datasets, tables and columns that policies name and the catalogue does not have."""
-        return tuple(validate_literals(self.engine.policies, catalogue, self.bundle.folder))
+        found = validate_literals(self.engine.policies, catalogue, self.bundle.folder)
+        if self.grant_engine is not None:
+            found += validate_literals(
+                self.grant_engine.policies, catalogue, self.bundle.folder, ABOUT_GRANTS
+            )
+        return tuple(found)
 
     def remarks(self) -> tuple[str, ...]:
         """What is allowed but may not be meant."""
@@ -164,6 +214,8 @@ class CompiledBundle:
             return ("no policy permits anything: every column is hidden from everybody",)
         if self.bundle.file(TESTS_FILE) is None:
             return (f"there is no {TESTS_FILE}: nothing says what these policies are meant to do",)
+        if self.grant_engine is None and self.bundle.folder is not None:
+            return (f"there is no {GRANT_FILE}: nobody can be given a grant",)
         return ()
 
 
@@ -184,7 +236,7 @@ def load_bundle(folder: Path) -> PolicyBundle:
             raise ConfigurationError(
                 "is not a policy file",
                 path=path,
-                hint=f"a policy folder holds *.cedar, {SCHEMA_FILE}, {TESTS_FILE} and notes in *.md",
+                hint=f"a policy folder holds *.cedar, {', '.join(_OTHER_FILES)} and notes in *.md",
             )
         try:
             raw = path.read_bytes()
@@ -225,11 +277,12 @@ def write_defaults(folder: Path) -> None:
 
 
 _DEFAULTS_HINT = "`ringfort init` writes a default policy set"
+_OTHER_FILES = (SCHEMA_FILE, GRANT_SCHEMA_FILE, RULES_FILE, TESTS_FILE)
 _SCHEMA_HINT = "policies may change, the schema is given: take back the one that `ringfort init` wrote"
 
 
 def _known(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and (name in {SCHEMA_FILE, TESTS_FILE} or name.endswith(".cedar"))
+    return bool(_NAME.fullmatch(name)) and (name in _OTHER_FILES or name.endswith(".cedar"))
 
 
 def _check_names(bundle: PolicyBundle) -> None:
@@ -258,3 +311,16 @@ def _schema_faults(engine: Engine) -> list[str]:
     resource = column_uid("dataset", "table", "column")
     queries = [Query(user_uid("somebody"), action_uid(form), resource, context) for form in ASKED]
     return engine.faults(entities, queries)
+
+
+def _grant_schema_faults(engine: Engine) -> list[str]:
+    """Ask the schema about one request of the shape that `decide_grant` sends, for each act."""
+    column = Column("column", "text", "public", "none")
+    catalogue = Catalogue((Dataset("dataset", "database", "", (Table("public", "table", (column,)),)),))
+    somebody = Principal("somebody", "IE", "controller", "approver")
+    facts = GrantFacts("grant", "view", "purpose", "ticket", ("dataset.table",), 60)
+    faults: list[str] = []
+    for action in ACTIONS:
+        request = ActRequest(action, somebody, (), somebody, (), facts, 0, 1, "")
+        faults += engine.faults(*grant_query(catalogue, frozenset({"IE"}), request))
+    return faults

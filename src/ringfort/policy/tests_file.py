@@ -12,6 +12,8 @@
 The registered country is always one of the viewer's sources, as it is at the gateway. A column given by its
 classes stands for any column of that kind, so such a test holds for every catalogue.
 
+Tests of who may approve a grant have `action` and `grant` in place of `column`: see `grant_examples`.
+
 Strict: an unknown key, form, class or policy is refused with file and line. The tests are part of the bundle:
 whoever reads the record later sees what was promised, too.
 """
@@ -23,10 +25,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from ringfort.catalog.model import Catalogue, Column, Dataset, Identifiability, Protection, Table
-from ringfort.errors import ConfigurationError
+from ringfort.errors import ConfigurationError, UsageError
 from ringfort.policy.bundle import TESTS_FILE
 from ringfort.policy.decide import decide
 from ringfort.policy.forms import Form
+from ringfort.policy.grant_examples import GRANT_KEYS, RELATIONS, GrantExample
+from ringfort.policy.grant_rules import KINDS as GRANT_KINDS
+from ringfort.policy.grant_rules import duration_seconds
+from ringfort.policy.grants import ACTIONS, APPROVE, GrantDecision, Outcome
 from ringfort.policy.request import AccessRequest, Principal, ViewerSource
 from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, UNPROVEN_COUNTRY, entity_name
 from ringfort.toml_source import parse_toml
@@ -43,6 +49,7 @@ EXAMPLE = "example"
 _TIME = "1970-01-01T00:00:00Z"
 _TEXTS = ("purpose", "ticket", "site", "site_country")
 _KEYS = ("name", "as", "viewer", *_TEXTS, "granted", "column", "expect", "because")
+_ACT_KEYS = ("name", "as", "action", "asked_by", "related", "grant", "expect", "because")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
@@ -59,8 +66,8 @@ class PolicyTest:
     granted: frozenset[str]
     site: str
     site_country: str
-    column: str | Column
-    expect: Form
+    column: str | Column | GrantExample
+    expect: Form | Outcome
     because: str
 
 
@@ -69,7 +76,7 @@ class PolicyTestResult:
     """What a test gave; `got` is the decision for its column."""
 
     test: PolicyTest
-    got: ColumnDisclosure
+    got: ColumnDisclosure | GrantDecision
 
     @property
     def passed(self) -> bool:
@@ -85,7 +92,7 @@ def load_tests(bundle: CompiledBundle) -> tuple[PolicyTest, ...]:
     if source is None:
         return ()
     tests = parse_tests(source.text, bundle.bundle.path_of(TESTS_FILE))
-    known = {each.id for each in bundle.engine.policies}
+    known = {each.id for each in bundle.policies}
     for test in tests:
         if test.because and test.because not in known:
             raise ConfigurationError(
@@ -134,6 +141,10 @@ def run_tests(
     places = _catalogued(catalogue)
     results: list[PolicyTestResult] = []
     for test in tests:
+        if isinstance(test.column, GrantExample):
+            got = test.column.decide(bundle, catalogue, region, test.principal)
+            results.append(PolicyTestResult(test, got))
+            continue
         if isinstance(test.column, Column):
             where, database = (EXAMPLE, EXAMPLE, test.column.name), EXAMPLE
             subject = _catalogue_of(test.column)
@@ -199,6 +210,8 @@ class _Reader:
         self._blocks = blocks
 
     def read(self) -> PolicyTest:
+        if "action" in self._entry or "grant" in self._entry:
+            return self._read_act()
         for key in self._entry:
             if key not in _KEYS:
                 raise self._error(key, f"unknown key `{key}`", "known keys: " + ", ".join(_KEYS))
@@ -225,13 +238,67 @@ class _Reader:
             because=self._text("because"),
         )
 
-    def _principal(self) -> Principal:
-        values = self._table("as", ("role", "country", "employer"))
+    def _read_act(self) -> PolicyTest:
+        for key in self._entry:
+            if key not in _ACT_KEYS:
+                raise self._error(key, f"unknown key `{key}`", "known keys: " + ", ".join(_ACT_KEYS))
+        for key in ("name", "as", "action", "grant", "expect"):
+            if key not in self._entry:
+                raise self._error("", f"the test has no `{key}`")
+        action = self._one_of("action", self._text("action"), ACTIONS)
+        related = self._one_of("related", self._text("related"), RELATIONS)
+        if (action == APPROVE and related != "self") != ("asked_by" in self._entry):
+            raise self._error("asked_by", "`asked_by` says who asked, where that is not the one in `as`")
+        facts = self._table("grant", GRANT_KEYS)
+        if ("table" in facts) == ("protection" in facts):
+            raise self._error("grant", "`grant` needs either `protection` or `table`")
+        protection = facts.get("protection", "public")
+        self._one_of("grant", protection, tuple(CLOSED_ATTRIBUTES["protection"]))
+        try:
+            seconds = duration_seconds(facts.get("for", "1h"))
+        except UsageError as error:
+            raise self._error("grant", error.message, error.hint) from None
+        example = GrantExample(
+            action=action,
+            asked_by=self._principal("asked_by") if "asked_by" in self._entry else None,
+            related=related,
+            kind=self._one_of("grant", facts.get("kind", "view"), GRANT_KINDS),
+            purpose=facts.get("purpose", ""),
+            ticket=facts.get("ticket", ""),
+            protection=protection,
+            table=facts.get("table", ""),
+            seconds=seconds,
+        )
+        principal = self._principal()
+        return PolicyTest(
+            name=self._text("name"),
+            line=self._blocks.line(self._number),
+            principal=principal,
+            viewer=(ViewerSource("registration", principal.country),),
+            purpose=example.purpose,
+            ticket=example.ticket,
+            granted=frozenset(),
+            site="",
+            site_country="",
+            column=example,
+            expect=Outcome(self._one_of("expect", self._text("expect"), tuple(Outcome))),
+            because=self._text("because"),
+        )
+
+    def _one_of(self, key: str, value: str, known: tuple[str, ...]) -> str:
+        if value not in known:
+            names = ", ".join(sorted(filter(None, known)))
+            raise self._error(key, f"`{value}` is not known in `{key}`", f"known: {names}")
+        return value
+
+    def _principal(self, who: str = "as") -> Principal:
+        values = self._table(who, ("role", "country", "employer"))
         for key in ("role", "country"):
             if key not in values:
-                raise self._error("as", f"`as` has no `{key}`")
-        self._country("as", values["country"])
-        return Principal("test", values["country"], values.get("employer", ""), values["role"])
+                raise self._error(who, f"`{who}` has no `{key}`")
+        self._country(who, values["country"])
+        name = "test" if who == "as" else "requester"
+        return Principal(name, values["country"], values.get("employer", ""), values["role"])
 
     def _viewer(self, principal: Principal) -> tuple[ViewerSource, ...]:
         sources = [ViewerSource("registration", principal.country)]

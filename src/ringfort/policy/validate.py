@@ -14,28 +14,43 @@ from typing import TYPE_CHECKING
 
 from ringfort.errors import ConfigurationError
 from ringfort.policy.distinctions import nodes
+from ringfort.policy.grant_rules import KINDS as GRANT_KINDS
 from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, COUNTRY_ATTRIBUTES, entity_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ringfort.catalog.model import Catalogue
     from ringfort.policy.engine import Policy
+
+ABOUT_COLUMNS = CLOSED_ATTRIBUTES
+ABOUT_GRANTS = {
+    "kind": frozenset(GRANT_KINDS),
+    "protection": CLOSED_ATTRIBUTES["protection"],
+    "protections": CLOSED_ATTRIBUTES["protection"],
+}
+"""Attributes of a grant whose values form a closed list."""
 
 _COMPARISONS = ("==", "!=", "contains", "containsAll", "containsAny")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
 
 def validate_literals(
-    policies: Sequence[Policy], catalogue: Catalogue | None, folder: Path | None
+    policies: Sequence[Policy],
+    catalogue: Catalogue | None,
+    folder: Path | None,
+    closed: Mapping[str, frozenset[str]] = ABOUT_COLUMNS,
 ) -> list[ConfigurationError]:
-    """Faults in the values that policies name; the catalogue's own names only if one is given."""
+    """Faults in the values that policies name; the catalogue's own names only if one is given.
+
+    `closed`: attributes whose values form a closed list.
+    """
     known = None if catalogue is None else _catalogue_names(catalogue)
     problems: list[ConfigurationError] = []
     for policy in policies:
         told: set[str] = set()
         for attribute, value in _compared(policy.tree):
-            message = _value_fault(attribute, value) or _name_fault(attribute, value, catalogue)
+            message = _value_fault(closed, attribute, value) or _name_fault(attribute, value, catalogue)
             if message and message[0] not in told:
                 told.add(message[0])
                 problems.append(_problem(policy, folder, json.dumps(value, ensure_ascii=False), *message))
@@ -52,10 +67,10 @@ def validate_literals(
     return problems
 
 
-def _value_fault(attribute: str, value: str) -> tuple[str, str] | None:
-    closed = CLOSED_ATTRIBUTES.get(attribute)
-    if closed is not None and value not in closed:
-        return f"`{value}` is not a value of `{attribute}`", "known: " + ", ".join(sorted(closed))
+def _value_fault(closed: Mapping[str, frozenset[str]], attribute: str, value: str) -> tuple[str, str] | None:
+    known = closed.get(attribute)
+    if known is not None and value not in known:
+        return f"`{value}` is not a value of `{attribute}`", "known: " + ", ".join(sorted(known))
     if attribute in COUNTRY_ATTRIBUTES and not _COUNTRY.fullmatch(value):
         return f"`{value}` is not an ISO 3166-1 alpha-2 code", "for example IE; ZZ is the unproven country"
     return None
