@@ -1,32 +1,24 @@
-"""From a new connection to an authenticated principal: TLS, startup packet, SCRAM.
+"""From a new connection to its startup message, encrypted where it must be.
 
 Nothing is believed before TLS is up (`tls=required`; `optional` admits plaintext from loopback only). TLS
 starts after an SSLRequest or directly: a first byte of 0x16 is a handshake, for which ALPN `postgresql` must
 then have been agreed on, as PostgreSQL 17 demands it, so that no client of another protocol is let talk. What
 came behind an SSLRequest in plaintext is never read as if it had come through TLS: it ends the connection
-(CVE-2021-23214, CVE-2021-23222). The exchange with an unknown user is the same as with a known one, with a
-verifier that nothing fits. Parameters are judged after authentication, so that a refusal is on record with
-a principal.
+(CVE-2021-23214, CVE-2021-23222).
 
-Left out: throttling of guesses, client certificates, tokens.
+Left out: who the client is (`authentication`), and what its parameters mean.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
-import os
-from base64 import b64decode, b64encode
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from ringfort.gateway.conversation import ConnectionGoneError
 from ringfort.gateway.tls_server import ALPN
-from ringfort.pgwire import backend
-from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError, StartupRefusedError
-from ringfort.pgwire.fields import FieldReader, string
-from ringfort.pgwire.parameters import startup_user
-from ringfort.pgwire.scram import MECHANISM, ScramServer, Verifier
+from ringfort.pgwire.errors import ProtocolViolationError, StartupRefusedError
 from ringfort.pgwire.startup import (
     CancelRequest,
     GssEncRequest,
@@ -41,14 +33,6 @@ if TYPE_CHECKING:
 
 HANDSHAKE_SECONDS = 10.0
 _HANDSHAKE = 0x16  # TLS's content type; no startup packet is so long that it begins with it
-
-
-class Provisioner(Protocol):
-    """The provisioner process, as `IpcClient` reaches it."""
-
-    async def request(self, op: str, **fields: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON values
-        """Call `op`."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -174,54 +158,4 @@ async def _feed(transport: asyncio.Transport, early: bytes) -> None:
     asyncio.get_running_loop().call_soon(feed)
 
 
-async def authenticate(conversation: Conversation, message: StartupMessage, provisioner: Provisioner) -> str:
-    """The name of the principal who proved a password; raises `AuthenticationFailedError`.
-
-    The last SASL message is sent, `AuthenticationOk` is not: the session is not open yet.
-    """
-    user = startup_user(message)
-    _negotiate(conversation, message)
-    found = await provisioner.request("verifier", name=user)
-    verifier = Verifier(
-        int(found["iterations"]),
-        b64decode(found["salt"]),
-        b64decode(found["stored_key"]),
-        b64decode(found["server_key"]),
-    )
-    server = ScramServer(verifier, b64encode(os.urandom(18)).decode())
-    _ask(conversation, backend.AUTH_SASL, string(MECHANISM.encode()) + b"\0")
-    _, body = await conversation.message()
-    reply = server.first(_initial_response(body))
-    _ask(conversation, backend.AUTH_SASL_CONTINUE, reply)
-    _, body = await conversation.message()
-    _ask(conversation, backend.AUTH_SASL_FINAL, server.final(body))
-    return user
-
-
-def _negotiate(conversation: Conversation, message: StartupMessage) -> None:
-    if message.must_negotiate:
-        conversation.write(
-            backend.serialise_backend(
-                backend.NegotiateProtocolVersion(message.version, message.unknown_extensions)
-            )
-        )
-
-
-def _ask(conversation: Conversation, code: int, data: bytes) -> None:
-    conversation.write(backend.serialise_backend(backend.Authentication(code, data)))
-
-
-def _initial_response(body: bytes) -> bytes:
-    """The client-first-message in a SASLInitialResponse."""
-    reader = FieldReader(body)
-    mechanism = reader.string()
-    if mechanism != MECHANISM.encode():
-        raise AuthenticationFailedError("another mechanism")
-    response = reader.value()
-    reader.finish()
-    if response is None:
-        raise AuthenticationFailedError("malformed message")
-    return response
-
-
-__all__ = ["Peer", "Provisioner", "authenticate", "greet", "is_loopback", "peer_address"]
+__all__ = ["Peer", "greet", "is_loopback", "peer_address"]

@@ -29,8 +29,8 @@ from ringfort.pgwire import backend
 from ringfort.record.store import BlobStore
 
 if TYPE_CHECKING:
+    from ringfort.gateway.authentication import Provisioner
     from ringfort.gateway.control import ControlFollower
-    from ringfort.gateway.gate import Provisioner
     from ringfort.gateway.recording import Ledger
     from ringfort.gateway.settings import WorkerSettings
     from ringfort.gateway.site_connection import SiteConnector, SiteSession

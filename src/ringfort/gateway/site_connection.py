@@ -1,5 +1,7 @@
 """A connection to a site's PostgreSQL as a profile role: TLS if the site has it, SCRAM-SHA-256 or nothing.
 
+Over TLS the password's proof is bound to the site's certificate (-PLUS) whenever the site can.
+
 The server must prove that it knows the password's verifier; a server that asks for cleartext or MD5 is
 refused, and one that answers `N` to SSLRequest is never spoken to in plaintext if TLS was asked for.
 
@@ -21,13 +23,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from cryptography import x509
+
 from ringfort.errors import RingfortError
 from ringfort.gateway.conversation import ConnectionGoneError, Conversation
+from ringfort.gateway.tls_server import server_end_point
 from ringfort.pgwire import backend
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.fields import INT32, message, string
 from ringfort.pgwire.redaction import redact_error
-from ringfort.pgwire.scram import MECHANISM, ScramClient, salted_password
+from ringfort.pgwire.scram import ScramClient, salted_password
 from ringfort.pgwire.startup import CancelRequest, SslRequest, StartupMessage, serialise_startup
 
 if TYPE_CHECKING:
@@ -176,7 +181,7 @@ class SiteConnector:
         given = {"user": target.role, "database": target.database, **settings, "client_encoding": "UTF8"}
         pairs = tuple((name.encode(), value.encode()) for name, value in given.items())
         conversation.write(serialise_startup(StartupMessage(0, pairs)))
-        client = ScramClient(b64encode(os.urandom(18)).decode())
+        client = ScramClient(b64encode(os.urandom(18)).decode(), end_point=_end_point(conversation))
         proven = False
         parameters: dict[bytes, bytes] = {}
         key = backend.BackendKeyData(0, bytes(4))
@@ -209,12 +214,13 @@ class SiteConnector:
     ) -> bool:
         """One step of SCRAM; whether the server has proven itself with it."""
         if request.code == backend.AUTH_SASL:
-            if string(MECHANISM.encode()) not in request.data:
+            chosen = client.choose(request.data.decode("ascii", "replace").split("\0"))
+            if not chosen:
                 raise SiteError(
                     "the site does not offer SCRAM-SHA-256", hint="use SCRAM-SHA-256 in pg_hba.conf"
                 )
             first = client.first()
-            conversation.write(message(b"p", string(MECHANISM.encode()) + INT32.pack(len(first)) + first))
+            conversation.write(message(b"p", string(chosen.encode()) + INT32.pack(len(first)) + first))
         elif request.code == backend.AUTH_SASL_CONTINUE:
             salt, iterations = client.challenge(request.data)
             conversation.write(message(b"p", client.final(self._salted.get(password, salt, iterations))))
@@ -226,6 +232,14 @@ class SiteConnector:
                 "the site asks for a password in a weak form", hint="use SCRAM-SHA-256 in pg_hba.conf"
             )
         return False
+
+
+def _end_point(conversation: Conversation) -> bytes:
+    """What a proof can be bound to: the certificate that the site has shown, b"" without TLS."""
+    transport = conversation.transport
+    encrypted = None if transport is None else transport.get_extra_info("ssl_object")
+    shown = None if encrypted is None else encrypted.getpeercert(True)
+    return server_end_point(x509.load_der_x509_certificate(shown)) if shown else b""
 
 
 def backend_limit() -> int:

@@ -24,6 +24,7 @@ import uvloop
 
 from ringfort.errors import MissingEnvironmentError, RingfortError
 from ringfort.gateway import gate
+from ringfort.gateway.authentication import Authenticator
 from ringfort.gateway.control import ControlFollower
 from ringfort.gateway.conversation import ConnectionGoneError, Conversation
 from ringfort.gateway.ipc import IpcClient
@@ -42,6 +43,7 @@ from ringfort.record import process
 from ringfort.record.channel import LedgerChannel
 
 if TYPE_CHECKING:
+    from ringfort.gateway.authentication import Authenticated
     from ringfort.gateway.gate import Peer
 
 PARSER_SECONDS = 5.0
@@ -72,6 +74,7 @@ class Worker:
             settings.ledger_socket, actor=settings.actor, on_control=self._follow, on_lost=self._lost
         )
         self._provisioner = IpcClient(settings.provisioner_socket, timeout=PROVISIONER_SECONDS)
+        self._authenticator = Authenticator(self._provisioner)
         self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS)
         connector = SiteConnector()
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
@@ -149,10 +152,10 @@ class Worker:
             conversation.close()
             return
         self._admit_one_more(sessions)
-        user = await self._authenticate(conversation, message, peer)
+        client = await self._authenticate(conversation, message, peer)
         # what follows may take longer than an unauthenticated client is given
         deadline.reschedule(asyncio.get_running_loop().time() + 2 * self.settings.startup_seconds + 60)
-        facts = {"user": user, "address": peer.address}
+        facts = {"user": client.principal, "address": peer.address}
         try:
             request = read_parameters(message)
             facts |= {"database": request.database, "purpose": request.purpose, "ticket": request.ticket}
@@ -186,9 +189,11 @@ class Worker:
         if len(sessions) + len(self._connections) > self.settings.max_sessions:
             raise SessionRefusedError("sorry, too many clients already", hint="try later", sqlstate="53300")
 
-    async def _authenticate(self, conversation: Conversation, message: StartupMessage, peer: Peer) -> str:
+    async def _authenticate(
+        self, conversation: Conversation, message: StartupMessage, peer: Peer
+    ) -> Authenticated:
         try:
-            return await gate.authenticate(conversation, message, self._provisioner)
+            return await self._authenticator.authenticate(conversation, message, peer)
         except AuthenticationFailedError as error:
             claimed = dict(message.parameters).get(b"user", b"").decode("utf-8", "replace")
             await record_failed_authentication(

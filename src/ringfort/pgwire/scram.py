@@ -1,4 +1,4 @@
-"""SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, as PostgreSQL speaks it. Pure: nonces are passed in.
+"""SCRAM-SHA-256 and -PLUS (RFC 5802, 5929, 7677), both sides, as PostgreSQL speaks it. Pure: nonces come in.
 
 PostgreSQL's dialect: the user name in the exchange is ignored (the startup packet names the user), so an
 empty one is sent; the password goes through SASLprep as `saslprep.py` says; SASL messages hold at most
@@ -6,7 +6,11 @@ empty one is sent; the password goes through SASLprep as `saslprep.py` says; SAS
 
 The server side compares in constant time and takes the same steps for a made-up verifier (`mock_verifier`) as
 for a real one, so that an unknown user cannot be told from a wrong password, neither by answer nor by cost.
-Left out: channel binding (SCRAM-SHA-256-PLUS) and the `m=` extension.
+
+-PLUS binds the proof to the server's certificate (`tls-server-end-point`, the hash that the caller computes),
+so that a man in the middle with a certificate of his own cannot pass the exchange on. A server with a binding
+offers both mechanisms; a client that could bind but says that it was not offered (`y`) has been lied to, and
+is refused (RFC 5802 section 6). Left out: other kinds of binding, and the `m=` extension.
 """
 
 from __future__ import annotations
@@ -17,11 +21,17 @@ import re
 from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError
 from ringfort.pgwire.saslprep import saslprep
 
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
 MECHANISM = "SCRAM-SHA-256"
+MECHANISM_PLUS = "SCRAM-SHA-256-PLUS"
+BINDING = "tls-server-end-point"
 DEFAULT_ITERATIONS = 4096
 MAX_ITERATIONS = 1_000_000
 MAX_MESSAGE = 1024
@@ -106,31 +116,54 @@ def _decode(message: bytes) -> str:
         raise AuthenticationFailedError("malformed message") from None
 
 
-class ScramServer:
-    """One exchange at the gate: `first`, then `final`. `nonce` is printable ASCII without a comma."""
+def offered(end_point: bytes) -> tuple[str, ...]:
+    """The mechanisms that a server with this binding (b"" for none) offers, the best first."""
+    return (MECHANISM_PLUS, MECHANISM) if end_point else (MECHANISM,)
 
-    def __init__(self, verifier: Verifier, nonce: str) -> None:
+
+class ScramServer:
+    """One exchange at the gate: `first`, then `final`. `nonce` is printable ASCII without a comma.
+
+    `end_point` is the binding of the connection's own certificate, b"" without TLS.
+    """
+
+    def __init__(self, verifier: Verifier, nonce: str, *, end_point: bytes = b"") -> None:
         self._verifier = verifier
         self._nonce = nonce
+        self._end_point = end_point
+        self._bound = b""
         self._gs2 = ""
         self._first = ""
 
-    def first(self, client_first: bytes) -> bytes:
+    def first(self, client_first: bytes, mechanism: str = MECHANISM) -> bytes:
         """The server-first-message; raises `AuthenticationFailedError`."""
+        if mechanism not in offered(self._end_point):
+            raise AuthenticationFailedError("another mechanism")
         match = _CLIENT_FIRST.fullmatch(_decode(client_first))
         if match is None or not _NONCE.fullmatch(match["nonce"]):
             raise AuthenticationFailedError("malformed message")
-        if match["gs2"].startswith("p="):
-            raise AuthenticationFailedError("channel binding was not offered")
-        if match["gs2"][2:] != ",":
+        flag, identity = match["gs2"][:-1].split(",")
+        if identity:
             # PostgreSQL: an authorization identity is not supported
             raise AuthenticationFailedError("authorization identity")
+        self._bind(mechanism, flag)
         self._gs2 = match["gs2"]
         self._nonce = match["nonce"] + self._nonce
         salt = b64encode(self._verifier.salt).decode()
         reply = f"r={self._nonce},s={salt},i={self._verifier.iterations}"
         self._first = f"{match['bare']},{reply}"
         return reply.encode()
+
+    def _bind(self, mechanism: str, flag: str) -> None:
+        """Check what the client says about channel binding against what was offered and chosen."""
+        if mechanism == MECHANISM_PLUS:
+            if flag != f"p={BINDING}":
+                raise AuthenticationFailedError("another channel binding")
+            self._bound = self._end_point
+        elif flag.startswith("p="):
+            raise AuthenticationFailedError("channel binding without its mechanism")
+        elif flag == "y" and self._end_point:
+            raise AuthenticationFailedError("channel binding was taken out of the offer")
 
     def final(self, client_final: bytes) -> bytes:
         """The server-final-message; raises `AuthenticationFailedError` if the proof is wrong."""
@@ -146,24 +179,41 @@ class ScramServer:
         # every comparison is made, whatever the others say
         good = hmac.compare_digest(key, self._verifier.stored_key)
         good &= hmac.compare_digest(match["nonce"].encode(), self._nonce.encode())
-        good &= hmac.compare_digest(binding, self._gs2.encode())
+        good &= hmac.compare_digest(binding, self._gs2.encode() + self._bound)
         if not good:
             raise AuthenticationFailedError("wrong proof")
         return b"v=" + b64encode(_hmac(self._verifier.server_key, text))
 
 
 class ScramClient:
-    """One exchange toward a site: `first`, `salt_and_iterations`, `final`, `verify`."""
+    """One exchange toward a site: `choose`, `first`, `challenge`, `final`, `verify`.
 
-    def __init__(self, nonce: str, user: str = "") -> None:
+    `end_point` is the binding of the certificate that the site showed, b"" if there is none to bind to.
+    """
+
+    def __init__(self, nonce: str, user: str = "", *, end_point: bytes = b"") -> None:
         self._nonce = nonce
         self._bare = f"n={user},r={nonce}"
+        self._end_point = end_point
+        self._header = b"n,,"
+        self._bound = b""
         self._text = b""
         self._server_key = b""
 
+    def choose(self, mechanisms: Collection[str]) -> str:
+        """The best of the server's `mechanisms`, "" if there is none; -PLUS whenever both sides can.
+
+        A server that cannot is told that we could (`y`), so that it refuses if somebody changed its offer.
+        """
+        if self._end_point and MECHANISM_PLUS in mechanisms:
+            self._header, self._bound = f"p={BINDING},,".encode(), self._end_point
+            return MECHANISM_PLUS
+        self._header = b"y,," if self._end_point else b"n,,"
+        return MECHANISM if MECHANISM in mechanisms else ""
+
     def first(self) -> bytes:
         """The client-first-message."""
-        return f"n,,{self._bare}".encode()
+        return self._header + self._bare.encode()
 
     def challenge(self, server_first: bytes) -> tuple[bytes, int]:
         """Salt and iterations of the server-first-message; raises `ProtocolViolationError`.
@@ -183,7 +233,8 @@ class ScramClient:
             salt = b64decode(match["salt"], validate=True)
         except (Base64Error, ValueError):
             raise ProtocolViolationError("malformed SCRAM message from the site") from None
-        self._text = f"{self._bare},{text},c=biws,r={nonce}".encode()
+        binding = b64encode(self._header + self._bound).decode()
+        self._text = f"{self._bare},{text},c={binding},r={nonce}".encode()
         return salt, iterations
 
     def final(self, salted: bytes) -> bytes:
@@ -191,7 +242,7 @@ class ScramClient:
         client_key = _hmac(salted, b"Client Key")
         signature = _hmac(hashlib.sha256(client_key).digest(), self._text)
         self._server_key = _hmac(salted, b"Server Key")
-        without = self._text[self._text.rindex(b",c=biws,r=") + 1 :]
+        without = self._text[self._text.rindex(b",c=") + 1 :]
         return without + b",p=" + b64encode(_xor(client_key, signature))
 
     def verify(self, server_final: bytes) -> None:
@@ -202,14 +253,17 @@ class ScramClient:
 
 
 __all__ = [
+    "BINDING",
     "DEFAULT_ITERATIONS",
     "MAX_MESSAGE",
     "MECHANISM",
+    "MECHANISM_PLUS",
     "ScramClient",
     "ScramServer",
     "Verifier",
     "build_verifier",
     "mock_verifier",
+    "offered",
     "salted_password",
     "verifier_of_salted",
 ]

@@ -3,10 +3,13 @@ import pytest
 from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError
 from ringfort.pgwire.saslprep import saslprep
 from ringfort.pgwire.scram import (
+    MECHANISM,
+    MECHANISM_PLUS,
     ScramClient,
     ScramServer,
     build_verifier,
     mock_verifier,
+    offered,
     salted_password,
 )
 
@@ -114,3 +117,64 @@ def test_passwords_are_prepared_as_postgresql_does():
     assert saslprep("a\u00a0b") == b"a b"
     assert saslprep(b"\xff\xfe") == b"\xff\xfe"  # not UTF-8: as it stands
     assert saslprep("\u0627\u0031") == "\u0627\u0031".encode()  # prohibited: as it stands
+
+
+END = b"e" * 32
+BOUND = b"p=tls-server-end-point,,n=,r=abc"
+
+
+def bound_exchange(client_end, server_end, mechanisms):
+    server = ScramServer(VERIFIER, "servernonce", end_point=server_end)
+    client = ScramClient("clientnonce", end_point=client_end)
+    chosen = client.choose(mechanisms)
+    salt, iterations = client.challenge(server.first(client.first(), chosen))
+    client.verify(server.final(client.final(salted_password("correct horse", salt, iterations))))
+    return chosen
+
+
+@pytest.mark.parametrize(
+    ("client_end", "server_end", "chosen"),
+    [(END, END, MECHANISM_PLUS), (b"", END, MECHANISM), (END, b"", MECHANISM), (b"", b"", MECHANISM)],
+)
+def test_the_proof_is_bound_where_both_sides_can(client_end, server_end, chosen):
+    assert bound_exchange(client_end, server_end, offered(server_end)) == chosen
+
+
+def test_a_proof_that_is_bound_to_another_certificate_is_wrong():
+    with pytest.raises(AuthenticationFailedError) as error:
+        bound_exchange(b"o" * 32, END, offered(END))
+    assert error.value.reason == "wrong proof"
+
+
+def test_a_changed_offer_is_noticed():
+    with pytest.raises(AuthenticationFailedError) as error:
+        bound_exchange(END, END, [MECHANISM])
+    assert error.value.reason == "channel binding was taken out of the offer"
+
+
+@pytest.mark.parametrize(
+    ("end", "mechanism", "message"),
+    [
+        (b"", MECHANISM_PLUS, BOUND),
+        (b"", MECHANISM, BOUND),
+        (END, MECHANISM, BOUND),
+        (END, MECHANISM, b"y,,n=,r=abc"),
+        (END, MECHANISM_PLUS, b"n,,n=,r=abc"),
+        (END, MECHANISM_PLUS, b"y,,n=,r=abc"),
+        (END, MECHANISM_PLUS, b"p=tls-unique,,n=,r=abc"),
+        (END, MECHANISM_PLUS, b"p=tls-exporter,,n=,r=abc"),
+        (END, MECHANISM_PLUS, b"p=,,n=,r=abc"),
+        (END, MECHANISM_PLUS, b"p=tls-server-end-point,a=bob,n=,r=abc"),
+        (END, "SCRAM-SHA-1", b"n,,n=,r=abc"),
+        (END, "PLAIN", b"n,,n=,r=abc"),
+        (END, "", b"n,,n=,r=abc"),
+    ],
+)
+def test_bindings_that_do_not_fit(end, mechanism, message):
+    with pytest.raises(AuthenticationFailedError):
+        ScramServer(VERIFIER, "servernonce", end_point=end).first(message, mechanism)
+
+
+def test_a_client_takes_nothing_but_scram():
+    for end in (b"", END):
+        assert ScramClient("n", end_point=end).choose(["PLAIN", "SCRAM-SHA-1", ""]) == ""
