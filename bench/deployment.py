@@ -1,40 +1,42 @@
-"""Real peers for the gateway's benchmark: a deployment that is up, pgbouncer, and the server itself.
+"""What the gateway's benchmark measures: a deployment that is up, and the server itself.
 
-All three are reached over TCP on loopback without TLS, and both proxies reach the server over the same unix
-socket, so that what differs is the proxy. Through the gateway runs the whole of it: policy, views, durable
-record, limits.
+All proxies are reached over TCP on loopback and reach the server over the same unix socket, so that what
+differs is the proxy; the server itself takes TLS only over TCP, so without TLS it is asked over that socket.
+Through the gateway runs the whole of it: policy, views, durable record, limits.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-import pwd
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from ringfort.sites.binaries import find_binaries
+from harness import cpu_of_all, descendants
+from ringfort.config import LimitsConfig
 from ringfort.sites.postgres import EmbeddedServer
+from tables import ADMISSION, CATALOGUE, POLICY, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PASSWORD = "benchmark-password"  # noqa: S105 - a throw-away server on loopback
 SITE = "bench-1"
 DATABASE = "bench"
+SERVER_CONNECTIONS = 1200  # 256 clients, each proxy with its own pool of idle connections
+LIMIT = 2_000_000_000  # limits are on, and out of reach
 CONFIG = """\
 organisation = "Benchmark"
 [gateway]
@@ -43,201 +45,199 @@ tls = "optional"
 [ledger]
 origin = "benchmark.example/log"
 http_port = 0
-[limits]
-rows_per_session = 2_000_000_000
-bytes_per_session = 2_000_000_000_000
 [site.bench-1]
 country = "IE"
 databases = ["bench"]
+[limits]
 """
 
 
-@dataclass
+def none() -> list[int]:
+    """No process is the proxy's."""
+    return []
+
+
+@dataclass(frozen=True)
 class Target:
-    """Where a client connects; `pids` are the processes whose CPU time counts as the proxy's."""
+    """Where a client connects; `processes` lists those whose CPU time counts as the proxy's.
+
+    `ca` is the authority of its certificate: with it the connection is TLS, verified; without, plaintext.
+    `purpose` is what a client of the gateway states.
+    """
 
     name: str
     host: str
     port: int
     user: str
-    pids: tuple[int, ...] = ()
+    processes: Callable[[], list[int]] = none
+    ca: Path | None = None
+    purpose: str = ""
 
     def environment(self) -> dict[str, str]:
         """For libpq programs; the password never stands in an argument."""
+        tls = {"PGSSLMODE": "disable"}
+        if self.ca is not None:
+            tls = {"PGSSLMODE": "verify-full", "PGSSLROOTCERT": str(self.ca)}
+        stated = {"PGOPTIONS": f"-c ringfort.purpose={self.purpose}"} if self.purpose else {}
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("PG")},
             "PGHOST": self.host,
             "PGPORT": str(self.port),
             "PGUSER": self.user,
             "PGPASSWORD": PASSWORD,
             "PGDATABASE": DATABASE,
-            "PGSSLMODE": "disable",
+            "PGGSSENCMODE": "disable",
+            **tls,
+            **stated,
         }
+
+    def cpu_seconds(self) -> float:
+        """What its processes have used until now."""
+        return cpu_of_all(self.processes())
+
+    def called(self, name: str, purpose: str = "") -> Target:
+        """The same by another name, for clients that state another purpose."""
+        return replace(self, name=name, purpose=purpose)
+
+
+@dataclass(frozen=True)
+class Bed:
+    """What is up, by name, without and with TLS; and a superuser's DSN past all of it."""
+
+    plain: dict[str, Target]
+    tls: dict[str, Target]
+    admin_dsn: str
 
 
 def ringfort(*arguments: str, stdin: str = "") -> None:
     """Run a `ringfort` command; its errors are ours."""
     command = [sys.executable, "-m", "ringfort.cli.main", *arguments]
-    subprocess.run(command, input=stdin, text=True, check=True, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, input=stdin, text=True, check=False, capture_output=True)
+    if done.returncode:
+        raise SystemExit(f"error: ringfort {arguments[0]}: {done.stderr.strip()[-500:]}")
 
 
 @contextlib.contextmanager
-def peers(scale: int) -> Iterator[dict[str, Target]]:
-    """Everything up: `server`, `pgbouncer` (where it is installed) and `ringfort`."""
+def throwaway() -> Iterator[Path]:
+    """A folder that the server's account can enter, and that is gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="ringfort-bench-"))
     folder.chmod(0o711)
+    before = os.environ.get("RINGFORT_SERVER_STATE")
     os.environ["RINGFORT_SERVER_STATE"] = str(folder / "server")
     try:
-        deployment = folder / "deployment"
-        ringfort("init", str(deployment), "--site", SITE)
-        (deployment / "ringfort.toml").write_text(CONFIG)
-        _load(deployment, scale)
-        arguments = ["principal", "add", str(deployment), "bench", "--country", "IE", "--employer", "Bench"]
-        ringfort(*arguments, "--role", "analyst", "--password-stdin", stdin=PASSWORD + "\n")
-        with _gateway(deployment) as gateway:
-            admin = conninfo_to_dict((deployment / "secrets" / f"site-{SITE}.dsn").read_text().strip())
-            sockets = _socket_folder(deployment)
-            server = Target("server", sockets, int(str(admin["port"])), "bench_direct")
-            found = {"server": server}
-            with contextlib.ExitStack() as stack:
-                if shutil.which("pgbouncer") or Path("/usr/sbin/pgbouncer").exists():
-                    found["pgbouncer"] = stack.enter_context(_pgbouncer(folder, server))
-                found["ringfort"] = gateway
-                yield found
+        yield folder
     finally:
+        os.environ.pop("RINGFORT_SERVER_STATE")
+        if before is not None:
+            os.environ["RINGFORT_SERVER_STATE"] = before
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _load(deployment: Path, scale: int) -> None:
-    """The pgbench tables, a plain role for the peers, and a catalogue of it all."""
+def make(folder: Path, scale: int) -> Path:
+    """A deployment whose site is loaded; nothing runs yet."""
+    deployment = folder / "deployment"
+    ringfort("init", str(deployment), "--site", SITE)
+    limits = [f"{each.name} = {LIMIT}" for each in dataclasses.fields(LimitsConfig) if each.type == "int"]
+    (deployment / "ringfort.toml").write_text(CONFIG + "\n".join(limits) + "\n")
+    (deployment / "catalog.toml").write_text(CATALOGUE)
+    (deployment / "policy" / "bench.cedar").write_text(POLICY)
     server = EmbeddedServer.of_site(deployment, SITE)
     with server:
         with psycopg.connect(server.admin_dsn(), autocommit=True) as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
-        environment = {**os.environ, **_libpq(server.admin_dsn(DATABASE))}
-        program = find_binaries().program("pgbench")
-        subprocess.run(
-            [program, "-i", "-q", "-s", str(scale)], env=environment, check=True, stderr=subprocess.DEVNULL
-        )
+            connection.execute(
+                sql.SQL("ALTER SYSTEM SET max_connections = {}").format(sql.Literal(SERVER_CONNECTIONS))
+            )
+        fill(server.admin_dsn(DATABASE), scale)
         with psycopg.connect(server.admin_dsn(DATABASE), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("CREATE ROLE bench_direct LOGIN PASSWORD {}").format(sql.Literal(PASSWORD))
             )
-            connection.execute("GRANT CONNECT ON DATABASE bench TO bench_direct")
-            connection.execute("GRANT USAGE ON SCHEMA public TO bench_direct")
-            connection.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO bench_direct")
+            for statement in ADMISSION:
+                connection.execute(statement)
             connection.execute("VACUUM ANALYZE")
-    (deployment / "catalog.toml").write_text(CATALOGUE)
+    arguments = ["principal", "add", str(deployment), "bench", "--country", "IE", "--employer", "Bench"]
+    ringfort(*arguments, "--role", "bench", "--password-stdin", stdin=PASSWORD + "\n")
+    return deployment
 
 
-CATALOGUE = """\
-[dataset.bench.table.pgbench_accounts.column]
-aid = { type = "integer", protection = "public", identifiability = "none", kind = "number", nullable = false }
-bid = { type = "integer", protection = "public", identifiability = "none", kind = "number" }
-abalance = { type = "integer", protection = "public", identifiability = "none", kind = "amount" }
-filler = { type = "character(84)", protection = "public", identifiability = "none", kind = "content" }
-[dataset.bench.table.pgbench_branches.column]
-bid = { type = "integer", protection = "public", identifiability = "none", kind = "number", nullable = false }
-"""
-
-
-def _libpq(dsn: str) -> dict[str, str]:
-    names = {
-        "host": "PGHOST",
-        "port": "PGPORT",
-        "user": "PGUSER",
-        "password": "PGPASSWORD",
-        "dbname": "PGDATABASE",
-    }
-    names |= {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT"}
-    return {names[key]: str(value) for key, value in conninfo_to_dict(dsn).items() if key in names}
-
-
-def _socket_folder(deployment: Path) -> str:
-    """The unix socket folder of the running site."""
-    server = EmbeddedServer.of_site(deployment, SITE)
-    dsn = (deployment / "secrets" / f"site-{SITE}.dsn").read_text().strip()
-    with psycopg.connect(dsn) as connection:
-        row = connection.execute("SHOW unix_socket_directories").fetchone()
-    del server
-    if row is None:
-        raise AssertionError
-    return str(row[0]).strip('"')
+@contextlib.contextmanager
+def up(deployment: Path) -> Iterator[Bed]:
+    """The deployment up: the targets `server` and `ringfort`."""
+    with _gateway(deployment) as gateway:
+        dsn = (deployment / "secrets" / f"site-{SITE}.dsn").read_text().strip()
+        admin = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+        with psycopg.connect(dsn, dbname=DATABASE) as connection:
+            row = connection.execute("SHOW unix_socket_directories").fetchone()
+        assert row is not None
+        server = Target("server", str(row[0]).strip('"'), int(admin["port"]), "bench_direct")
+        yield Bed(
+            {"server": server, "ringfort": gateway},
+            {
+                "server": replace(server, host=admin["host"], ca=Path(admin["sslrootcert"])),
+                "ringfort": replace(gateway, ca=deployment / "secrets" / "tls" / "ca.pem"),
+            },
+            make_conninfo(dsn, dbname=DATABASE),
+        )
 
 
 @contextlib.contextmanager
 def _gateway(deployment: Path) -> Iterator[Target]:
     ready = deployment / "ready.json"
-    command = [
-        sys.executable,
-        "-m",
-        "ringfort.cli.main",
-        "up",
-        str(deployment),
-        "--ready-file",
-        str(ready),
-        "-q",
-    ]
-    process = subprocess.Popen(command)
-    try:
-        deadline = time.monotonic() + 60
-        while not ready.exists():
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit("error: the gateway did not come up")
-            time.sleep(0.05)
+    options = ["up", str(deployment), "--ready-file", str(ready), "-q"]
+    with running([sys.executable, "-m", "ringfort.cli.main", *options], patience=120) as process:
+        wait_until(ready.exists, process, "the gateway", seconds=120)
         where = json.loads(ready.read_text())["gateway"]
-        yield Target("ringfort", where["host"], where["port"], "bench", _gate_processes(process.pid))
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
+
+        def processes() -> list[int]:
+            return [process.pid, *(pid for pid in descendants(process.pid) if _ours(pid))]
+
+        yield Target("ringfort", where["host"], where["port"], "bench", processes)
 
 
-def _gate_processes(supervisor: int) -> tuple[int, ...]:
-    """Worker and ledger writer with all below them: what works when a statement passes."""
-    from harness import descendants  # noqa: PLC0415 - the scripts' own folder
-
-    wanted = []
-    for pid in descendants(supervisor):
+def _ours(pid: int) -> bool:
+    """Whether a process below the supervisor is the gate's, and not the site's server."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
-        if b"ringfort." in command and b"guardian" not in command:
-            wanted.append(pid)
-    return tuple(wanted)
+        return b"-m\0ringfort." in command
+    return False
 
 
 @contextlib.contextmanager
-def _pgbouncer(folder: Path, server: Target) -> Iterator[Target]:
-    """PgBouncer with session pooling, the way its manual sets it up."""
-    place = folder / "pgbouncer"
-    place.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    (place / "users.txt").write_text(f'"{server.user}" "{PASSWORD}"\n')
-    (place / "pgbouncer.ini").write_text(
-        f"[databases]\n{DATABASE} = host={server.host} port={server.port} dbname={DATABASE}\n"
-        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
-        f"auth_type = scram-sha-256\nauth_file = {place}/users.txt\npool_mode = session\n"
-        "max_client_conn = 1000\ndefault_pool_size = 280\nignore_startup_parameters = extra_float_digits\n"
-        f"logfile = {place}/log\npidfile = {place}/pid\n"
-    )
-    account = None
-    if os.geteuid() == 0:  # it refuses to run as root; it must enter the server's socket folder
-        account = pwd.getpwuid(Path(server.host).stat().st_uid)
-        for each in (place, *place.iterdir()):
-            os.chown(each, account.pw_uid, account.pw_gid)
-    process = subprocess.Popen(
-        [shutil.which("pgbouncer") or "/usr/sbin/pgbouncer", "-q", str(place / "pgbouncer.ini")],
-        user=None if account is None else account.pw_uid,
-        group=None if account is None else account.pw_gid,
-        extra_groups=None if account is None else [],
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        for _ in range(200):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            time.sleep(0.05)
-        yield Target("pgbouncer", "127.0.0.1", port, server.user, (process.pid,))
-    finally:
-        process.terminate()
-        process.wait(30)
+def running(
+    command: list[str], *, patience: float = 30, log: Path | None = None, user: tuple[int, int] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of ours, in a group of its own (a terminal's Ctrl-C is ours to pass on); ended afterwards.
+
+    Its standard error goes to `log`, or is ours; `user` is the account (uid, gid) that it runs as.
+    """
+    with contextlib.ExitStack() as stack:
+        stderr = None if log is None else stack.enter_context(log.open("wb"))
+        account = {} if user is None else {"user": user[0], "group": user[1], "extra_groups": []}
+        process = subprocess.Popen(command, stdout=stderr, stderr=stderr, process_group=0, **account)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(patience)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                print(f"{Path(command[0]).name} did not end by itself and was killed", file=sys.stderr)
+
+
+def wait_until(
+    up_now: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    what: str,
+    seconds: float,
+    log: Path | None = None,
+) -> None:
+    """Until `up_now()`; a process that ends or takes too long ends the run, with the end of its log."""
+    deadline = time.monotonic() + seconds
+    while not up_now():
+        if process.poll() is not None or time.monotonic() > deadline:
+            told = "" if log is None else f": {log.read_text(errors='replace').strip()[-500:]}"
+            raise SystemExit(f"error: {what} did not come up{told}")
+        time.sleep(0.05)

@@ -1,82 +1,187 @@
-"""The gateway against pgbouncer and against the server directly.
+"""The gateway against pgbouncer, pgpool2 and the server directly.
 
-    python bench/gateway.py [--quick] [--json FILE]
+    python bench/gateway.py [--quick] [--json FILE] [--only PART]...
 
-`pgbench -S` with 8 clients, simple and prepared, and COPY of one million rows; all peers in turns in one run.
-Prints medians, ratios, and the CPU time that the gate and pgbouncer take for one statement.
+Parts: `rate` (pgbench -S with 1 to 256 clients, simple, extended, prepared: rate, latencies, CPU time of the
+proxy), `connect` (new connections with and without TLS), `bulk` (COPY and wide rows), `forms` (masked and
+pseudonymised views against raw ones, through the gateway). All peers in turns in one run; prints medians and
+median ratios, and how long it all took: about twenty minutes, with --quick about one and a half. It asserts
+nothing about time.
 """
 
 from __future__ import annotations
 
-import re
-import subprocess
+import contextlib
 import sys
-import time
-from pathlib import Path
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from deployment import Target, peers
-from harness import Report, Series, cpu_seconds, options
-from ringfort.sites.binaries import find_binaries
+from deployment import Bed, make, throwaway, up
+from harness import Report, Series, ended_quietly, in_turns, options
+from loads import PERCENTILES, Run, bulk, pgbench, values
+from proxies import PEERS, peer, program
+from tables import FORMS
 
-CLIENTS = 8
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
 
+    from deployment import Target
 
-def pgbench(target: Target, mode: str, seconds: int) -> tuple[float, float]:
-    """Transactions a second, and the proxy's CPU microseconds for each."""
-    program = find_binaries().program("pgbench")
-    before = sum(cpu_seconds(pid) for pid in target.pids)
-    answer = subprocess.run(
-        [program, "-S", "-n", "-M", mode, "-c", str(CLIENTS), "-j", "1", "-T", str(seconds)],
-        env=target.environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    used = sum(cpu_seconds(pid) for pid in target.pids) - before
-    found = re.search(r"tps = ([0-9.]+) \(without", answer.stdout)
-    done = re.search(r"actually processed: (\d+)", answer.stdout)
-    if answer.returncode != 0 or found is None or done is None:
-        raise SystemExit(f"error: pgbench through {target.name} failed: {answer.stderr.strip()[-500:]}")
-    return float(found.group(1)), used / max(1, int(done.group(1))) * 1e6
+SUBJECT = "ringfort"
+PAIRS = [(SUBJECT, other) for other in ("server", *PEERS)]
+FORM_PAIRS = [("raw", "server"), ("masked", "raw"), ("pseudonym", "raw")]
+MODES = ("simple", "extended", "prepared")
+LOOKED_UP = 20  # different people that the point lookups ask for
 
 
-def copy_out(target: Target, rows: int) -> float:
-    """Rows a second of COPY to a client that throws them away."""
-    program = find_binaries().program("psql")
-    statement = f"COPY (SELECT * FROM pgbench_accounts LIMIT {rows}) TO STDOUT"  # noqa: S608 - a number of ours
-    begun = time.perf_counter()
-    with Path("/dev/null").open("wb") as nothing:
-        subprocess.run(
-            [program, "-X", "-q", "-c", statement], env=target.environment(), stdout=nothing, check=True
-        )
-    return rows / (time.perf_counter() - begun)
+@dataclass(frozen=True)
+class Size:
+    """How much of everything is done."""
+
+    scale: int
+    rounds: int
+    seconds: int
+    cells: tuple[tuple[int, str], ...]  # clients, mode
+
+
+FULL = Size(10, 3, 4, tuple((clients, mode) for clients in (1, 8, 64, 256) for mode in MODES))
+QUICK = Size(2, 1, 1, ((1, "prepared"), *((8, mode) for mode in MODES), (64, "prepared"), (256, "prepared")))
+
+
+@dataclass
+class Measured:
+    """The series of one thing that is run by several peers."""
+
+    name: str
+    series: dict[str, Series]
+
+    @classmethod
+    def of(cls, name: str, units: Iterable[tuple[str, str]]) -> Measured:
+        """`units`: what is measured, and its unit."""
+        return cls(name, {what: Series(f"{name}: {what}", unit) for what, unit in units})
+
+    def add(self, what: str, peer: str, value: float) -> None:
+        """One more value."""
+        self.series[what].add(peer, value)
+
+    def report(self, report: Report, pairs: Iterable[tuple[str, str]] = PAIRS) -> None:
+        """All that have values."""
+        for each in self.series.values():
+            if each.values:
+                report.add(each, pairs)
+
+
+def _runs(
+    name: str, unit: str, rounds: int, targets: Sequence[Target], run: Callable[[Target], Run]
+) -> Measured:
+    """Rate, CPU time of those who have processes, and latencies."""
+    latencies = [(f"p{each}", "ms") for each in PERCENTILES]
+    measured = Measured.of(name, [("rate", unit), ("CPU of the proxy for each", "us"), *latencies])
+    for target in in_turns(rounds, targets):
+        got = run(target)
+        measured.add("rate", target.name, got.rate)
+        if target.processes():
+            measured.add("CPU of the proxy for each", target.name, got.cpu)
+        for percent, milliseconds in got.latency.items():
+            measured.add(f"p{percent}", target.name, milliseconds)
+    return measured
+
+
+def rate(bed: Bed, size: Size, report: Report) -> None:
+    """One row by its key, from all of pgbench's tables."""
+    for clients, mode in size.cells:
+
+        def run(target: Target, clients: int = clients, mode: str = mode) -> Run:
+            return pgbench(target, size.seconds, clients=clients, mode=mode)
+
+        name = f"pgbench -S, {clients} clients, {mode}"
+        _runs(name, "statements/s", size.rounds, list(bed.plain.values()), run).report(report)
+
+
+def connect(bed: Bed, size: Size, report: Report) -> None:
+    """A connection, one small statement, and its end; 8 clients at it."""
+
+    def run(target: Target) -> Run:
+        return pgbench(target, size.seconds, clients=8, scripts=["SELECT 1;\n"], connect=True)
+
+    for name, targets in (("without TLS", bed.plain), ("with TLS", bed.tls)):
+        title = f"connections {name}"
+        _runs(title, "connections/s", size.rounds, list(targets.values()), run).report(report)
+
+
+def bulks(bed: Bed, size: Size, report: Report) -> None:
+    """COPY of narrow rows, and SELECT of wide ones."""
+    rows = 100_000 * size.scale
+    wide = 10_000 * size.scale
+    for name, statement, count in (
+        (f"COPY of {rows:,} rows", "COPY (SELECT * FROM pgbench_accounts) TO STDOUT", rows),
+        (f"COPY of {wide:,} wide rows", "COPY (SELECT * FROM wide) TO STDOUT", wide),
+        (f"SELECT of {wide:,} wide rows", "SELECT * FROM wide", wide),
+    ):
+        measured = Measured.of(name, [("rate", "MB/s"), ("CPU of the proxy for each MB", "ms")])
+        for target in in_turns(size.rounds, bed.plain.values()):
+            got = bulk(target, statement, count)
+            measured.add("rate", target.name, got.megabytes)
+            if target.processes():
+                measured.add("CPU of the proxy for each MB", target.name, got.cpu)
+        measured.report(report)
+
+
+def forms(bed: Bed, size: Size, report: Report) -> None:
+    """The same people as they are, masked, and with pseudonyms for keys: by key, and all of them."""
+    gate = bed.plain[SUBJECT]
+    targets = [bed.plain["server"], *(gate.called(form, purpose) for form, purpose in FORMS.items())]
+    rows = 10_000 * size.scale
+    statement = f"SELECT id FROM people ORDER BY name, id LIMIT {LOOKED_UP}"  # noqa: S608 - a number of ours
+    scripts = {
+        target.name: [
+            f"SELECT * FROM people WHERE id = '{each}';\n"  # noqa: S608 - ids that the server gave
+            for each in values(target, statement)
+        ]
+        for target in targets
+    }
+
+    def run(target: Target) -> Run:
+        return pgbench(target, size.seconds, mode="prepared", scripts=scripts[target.name])
+
+    title = "people by key in each form"
+    _runs(title, "statements/s", size.rounds, targets, run).report(report, FORM_PAIRS)
+    measured = Measured.of(f"COPY of {rows:,} people in each form", [("rate", "rows/s")])
+    for target in in_turns(size.rounds, targets):
+        got = bulk(target, "COPY (SELECT * FROM people) TO STDOUT", rows)
+        measured.add("rate", target.name, got.rows)
+    measured.report(report, FORM_PAIRS)
+
+
+PARTS: dict[str, Callable[[Bed, Size, Report], None]] = {
+    "rate": rate,
+    "connect": connect,
+    "bulk": bulks,
+    "forms": forms,
+}
 
 
 def main() -> None:
-    arguments = options(__doc__.splitlines()[0]).parse_args()
-    rounds, seconds = (3, 2) if arguments.quick else (5, 6)
-    rows = 200_000 if arguments.quick else 1_000_000
+    parser = options(__doc__.splitlines()[0])
+    parser.add_argument("--only", action="append", choices=PARTS, metavar="PART", help=", ".join(PARTS))
+    arguments = parser.parse_args()
+    size = QUICK if arguments.quick else FULL
     report = Report(arguments.json)
-    with peers(scale=2 if arguments.quick else 10) as targets:
-        if "pgbouncer" not in targets:
-            print("pgbouncer is not installed: its column is missing", file=sys.stderr)
-        for mode in ("simple", "prepared"):
-            rate = Series(f"pgbench -S, {CLIENTS} clients, {mode}", "statements/s")
-            cpu = Series(f"CPU per statement, {mode}", "us")
-
-            def run(target: Target, mode: str = mode, cpu: Series = cpu) -> float:
-                tps, micros = pgbench(target, mode, seconds)
-                if target.pids:
-                    cpu.values.setdefault(target.name, []).append(micros)
-                return tps
-
-            rate.measure(rounds, {name: lambda each=each: run(each) for name, each in targets.items()})
-            report.add(rate, "ringfort")
-            report.add(cpu, "ringfort")
-        copy = Series(f"COPY of {rows:,} rows", "rows/s")
-        copy.measure(rounds, {name: lambda each=each: copy_out(each, rows) for name, each in targets.items()})
-        report.add(copy, "ringfort")
-    report.close()
+    with ended_quietly(), throwaway() as folder, contextlib.ExitStack() as stack:
+        deployment = make(folder, size.scale)
+        bed = stack.enter_context(up(deployment))
+        tls = deployment / "secrets" / "tls"
+        for name in PEERS:
+            if program(name) is None:
+                print(f"{name} is not installed: it is missing from the figures", file=sys.stderr)
+                continue
+            plain, encrypted = stack.enter_context(peer(name, folder, bed.plain["server"], tls))
+            bed.plain[name], bed.tls[name] = plain, encrypted
+        for targets in (bed.plain, bed.tls):  # the subject last: people read its ratios there
+            targets[SUBJECT] = targets.pop(SUBJECT)
+        for part in arguments.only or PARTS:
+            PARTS[part](bed, size, report)
+        report.close()
 
 
 if __name__ == "__main__":
