@@ -67,6 +67,7 @@ def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str,
         "verifiers": str(layout.secrets / "scram"),
         "mock_key": base64.b64encode(read_key(layout.secrets / "scram-mock.key")).decode(),
         "sites": [_site(config, site, servers.get(site.name)) for site in config.sites],
+        "connections_per_profile": config.gateway.max_sessions,  # all may sit in one profile
     }
 
 
