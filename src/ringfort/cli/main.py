@@ -20,7 +20,18 @@ from ringfort.errors import RingfortError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_COMMANDS = ("init", "up", "demo")
+_COMMANDS = {  # name -> module and function
+    "init": ("init", "command"),
+    "up": ("up", "command"),
+    "demo": ("demo", "command"),
+    "request": ("grant", "request"),
+    "approve": ("grant", "approve"),
+    "deny": ("grant", "deny"),
+    "revoke": ("grant", "revoke"),
+    "grants": ("grant", "grants"),
+    "break-glass": ("grant", "break_glass"),
+    "review": ("grant", "review"),
+}
 _GROUPS = ("principal", "policy", "ledger", "site")
 _registered: set[str] = set()
 _EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
@@ -56,11 +67,11 @@ def _register(names: Iterable[str]) -> None:
         if name in _registered:
             continue
         _registered.add(name)
-        module = import_module(f"ringfort.cli.{name}")
         if name in _GROUPS:
-            app.add_typer(module.app, name=name)
+            app.add_typer(import_module(f"ringfort.cli.{name}").app, name=name)
         else:
-            app.command(name)(module.command)
+            module, function = _COMMANDS[name]
+            app.command(name)(getattr(import_module(f"ringfort.cli.{module}"), function))
 
 
 def register_all() -> typer.Typer:

@@ -1,0 +1,332 @@
+"""Acts on grants: ask, approve, deny, revoke, break the glass, review.
+
+Policy and catalogue are those that the control log names, never the files of a folder. Every append demands
+that nothing of what was read has changed since: the policy, the catalogue, both principals, the grant. What
+an approval was decided on is kept as a blob with the entry, so that it can be decided again. Who the actor
+is has been proven before (`proven`): here it is a name.
+
+Left out: telling the approvers; somebody has to.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+import secrets
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from ringfort.catalog.model import Catalogue
+from ringfort.errors import CheckFailedError, UsageError
+from ringfort.gateway.verifiers import PRINCIPAL_NAME, decode_verifier
+from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control_grants import (
+    BreakGlassOpened,
+    BreakGlassReviewed,
+    GrantApproved,
+    GrantDenied,
+    GrantRequested,
+    GrantRevoked,
+)
+from ringfort.ledger.folds import Condition
+from ringfort.ledger.grants import OUTCOMES, Grant
+from ringfort.pgwire.scram import build_verifier
+from ringfort.policy.bundle import PolicyBundle
+from ringfort.policy.canonical import digest_of
+from ringfort.policy.grants import (
+    APPROVE,
+    BREAK_GLASS,
+    ActRequest,
+    GrantFacts,
+    covered,
+    decide_grant,
+    grant_input,
+    protections,
+)
+from ringfort.policy.request import Principal
+from ringfort.sites.keystore import read_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from ringfort.ledger.entry import Entry
+    from ringfort.ledger.folds import ControlState
+    from ringfort.record.client import SyncLedger
+
+WRONG_SECONDS = 1.0
+MOST_REASON = 200
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,127}")
+_PERSONAL = re.compile(r"@|[0-9](?:[ -]?[0-9]){5}")
+
+
+class NotPermittedError(CheckFailedError):
+    """Policy or the state of the grant does not permit the act."""
+
+    default_sqlstate = "42501"  # insufficient_privilege
+
+
+def proven(
+    secrets_folder: Path, state: ControlState, name: str, password: str, wrong_seconds: float = WRONG_SECONDS
+) -> str:
+    """`name`, if it is registered and this is its password; raises `NotPermittedError`, a little later."""
+    path = secrets_folder / "scram" / f"{name}.json"
+    if name in state.principals and PRINCIPAL_NAME.fullmatch(name) and path.exists():
+        known = decode_verifier(read_private(path), path)
+        made = build_verifier(password, known.salt, known.iterations)
+        if hmac.compare_digest(made.stored_key, known.stored_key):
+            return name
+    time.sleep(wrong_seconds)
+    raise NotPermittedError(
+        f"that is not the password of `{name}`, or nobody is registered as that",
+        hint="`ringfort principal list` shows who is; `ringfort principal password` gives another password",
+        sqlstate="28P01",
+    )
+
+
+class Desk:
+    """Where one act is taken: an open ledger, and the policy and catalogue in force when it was made."""
+
+    def __init__(
+        self,
+        ledger: SyncLedger,
+        region: Iterable[str],
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ledger = ledger
+        self._region = frozenset(region)
+        self._now = now
+        self._since = ledger.state.size
+        state = ledger.state
+        if not state.policy or not state.catalogue:
+            raise UsageError(
+                "no policy or no catalogue is in force", hint="run `ringfort policy apply`, or `ringfort up`"
+            )
+        self.policy = PolicyBundle.from_bytes(ledger.get_blob(state.policy)).compile()
+        self.catalogue = Catalogue.from_json(ledger.get_blob(state.catalogue))
+        if self.policy.evaluator != state.evaluator:
+            raise UsageError(
+                "the policy in force was activated for another evaluator", hint="run `ringfort policy apply`"
+            )
+
+    @property
+    def state(self) -> ControlState:
+        """The control log folded."""
+        return self._ledger.state
+
+    # -- acts --------------------------------------------------------------------------------------
+
+    def request(self, who: str, facts: GrantFacts, reason: str) -> Grant:
+        """Ask for a grant; `facts.id` is made here."""
+        self._check(facts, reason, facts.kind)
+        rules = self.policy.grant_rules
+        strictest = protections(covered(self.catalogue, facts.tables))[0]
+        name = _fresh(self.state)
+        entry = GrantRequested(
+            **self._basic(),
+            grant=name,
+            principal=who,
+            purpose=facts.purpose,
+            ticket=facts.ticket,
+            tables=tuple(sorted(set(facts.tables))),
+            kind=facts.kind,
+            seconds=facts.seconds,
+            reason=reason,
+            approvals=rules.approvals[facts.kind][strictest],
+            open_seconds=rules.within["approval"],
+        )
+        return self._append(entry, name, who)
+
+    def approve(self, who: str, grant: str) -> Grant:
+        """Approve a request; the last approval that is needed puts it into force."""
+        known = self._waiting(grant)
+        if who in known.approvers:
+            raise NotPermittedError(f"`{who}` has approved `{grant}` already", hint="somebody else is needed")
+        blob = self._permitted(APPROVE, who, known)
+        entry = GrantApproved(**self._basic(), grant=grant, approver=who, input=digest_of(blob))
+        return self._append(entry, grant, who, known.principal, blobs=(blob,))
+
+    def deny(self, who: str, grant: str, reason: str) -> Grant:
+        """Say no to a request, for good."""
+        known = self._waiting(grant)
+        _reason(reason)
+        blob = self._permitted(APPROVE, who, known)
+        entry = GrantDenied(**self._basic(), grant=grant, approver=who, reason=reason, input=digest_of(blob))
+        return self._append(entry, grant, who, known.principal, blobs=(blob,))
+
+    def revoke(self, who: str, grant: str, reason: str) -> Grant:
+        """End a grant or withdraw a request: for whom it is, and for whoever may approve it."""
+        known = self.known(grant)
+        _reason(reason)
+        status = known.status(self._now())
+        if status not in {"requested", "active"}:
+            raise UsageError(
+                f"`{grant}` is {status} already", hint="`ringfort grants` lists what is in force"
+            )
+        if who != known.principal and who not in known.approvers:
+            self._permitted(APPROVE, who, known)
+        entry = GrantRevoked(**self._basic(), grant=grant, principal=who, reason=reason)
+        return self._append(entry, grant, who)
+
+    def break_glass(self, who: str, facts: GrantFacts, reason: str) -> Grant:
+        """Take a grant without asking: in force at once, to be reviewed by somebody else."""
+        self._check(facts, reason, "break_glass")
+        if not reason:
+            raise UsageError("breaking the glass needs a reason", hint="say why with --reason")
+        now = self._now()
+        overdue = [
+            each.id for each in self.state.grants.values() if each.principal == who and each.overdue(now)
+        ]
+        if overdue:
+            raise NotPermittedError(
+                f"`{overdue[0]}` of `{who}` is not reviewed and past its deadline",
+                hint=f"somebody else has to run `ringfort review DIR {overdue[0]}` first",
+            )
+        name = _fresh(self.state)
+        tables = tuple(sorted(set(facts.tables)))
+        asked = GrantFacts(name, facts.kind, facts.purpose, facts.ticket, tables, facts.seconds)
+        blob = self._decided(BREAK_GLASS, who, who, asked, 0, 0)
+        entry = BreakGlassOpened(
+            **self._basic(),
+            grant=name,
+            principal=who,
+            purpose=asked.purpose,
+            ticket=asked.ticket,
+            tables=asked.tables,
+            kind=asked.kind,
+            seconds=asked.seconds,
+            reason=reason,
+            review_seconds=self.policy.grant_rules.within["review"],
+            input=digest_of(blob),
+        )
+        return self._append(entry, name, who, blobs=(blob,))
+
+    def review(self, who: str, grant: str, outcome: str, reason: str) -> Grant:
+        """Judge a broken glass; `unjustified` ends it if it is still in force."""
+        known = self.known(grant)
+        _reason(reason)
+        if outcome not in OUTCOMES:
+            raise UsageError(f"`{outcome}` is no outcome", hint="one of " + ", ".join(OUTCOMES))
+        if not known.break_glass or known.outcome:
+            raise UsageError(
+                f"`{grant}` waits for no review", hint="`ringfort grants` lists the open reviews"
+            )
+        blob = self._permitted(APPROVE, who, known)
+        entry = BreakGlassReviewed(
+            **self._basic(),
+            grant=grant,
+            reviewer=who,
+            outcome=outcome,
+            reason=reason,
+            input=digest_of(blob),
+        )
+        return self._append(entry, grant, who, known.principal, blobs=(blob,))
+
+    # -- what acts are made of ---------------------------------------------------------------------
+
+    def known(self, grant: str) -> Grant:
+        """The grant of this id; raises `UsageError`."""
+        found = self.state.grants.get(grant)
+        if found is None:
+            raise UsageError(f"there is no grant `{grant}`", hint="`ringfort grants` lists them")
+        return found
+
+    def _waiting(self, grant: str) -> Grant:
+        known = self.known(grant)
+        status = known.status(self._now())
+        if status != "requested":
+            raise UsageError(
+                f"`{grant}` is {status}, it waits for no approval", hint="`ringfort grants` lists what waits"
+            )
+        return known
+
+    def _check(self, facts: GrantFacts, reason: str, longest: str) -> None:
+        _reason(reason)
+        for what, value in (("purpose", facts.purpose), ("ticket", facts.ticket)):
+            if not _LABEL.fullmatch(value) and (value or what == "purpose"):
+                raise UsageError(
+                    f"the {what} is not valid", hint="use letters, digits and . _ : / # -, at most 128"
+                )
+        if not facts.tables:
+            raise UsageError("no table is named", hint="name each with --table dataset.table")
+        covered(self.catalogue, facts.tables)
+        most = self.policy.grant_rules.longest[longest]
+        if not 0 < facts.seconds <= most:
+            raise UsageError(
+                f"a grant like this lasts at most {most} seconds", hint="see [longest] in policy/grants.toml"
+            )
+
+    def _permitted(self, action: str, who: str, grant: Grant) -> bytes:
+        facts = GrantFacts(grant.id, grant.kind, grant.purpose, grant.ticket, grant.tables, grant.seconds)
+        if who == grant.principal:
+            raise NotPermittedError(
+                f"`{grant.id}` is for `{who}`: nobody decides on their own grant", hint="ask somebody else"
+            )
+        return self._decided(action, who, grant.principal, facts, len(grant.approvers), grant.needed)
+
+    def _decided(  # noqa: PLR0917 - the parts of one input
+        self, action: str, who: str, requester: str, facts: GrantFacts, approvals: int, needed: int
+    ) -> bytes:
+        """The decision's input, if policy permits the act."""
+        request = ActRequest(
+            action=action,
+            actor=self._principal(who),
+            actor_managers=self._managers(who),
+            requester=self._principal(requester),
+            requester_managers=self._managers(requester),
+            grant=facts,
+            approvals=approvals,
+            needed=needed,
+            time=format_time(self._now()),
+        )
+        decision = decide_grant(self.policy, self.catalogue, self._region, request)
+        if not decision.permitted:
+            raise NotPermittedError(
+                f"policy does not permit `{who}` to {action}: {decision.reason}",
+                hint="policy/grants.cedar says who may",
+            )
+        return grant_input(self.policy, self.catalogue, self._region, request)
+
+    def _principal(self, name: str) -> Principal:
+        facts = self.state.principals.get(name)
+        if facts is None:
+            raise UsageError(f"`{name}` is not registered", hint="`ringfort principal list` shows who is")
+        return Principal(facts.name, facts.country, facts.employer, facts.role)
+
+    def _managers(self, name: str) -> tuple[str, ...]:
+        """The chain of managers above `name`, nearest first, as far as it is registered."""
+        found: list[str] = []
+        at = self.state.principals.get(name)
+        while at is not None and at.manager and at.manager not in {*found, name}:
+            found.append(at.manager)
+            at = self.state.principals.get(at.manager)
+        return tuple(found)
+
+    def _basic(self) -> dict[str, str]:
+        return {"time": format_time(self._now()), "actor": "command"}
+
+    def _append(self, entry: Entry, grant: str, *people: str, blobs: tuple[bytes, ...] = ()) -> Grant:
+        keys = ("policy", "catalogue", f"grant:{grant}", *(f"principal:{each}" for each in people))
+        self._ledger.append([entry], condition=Condition(keys, self._since), blobs=blobs)
+        return self.state.grants[grant]
+
+
+def _fresh(state: ControlState) -> str:
+    while True:
+        name = f"g-{secrets.token_hex(4)}"
+        if name not in state.grants:
+            return name
+
+
+def _reason(text: str) -> None:
+    if len(text) > MOST_REASON or not text.isprintable():
+        raise UsageError(f"the reason is not a line of at most {MOST_REASON} printable characters")
+    if _PERSONAL.search(text):
+        raise UsageError(
+            "the reason holds an address or a long number, and the record is kept for good",
+            hint="name no person: the ticket says whom it is about",
+        )
+
+
+__all__ = ["Desk", "NotPermittedError", "proven"]
