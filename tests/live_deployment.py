@@ -5,6 +5,7 @@ what a session may not see can be looked for in every byte that leaves. The serv
 own configuration file says so, as an operator could); nothing of the product knows that it is tested.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -30,6 +31,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ringfort.cli.principal import register
 from ringfort.config import SiteConfig
 from ringfort.demo.population import ddl, foreign_key_ddl, generate, index_ddl
+from ringfort.gateway.workers import ask_workers
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.record.client import open_ledger
@@ -277,8 +279,24 @@ class Live:
             shutil.rmtree(self.top)
 
     def pids(self):
-        """Process id of each child of the supervisor, by the module that it runs (`guardian`: the site)."""
+        """Process id of each child of the supervisor, by the module that it runs (`guardian`: the site).
+
+        Of several workers it is the youngest; see `workers`.
+        """
         return _children(self.process.pid)
+
+    def workers(self):
+        """What each worker says of itself: `worker`, `process`, `draining`, `sessions`."""
+        return asyncio.run(ask_workers(str(runtime_folder(self.folder)), "sessions"))
+
+    def worker_of(self, ticket):
+        """Process id of the worker that has the session which was opened with `ticket`."""
+        (found,) = [
+            each["process"]
+            for each in self.workers()
+            if any(session["ticket"] == ticket for session in each["sessions"])
+        ]
+        return found
 
     def postmaster(self):
         """Process id of the site's server."""

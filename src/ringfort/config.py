@@ -10,6 +10,7 @@ The folder of a deployment (`DIR` on the command line) holds:
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path  # noqa: TC003 - dataclass annotations are read by people and tools at run time
@@ -50,6 +51,8 @@ EEA = [
     "ES",
     "SE",
 ]
+AUTOMATIC_WORKERS = 8
+MOST_WORKERS = 64
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _Section = TypeVar("_Section", "RegionConfig", "GatewayConfig", "LedgerConfig", "LimitsConfig", "SiteConfig")
@@ -65,10 +68,14 @@ class RegionConfig:
 
 @dataclass(frozen=True)
 class LimitsConfig:
-    """What one session may take at most. Zero means no limit."""
+    """What one session, or all sessions of one principal, may take at most. Zero means no limit."""
 
     rows_per_session: int = 1_000_000
     bytes_per_session: int = 1_000_000_000
+    statements_per_minute: int = 0
+    sessions_per_principal: int = 100
+    idle_seconds: int = 3_600
+    session_seconds: int = 43_200
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,14 @@ class GatewayConfig:
     tls: str = "required"  # or "optional": plaintext then only from loopback
     tls_certificate: str = ""  # PEM file; empty: one is made in secrets/
     tls_key: str = ""
-    workers: int = 1
+    workers: int = 0  # as many as there are processors, at most 8
     statement_text_bytes: int = 262_144
     max_sessions: int = 1_000
+
+    @property
+    def worker_count(self) -> int:
+        """How many workers there are."""
+        return self.workers or min(len(os.sched_getaffinity(0)), AUTOMATIC_WORKERS)
 
 
 @dataclass(frozen=True)
@@ -226,8 +238,8 @@ def _validate(document: TomlDocument, config: Config) -> None:
     ):
         if port > 65_535:
             raise document.error(f"`{section}.{key}` is not a port", section, key)
-    if not 1 <= config.gateway.workers <= 256:
-        raise document.error("`gateway.workers` must be 1 to 256", "gateway", "workers")
+    if not 0 <= config.gateway.workers <= MOST_WORKERS:
+        raise document.error(f"`gateway.workers` must be 0 to {MOST_WORKERS}", "gateway", "workers")
     if bool(config.gateway.tls_certificate) != bool(config.gateway.tls_key):
         raise document.error("`tls_certificate` and `tls_key` go together", "gateway", "tls_certificate")
     if not re.fullmatch(r"[!-*,-~]{1,255}", config.ledger.origin) or "://" in config.ledger.origin:

@@ -26,7 +26,8 @@ def stopped():
 
 def everything(live):
     """Process ids of the supervisor and all below it."""
-    return {live.process.pid, live.postmaster(), *live.pids().values()}
+    workers = {each["process"] for each in live.workers()}
+    return {live.process.pid, live.postmaster(), *live.pids().values(), *workers}
 
 
 def alive(pids):

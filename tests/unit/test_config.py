@@ -39,7 +39,7 @@ def test_a_small_file_gets_sensible_defaults(tmp_path):
         (("port = 7000", 'port = "x"'), 4, "`gateway.port` must be a whole number"),
         (("port = 7000", "port = -1"), 4, "must not be negative"),
         (("port = 7000", "port = 70000"), 4, "is not a port"),
-        (("port = 7000", "workers = 0"), 4, "must be 1 to 256"),
+        (("port = 7000", "workers = 65"), 4, "must be 0 to 64"),
         (("port = 7000", 'country = "Eire"'), 4, "must be a code such as IE"),
         (("port = 7000", "statement_text_bytes = 300000"), 4, "1024 to 262144"),
         (("port = 7000", 'tls = "off"'), 4, "must be `required` or `optional`"),
@@ -69,3 +69,11 @@ def test_one_database_is_at_one_site(tmp_path):
 def test_an_origin_that_a_note_cannot_carry_is_refused(tmp_path, origin):
     with pytest.raises(ConfigurationError, match="origin"):
         load_config(write(tmp_path, GOOD + f'[ledger]\norigin = "{origin}"\n'))
+
+
+def test_workers_are_as_many_as_processors_unless_said(tmp_path):
+    automatic = load_config(write(tmp_path, GOOD)).gateway
+    assert automatic.workers == 0
+    assert 1 <= automatic.worker_count <= 8
+    said = load_config(write(tmp_path, GOOD.replace("port = 7000", "workers = 3"))).gateway
+    assert said.worker_count == 3

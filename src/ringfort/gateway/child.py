@@ -100,13 +100,18 @@ class Child:
         """The exit code if it has ended."""
         return None if self.process is None else self.process.poll()
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        if self.process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self.process.send_signal(number)
+
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Ask it to end, then make it; closes what was open to it."""
         process = self.process
         if process is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(signal.SIGTERM)
+        self.tell(signal.SIGTERM)
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -67,7 +67,8 @@ def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str,
         "verifiers": str(layout.secrets / "scram"),
         "mock_key": base64.b64encode(read_key(layout.secrets / "scram-mock.key")).decode(),
         "sites": [_site(config, site, servers.get(site.name)) for site in config.sites],
-        "connections_per_profile": config.gateway.max_sessions,  # all may sit in one profile
+        "connections_per_profile": config.gateway.max_sessions
+        * config.gateway.worker_count,  # all may sit in one profile
     }
 
 
@@ -90,14 +91,20 @@ def admin_dsn(config: Config, site: SiteConfig, server: EmbeddedServer | None, d
     return make_conninfo(dsn, **{**conninfo_to_dict(dsn), "dbname": database})
 
 
-def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
-    """A worker: the gateway's TLS key; credentials of profiles come from the provisioner, one at a time."""
+def worker(config: Config, number: int, slot: int, listening: int, board: int) -> dict[str, Any]:
+    """A worker: the gateway's TLS key; credentials of profiles come from the provisioner, one at a time.
+
+    `listening` and `board` are descriptors that it inherits; `slot` is its place on the board.
+    """
     tls = Layout(config.folder).tls
     certificate = config.gateway.tls_certificate or str(tls / "server.pem")
     key = config.gateway.tls_key or str(tls / "server.key")
     return {
         "actor": f"worker-{number}",
-        "listen": {"fd": descriptor},
+        "listen": {"fd": listening},
+        "slot": slot,
+        "board": board,
+        "sockets": str(runtime_folder(config.folder)),
         "tls": {
             "mode": config.gateway.tls,
             "certificate": str(config.folder / certificate),
@@ -111,6 +118,10 @@ def worker(config: Config, number: int, descriptor: int) -> dict[str, Any]:
         "limits": {
             "rows_per_session": config.limits.rows_per_session,
             "bytes_per_session": config.limits.bytes_per_session,
+            "statements_per_minute": config.limits.statements_per_minute,
+            "sessions_per_principal": config.limits.sessions_per_principal,
+            "idle_seconds": config.limits.idle_seconds,
+            "session_seconds": config.limits.session_seconds,
         },
         "max_sessions": config.gateway.max_sessions,
         "statement_text_bytes": config.gateway.statement_text_bytes,

@@ -27,6 +27,7 @@ _TEXTS = {
     "principal": "your registration has changed",
     "domain": "the pseudonymisation domain has changed",
     "site": "the site has changed",
+    "session": "an operator has ended it",
 }
 _ALWAYS = ("policy", "catalogue", "zones", "gateway")
 

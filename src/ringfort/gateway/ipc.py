@@ -237,7 +237,7 @@ class IpcServer:
 
     async def start(self) -> None:
         """Listen. Raises `MissingEnvironmentError` if another process serves there, or the path is unfit."""
-        listener = _bind(self.path)
+        listener = bind_private(self.path)
         self._inode = os.stat(self.path).st_ino  # noqa: PTH116 - one call, no Path needed
         self._server = await asyncio.get_running_loop().create_unix_server(
             lambda: _ServerConnection(self.handler, self._connections), sock=listener
@@ -352,7 +352,7 @@ class _ServerConnection(asyncio.Protocol):
             self._transport.write(frame)
 
 
-def _bind(path: str) -> socket.socket:
+def bind_private(path: str) -> socket.socket:
     """A bound socket, 0600 before it listens; a socket file that nobody serves is replaced."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -399,5 +399,6 @@ __all__ = [
     "IpcServer",
     "IpcTimeoutError",
     "RemoteError",
+    "bind_private",
     "encode_frame",
 ]

@@ -58,6 +58,11 @@ class Opened:
     ground: frozenset[str]
     since: int
 
+    @property
+    def key(self) -> str:
+        """The state key of the session itself: it changes when the session is killed."""
+        return f"session:{self.session}"
+
 
 class Opener:
     """Opens sessions."""

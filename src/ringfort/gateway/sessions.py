@@ -2,27 +2,29 @@
 
 A session ends when its client goes, its site goes, a limit is met, its ground changes (policy, catalogue,
 zones, registration: told with FATAL 57P01 within the turn of the loop in which the control entry arrives),
-the ledger is lost or stalls, or the worker stops. Each end is recorded with its totals. A client that does
-not take its last words is cut off after `GRACE_SECONDS`.
+an operator kills it, it is idle or open for too long (one sweep for all, see `limits`), the ledger is lost or
+stalls, or the worker stops. Each end is recorded with its totals. A client that does not take its last words
+is cut off after `GRACE_SECONDS`, or `CUT_SECONDS` if it was to end at once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ringfort.gateway.cancel import is_key, make_key
 from ringfort.gateway.conversation import ConnectionGoneError
+from ringfort.gateway.limits import SessionClock
 from ringfort.gateway.outbox import Outbox, OutgoingSite
 from ringfort.gateway.recording import EndsBatch, session_ended
 from ringfort.gateway.relay import Relay
+from ringfort.pgwire.debts import QUERY, SYNC
 from ringfort.pgwire.exchange import Exchange
-from ringfort.pgwire.startup import SHORT_KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Collection, Coroutine, Mapping
 
     from ringfort.gateway.conversation import Conversation
     from ringfort.gateway.opening import Opened
@@ -35,8 +37,9 @@ if TYPE_CHECKING:
 GRACE_SECONDS = 5.0
 WRITE_HIGH = 262_144
 TICK_SECONDS = 1.0
+_IDLE = ord("I")
 CLOSE_SECONDS = 1.0
-LONG_KEY = 32  # bytes, as PostgreSQL 18 makes them
+CUT_SECONDS = 0.7
 
 
 class _ClientEnd(asyncio.Protocol):
@@ -77,14 +80,42 @@ class _SiteEnd(asyncio.Protocol):
 
 @dataclass
 class Session:
-    """One open session."""
+    """One open session.
+
+    `facts` are what is told of it; `on_end` is called when it has ended; `grace`: seconds that its client has
+    then to take what is on its way.
+    """
 
     opened: Opened
     process: int
     secret: bytes
     relay: Relay
+    clock: SessionClock
+    facts: Mapping[str, str] = field(default_factory=dict)
+    on_end: Callable[[], None] | None = None
+    grace: float = GRACE_SECONDS
+    began: float = 0.0
     stalled: int = 0
     seen: int = 0
+
+    def at_work(self) -> bool:
+        """Whether the site owes an answer to a whole segment: the client waits, it is not idle."""
+        return any(each.kind in {QUERY, SYNC} for each in self.relay.exchange.awaited)
+
+    def described(self, now: float) -> dict[str, object]:
+        """What `ringfort sessions list` shows."""
+        exchange = self.relay.exchange
+        return {
+            "session": self.opened.session,
+            "principal": self.opened.principal,
+            **self.facts,
+            "opened": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
+            "idle_seconds": 0 if self.at_work() else int(self.clock.idle(now)),
+            "state": "active" if self.at_work() else "idle" if exchange.status == _IDLE else "in transaction",
+            "statements": self.relay.recorder.issued,
+            "rows": exchange.rows,
+            "bytes": exchange.bytes,
+        }
 
 
 class Sessions:
@@ -96,8 +127,10 @@ class Sessions:
         ledger: Ledger,
         verdicts: Verdicts,
         connector: SiteConnector,
+        on_number: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
+        self._on_number = on_number
         self._ledger = ledger
         self._verdicts = verdicts
         self._connector = connector
@@ -119,14 +152,17 @@ class Sessions:
         words: Callable[[int, bytes], bytes],
         *,
         long_keys: bool = False,
+        facts: Mapping[str, str] | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> None:
         """Join client and site: from here on the relay has both transports.
 
         `words(process, secret)` is what the client is sent first; `long_keys`: it takes a cancel key of more
-        than 4 bytes. Raises `ConnectionGoneError` if one of the two is gone already; nothing is begun then.
+        than 4 bytes. Raises `ConnectionGoneError` if one of the two is gone already; nothing is begun then,
+        and `on_end` is not called.
         """
         settings = self._settings
-        process, secret = self._key(long=long_keys)
+        process, secret = make_key(settings.slot, self._by_process, long=long_keys)
         exchange = Exchange(settings.limits.rows_per_session, settings.limits.bytes_per_session)
         client, site = conversation.transport, opened.site.conversation.transport
         if client is None or site is None or opened.site.conversation.lost:
@@ -144,7 +180,11 @@ class Sessions:
             on_end=lambda outcome, busy: self._ended(process, outcome, busy=busy),
         )
         _, behind = opened.site.conversation.hand_over(_SiteEnd(relay))
-        self._by_process[process] = Session(opened, process, secret, relay)
+        clock = SessionClock(settings.limits, self._loop.time())
+        self._by_process[process] = Session(
+            opened, process, secret, relay, clock, facts or {}, on_end, began=time.time()
+        )
+        self._on_number()
         try:
             conversation.write(words(process, secret))
             _, early = conversation.hand_over(_ClientEnd(relay))
@@ -161,35 +201,65 @@ class Sessions:
             site.resume_reading()
             client.resume_reading()
 
-    def _key(self, *, long: bool) -> tuple[int, bytes]:
-        """A cancel key that no open session has: protocol 3.0 has room for 4 bytes, 3.2 for up to 256."""
-        while True:
-            process = int.from_bytes(os.urandom(4), "big") & 0x7FFF_FFFF
-            if process and process not in self._by_process:
-                return process, os.urandom(LONG_KEY if long else SHORT_KEY)
+    def never_began(self, opened: Opened, outcome: str) -> None:
+        """A session that is on record was not begun: close its site connection, record its end."""
+        opened.site.conversation.abort()
+        self._ledger.note(
+            session_ended(self._settings.actor, opened.session, outcome, statements=0, rows=0, size=0)
+        )
 
     def cancel(self, request: CancelRequest) -> None:
         """Forward a cancel request to the site of the session that it names with the right secret."""
         session = self._by_process.get(request.process)
-        right = session.secret if session is not None else bytes(SHORT_KEY)
-        if hmac.compare_digest(request.secret, right) and session is not None:
+        if is_key(request.secret, None if session is None else session.secret) and session is not None:
             self._spawn(self._connector.cancel(session.opened.site.target, session.opened.site.key))
 
     def changed(self, key: str, index: int, text: str) -> None:
-        """A state key changed at `index`: end every session whose decision stood on it."""
-        for session in list(self._by_process.values()):
-            if key in session.opened.ground and index >= session.opened.since:
-                session.relay.end(
-                    "57P01",
-                    f"the session ends: {text}",
-                    "connect again: a new decision is made",
-                    "ground changed",
-                )
+        """A state key changed at `index`: end every session whose decision stood on it, or that it names."""
+        kind, _, name = key.partition(":")
+        if kind == "session":
+            hint = "the reason is on record; ask the operator"
+            self.end_sessions([name], "57P01", f"the session ends: {text}", hint, "killed")
+            return
+        self.end_sessions(
+            lambda session: key in session.opened.ground and index >= session.opened.since,
+            "57P01",
+            f"the session ends: {text}",
+            "connect again: a new decision is made",
+            "ground changed",
+        )
+
+    def end_sessions(
+        self,
+        which: Callable[[Session], bool] | Collection[str],
+        sqlstate: str,
+        text: str,
+        hint: str,
+        outcome: str,
+    ) -> int:
+        """End open sessions now, in the middle of a result too; gives how many.
+
+        `which`: their ids as in `SessionOpened`, or a predicate. Nothing more is read from the site or
+        released of what is held; what the client's socket does not take within `CUT_SECONDS` is thrown away.
+        The client is told FATAL `sqlstate` with `text` and `hint` unless a message is half sent;
+        `SessionEnded` says `outcome`. Call it in the worker's loop; other workers end theirs.
+        """
+        wanted = which if callable(which) else lambda session: session.opened.session in which
+        found = [each for each in self._by_process.values() if wanted(each)]
+        for session in found:
+            session.grace = CUT_SECONDS
+            session.relay.end(sqlstate, text, hint, outcome)
+        return len(found)
 
     def end_all(self, sqlstate: str, text: str, hint: str, outcome: str) -> None:
         """End every session."""
         for session in list(self._by_process.values()):
             session.relay.end(sqlstate, text, hint, outcome)
+
+    def described(self) -> list[dict[str, object]]:
+        """Every open session, as `ringfort sessions list` shows it."""
+        now = self._loop.time()
+        return [each.described(now) for each in self._by_process.values()]
 
     async def close(self) -> None:
         """Write the record of ends, those of statements that are just getting durable too; finish cancels."""
@@ -219,7 +289,10 @@ class Sessions:
             # the closed socket alone would let a long query run on at the site
             self._spawn(self._connector.cancel(session.opened.site.target, session.opened.site.key))
         self._leaving.add(relay)
-        self._loop.call_later(GRACE_SECONDS, self._forget, relay)
+        self._loop.call_later(session.grace, self._forget, relay)
+        if session.on_end is not None:
+            session.on_end()
+        self._on_number()
 
     def _forget(self, relay: Relay) -> None:
         self._leaving.discard(relay)
@@ -231,8 +304,9 @@ class Sessions:
         task.add_done_callback(self._tasks.discard)
 
     def _tick(self) -> None:
-        """End sessions whose statements are not getting durable: nothing is held for ever."""
+        """The sweep: end sessions that met a limit of time, or whose statements are not getting durable."""
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+        now = self._loop.time()
         for session in list(self._by_process.values()):
             relay = session.relay
             if relay.durable < relay.recorder.issued and relay.durable == session.seen:
@@ -247,6 +321,16 @@ class Sessions:
                     "nothing was released",
                     "not recorded",
                 )
+                continue
+            exchange = relay.exchange
+            end = session.clock.look(
+                now,
+                (relay.recorder.issued, exchange.answered, exchange.bytes),
+                at_work=session.at_work(),
+                in_transaction=exchange.status != _IDLE,
+            )
+            if end is not None:
+                relay.end(*end)
 
 
 __all__ = ["Session", "Sessions"]

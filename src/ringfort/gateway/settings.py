@@ -2,20 +2,24 @@
 
     {"actor": "worker-0",
      "listen": {"fd": 7},                                  or {"host": "127.0.0.1", "port": 0}
+     "slot": 0, "board": 8, "sockets": folder,
      "tls": {"mode": "required", "certificate": PEM or path, "key": PEM or path},
      "ledger_socket": path, "provisioner_socket": path, "parser_socket": path,
      "blobs": path,
      "zones": [{"network": "10.0.0.0/8", "country": "IE", "note": ""}],
      "processing_country": "IE",
-     "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000},
+     "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000,
+                "statements_per_minute": 0, "sessions_per_principal": 0, "idle_seconds": 0,
+                "session_seconds": 0},
      "max_sessions": 1000, "statement_text_bytes": 262144, "message_bytes": 1048576,
      "startup_seconds": 15.0, "record_seconds": 10.0}
 
 Only `actor`, `listen`, `tls` and the three sockets are required. `tls.mode` is `required` or `optional`;
 `optional` admits plaintext from loopback only. `processing_country` is where this gateway runs; empty means
 that the provisioner's decision says it. `zones` hold until others come into force, which are then read from
-the folder of the ledger's `blobs`. `record_seconds`: a statement whose record is not durable by then ends its
-session.
+the folder of the ledger's `blobs`. `slot` is the worker's place on the `board` (an inherited descriptor) that
+it shares with the others; its private socket is made in the folder `sockets`, none if that is empty.
+`record_seconds`: a statement whose record is not durable by then ends its session.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ from typing import Any, TypeVar
 
 from ringfort.catalog.zones import Zone, Zones
 from ringfort.errors import ConfigurationError
+from ringfort.gateway.board import SLOTS
 
 _AROUND_TEXT = 1_024  # what stands around a text in its message
 _Section = TypeVar("_Section", "Listen", "Tls", "Limits", "WorkerSettings")
@@ -51,10 +56,14 @@ class Tls:
 
 @dataclass(frozen=True)
 class Limits:
-    """What one session may take at most; zero means no limit."""
+    """What one session, or one principal's sessions together, may take at most; zero means no limit."""
 
     rows_per_session: int = 1_000_000
     bytes_per_session: int = 1_000_000_000
+    statements_per_minute: int = 0
+    sessions_per_principal: int = 0
+    idle_seconds: float = 0
+    session_seconds: float = 0
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,9 @@ class WorkerSettings:
     ledger_socket: str
     provisioner_socket: str
     parser_socket: str
+    slot: int = 0
+    board: int = -1
+    sockets: str = ""
     blobs: str = ""
     zones: Zones = field(default_factory=Zones)
     processing_country: str = ""
@@ -95,6 +107,8 @@ def read_settings(document: object) -> WorkerSettings:
         raise ConfigurationError("`tls.mode` must be `required` or `optional`")
     if settings.tls.mode == "required" and not settings.tls.certificate:
         raise ConfigurationError("`tls.certificate` is missing")
+    if not 0 <= settings.slot < SLOTS:
+        raise ConfigurationError(f"`slot` must be 0 to {SLOTS - 1}")
     if settings.listen.fd < 0 and not settings.listen.host:
         raise ConfigurationError("`listen` needs `fd`, or `host` and `port`")
     return settings

@@ -6,10 +6,13 @@ provisioner, parser, workers; the reverse when stopping. Invariants:
 - Only one supervisor runs for a folder (an exclusive lock on `state/up.lock`).
 - Each child gets its own secrets and nobody else's (DESIGN principle 7): the writer the signing key, the
   provisioner the administrative DSNs, the root secret and the SCRAM verifiers, a worker the TLS key.
-- The listening socket belongs to the supervisor and is inherited, so that a worker can be replaced without
-  losing connections that wait in its queue.
-- A worker or parser that dies is replaced. When the writer or the provisioner dies, the workers have already
-  denied everything; all children are started anew. Too many deaths in a short time end the whole with exit 1.
+- The listening socket belongs to the supervisor and is inherited by every worker, so that workers can be
+  replaced without losing connections that wait in its queue.
+- A worker or parser that dies is replaced, and no other is touched. When the writer or the provisioner dies,
+  the workers have already denied everything; all children are started anew. Too many deaths of one process in
+  a short time end the whole with exit 1.
+- `reload` (over the private socket `supervisor.sock`) replaces the workers with ones that know the settings
+  as they are in the file now; sessions stay where they are. What other processes were told cannot change so.
 """
 
 from __future__ import annotations
@@ -22,15 +25,23 @@ import select
 import signal
 import socket
 import time
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from ringfort import __version__
 from ringfort.config import load_config
-from ringfort.errors import CheckFailedError, ConfigurationError, MissingEnvironmentError, RingfortError
+from ringfort.errors import (
+    CheckFailedError,
+    ConfigurationError,
+    MissingEnvironmentError,
+    RingfortError,
+    UsageError,
+)
 from ringfort.gateway import child_configs
 from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child
+from ringfort.gateway.request_socket import RequestSocket
+from ringfort.gateway.worker_set import WorkerSet
 from ringfort.record.client import open_ledger
 from ringfort.sites.deployment import GATEWAY_NAMES, UNFINISHED
 from ringfort.sites.paths import Layout, private_folder, runtime_folder
@@ -41,9 +52,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from ringfort.config import Config
+
+SUPERVISOR_SOCKET = "supervisor.sock"
 MOST_DEATHS = 5
 DEATHS_SECONDS = 60.0
 _LOG_BYTES = 16 * 1024 * 1024
+_TOLD_TO_OTHERS = (
+    "`gateway.host` and `gateway.port`",
+    "the sites",
+    "settings of the ledger",
+    "settings of the provisioner",
+    "settings of the parser",
+)
 
 
 class Supervisor:
@@ -56,8 +77,10 @@ class Supervisor:
         self.sites: dict[str, EmbeddedServer] = {}
         self.children: dict[str, Child] = {}
         self.listener: socket.socket | None = None
+        self.workers: WorkerSet | None = None
+        self._requests: RequestSocket | None = None
         self._lock: int | None = None
-        self._deaths: deque[float] = deque(maxlen=MOST_DEATHS)
+        self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_DEATHS))
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
 
@@ -72,14 +95,18 @@ class Supervisor:
         load_folder(self.config)  # everything that a person wrote is checked before anything starts
         self._take_lock()
         try:
-            if not self.config.gateway.tls_certificate:
-                ensure_tls(private_folder(Layout(self.folder).tls), GATEWAY_NAMES)  # renews what is old
+            self._renew_tls()
             self._bind()
             self._start_sites()
             self._start_children(first=True)
+            self._requests = RequestSocket(str(runtime_folder(self.folder) / SUPERVISOR_SOCKET))
         except BaseException:
             self.stop()
             raise
+
+    def _renew_tls(self) -> None:
+        if not self.config.gateway.tls_certificate:
+            ensure_tls(private_folder(Layout(self.folder).tls), GATEWAY_NAMES)  # renews what is old
 
     def _take_lock(self) -> None:
         state = private_folder(self.folder / "state")
@@ -112,6 +139,7 @@ class Supervisor:
                 hint="set another `port` under [gateway] in ringfort.toml; 0 takes a free one",
             ) from None
         self.listener = listener
+        self.workers = WorkerSet(listener.fileno(), self._child)
 
     def _start_sites(self) -> None:
         for site in self.config.sites:
@@ -140,25 +168,22 @@ class Supervisor:
             "provisioner", "ringfort.gateway.provisioner", child_configs.provisioner(self.config, self.sites)
         )
         self._spawn("parser", "ringfort.gateway.parser", child_configs.parser(self.config))
-        for number in range(self.config.gateway.workers):
-            self._spawn_worker(number)
-
-    def _spawn_worker(self, number: int) -> None:
-        if self.listener is None:
+        if self.workers is None:
             raise AssertionError
-        descriptor = self.listener.fileno()
-        config = child_configs.worker(self.config, number, descriptor)
-        self._spawn(f"worker-{number}", "ringfort.gateway.worker", config, inherited=(descriptor,))
+        self.workers.start(self.config)
 
-    def _spawn(
-        self, name: str, module: str, config: dict[str, Any], *, inherited: tuple[int, ...] = ()
-    ) -> None:
+    def _spawn(self, name: str, module: str, config: dict[str, Any]) -> None:
+        child = self._child(name, module, config)
+        self.children[name] = child
+        child.start()
+
+    def _child(
+        self, name: str, module: str, config: dict[str, Any], inherited: tuple[int, ...] = ()
+    ) -> Child:
         log = self.folder / "state" / "log" / f"{name}.log"
         if log.exists() and log.stat().st_size > _LOG_BYTES:
             log.replace(log.with_suffix(".log.1"))
-        child = Child(name, module, config, log, inherited)
-        self.children[name] = child
-        child.start()
+        return Child(name, module, config, log, inherited)
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -189,14 +214,20 @@ class Supervisor:
             raise _StoppedError
 
     def wait(self) -> None:
-        """Watch the children until a signal ends it; replaces what dies."""
+        """Watch the children and answer requests until a signal ends it; replaces what dies."""
         while True:
-            select.select([self._wake_reader], [], [], 0.2)
+            if self._requests is None or self.workers is None:
+                raise AssertionError
+            waiting = [self._wake_reader, self._requests.fileno()]
+            if self._requests.fileno() in select.select(waiting, [], [], 0.2)[0]:
+                self._requests.serve(self._answer)
             for child in list(self.children.values()):
                 code = child.poll()
                 if code is not None:
                     self._mourn(child, code)
                     break
+            else:
+                self._mourn_workers(self.workers)
             for name, server in self.sites.items():
                 if not server.running:
                     self._count_death(f"site {name} ended", f"its log is {server.place / 'server.log'}")
@@ -206,34 +237,47 @@ class Supervisor:
 
     def _count_death(self, what: str, hint: str) -> None:
         now = time.monotonic()
-        if len(self._deaths) == MOST_DEATHS and now - self._deaths[0] < DEATHS_SECONDS:
+        deaths = self._deaths[what]
+        if len(deaths) == MOST_DEATHS and now - deaths[0] < DEATHS_SECONDS:
             raise CheckFailedError(
                 f"{what}, and there were {MOST_DEATHS} such ends within {DEATHS_SECONDS:.0f} seconds",
                 hint=hint,
             )
-        self._deaths.append(now)
+        deaths.append(now)
 
     def _mourn(self, child: Child, code: int) -> None:
         self._count_death(f"{child.name} ended", f"its log is {child.log}")
         self.say(f"{child.name} ended with {code}; starting it again")
         child.stop()
-        if child.name in {"parser", "ledger-http"} or child.name.startswith("worker-"):
+        if child.name in {"parser", "ledger-http"}:
             try:
-                if child.name.startswith("worker-"):
-                    self._spawn_worker(int(child.name.removeprefix("worker-")))
-                else:
-                    child.start()
+                child.start()
             except RingfortError as error:  # what it needs is perhaps gone, too
                 self._not_started(error)
             else:
                 return
         self._restart()
 
+    def _mourn_workers(self, workers: WorkerSet) -> None:
+        for name, code in workers.reap():
+            self.say(f"a {name} that was finishing its sessions ended with {code}")
+        for name, code in workers.ended():
+            self._count_death(f"{name} ended", f"its log is {workers.accepting[name].log}")
+            self.say(f"{name} ended with {code}; starting it again")
+            try:
+                workers.again(self.config, name)
+            except RingfortError as error:  # what it needs is perhaps gone, too
+                self._not_started(error)
+                self._restart()
+                return
+
     def _restart(self) -> None:
         """Sites that ended and all children, anew. What does not start is one more end, and tried again."""
         while True:
-            for name in reversed(list(self.children)):
-                self.children.pop(name).stop()
+            self._stop_gateway()
+            writer = self.children.pop("writer", None)
+            if writer is not None:
+                writer.stop()
             try:
                 for server in self.sites.values():
                     server.start()  # nothing happens to one that runs
@@ -246,6 +290,53 @@ class Supervisor:
     def _not_started(self, error: RingfortError) -> None:
         self._count_death(error.message, error.hint)
         self.say(f"{error.message}; starting again")
+
+    # -- reloading -----------------------------------------------------------------------------------
+
+    def _answer(self, op: str, _: dict[str, Any]) -> dict[str, Any]:
+        if op == "reload":
+            return self.reload()
+        raise UsageError(f"the supervisor knows no `{op}`")
+
+    def reload(self) -> dict[str, Any]:
+        """Replace the workers; gives how many there are, and how many still finish sessions.
+
+        Raises `ConfigurationError` for a file that is invalid, `CheckFailedError` for a setting that needs a
+        restart, `MissingEnvironmentError` if a worker does not start; then everything is as it was.
+        """
+        if self.workers is None:
+            raise AssertionError
+        config = load_config(self.folder)
+        self._require_the_same(config)
+        before, self.config = self.config, config
+        try:
+            self._renew_tls()
+            self.workers.replace(config)
+        except BaseException:
+            self.config = before
+            raise
+        self.say("the workers were replaced")
+        return {"workers": len(self.workers.accepting), "finishing": len(self.workers.leaving)}
+
+    def _told_to_others(self, config: Config) -> tuple[object, ...]:
+        return (
+            (config.gateway.host, config.gateway.port),
+            config.sites,
+            (child_configs.writer(config), child_configs.http(config)),
+            {**child_configs.provisioner(config, self.sites), "connections_per_profile": 0},
+            child_configs.parser(config),
+        )
+
+    def _require_the_same(self, config: Config) -> None:
+        """What anybody but a worker was told is as it was."""
+        for what, now, before in zip(
+            _TOLD_TO_OTHERS, self._told_to_others(config), self._told_to_others(self.config), strict=True
+        ):
+            if now != before:
+                raise CheckFailedError(
+                    f"{what} have changed, which takes a restart",
+                    hint="stop `ringfort up` and start it again; nothing has been changed",
+                )
 
     # -- telling -------------------------------------------------------------------------------------
 
@@ -299,12 +390,20 @@ class Supervisor:
 
     # -- stopping ------------------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """Stop everything, in order; safe to call twice. Sessions are told, ends are recorded."""
-        order = list(self.children)
-        for name in reversed(order):
+    def _stop_gateway(self) -> None:
+        """Stop everything but the sites and the writer."""
+        if self.workers is not None:
+            self.workers.stop()
+        for name in reversed(list(self.children)):
             if name != "writer":
                 self.children.pop(name).stop()
+
+    def stop(self) -> None:
+        """Stop everything, in order; safe to call twice. Sessions are told, ends are recorded."""
+        if self._requests is not None:
+            self._requests.close()
+            self._requests = None
+        self._stop_gateway()
         writer = self.children.pop("writer", None)
         if writer is not None:
             if writer.poll() is None:
@@ -313,6 +412,9 @@ class Supervisor:
             writer.stop()
         for name in list(self.sites):
             self.sites.pop(name).stop()
+        if self.workers is not None:
+            self.workers.close()
+            self.workers = None
         if self.listener is not None:
             self.listener.close()
             self.listener = None

@@ -6,6 +6,10 @@ Says `{"ready": true, "port": N}` once it serves; on SIGTERM it stops accepting,
 57P01, records their ends and exits 0. If the ledger is lost, every session ends and nobody is let in; the
 supervisor starts everything anew. The worker never reads SQL with the C grammar, never sees an administrative
 DSN or a password of a principal, and cannot sign anything.
+
+On SIGUSR1 it *drains*: it accepts nothing more (what waits in the shared queue is for the others), lets its
+sessions finish, and then exits 0. Several workers run side by side and share the listening socket and the
+`board`; what they say to each other goes over private sockets (`workers`).
 """
 
 from __future__ import annotations
@@ -13,21 +17,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import resource
 import signal
 import socket
 import sys
 import traceback
+from base64 import b64decode
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 
-from ringfort.errors import MissingEnvironmentError, RingfortError
+from ringfort.errors import MissingEnvironmentError, RingfortError, UsageError
 from ringfort.gateway import gate
 from ringfort.gateway.authentication import Authenticator
+from ringfort.gateway.board import Board, make_board
+from ringfort.gateway.cancel import CancelForwarder, slot_of
 from ringfort.gateway.control import ControlFollower
 from ringfort.gateway.conversation import ConnectionGoneError, Conversation
-from ringfort.gateway.ipc import IpcClient
+from ringfort.gateway.ipc import IpcClient, IpcServer
+from ringfort.gateway.listener import Listener
 from ringfort.gateway.opening import Opener, SessionRefusedError, welcome
 from ringfort.gateway.recording import record_failed_authentication, record_refused_session
 from ringfort.gateway.sessions import Sessions
@@ -35,6 +44,7 @@ from ringfort.gateway.settings import WorkerSettings, read_settings
 from ringfort.gateway.site_connection import SiteConnector
 from ringfort.gateway.tls_server import ServerTls
 from ringfort.gateway.verdicts import Verdicts
+from ringfort.gateway.workers import worker_socket
 from ringfort.pgwire.backend import error_response
 from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError
 from ringfort.pgwire.parameters import read_parameters
@@ -45,6 +55,7 @@ from ringfort.record.channel import LedgerChannel
 if TYPE_CHECKING:
     from ringfort.gateway.authentication import Authenticated
     from ringfort.gateway.gate import Peer
+    from ringfort.gateway.opening import Opened
 
 PARSER_SECONDS = 5.0
 PROVISIONER_SECONDS = 10.0
@@ -63,7 +74,13 @@ class Worker:
         self._control = ControlFollower(self._changed)
         self._sessions: Sessions | None = None
         self._connections: set[asyncio.Task[None]] = set()
-        self._server: asyncio.AbstractServer | None = None
+        board = settings.board if settings.board >= 0 else make_board()
+        self._board = Board(board, settings.slot)
+        self._listener: Listener | None = None
+        self._private: IpcServer | None = None
+        self._cancels = CancelForwarder(settings.sockets)
+        self._forwarded: set[asyncio.Task[None]] = set()
+        self._draining = False
         self._denied = ""
         self._stop = asyncio.Event()
 
@@ -78,33 +95,83 @@ class Worker:
         self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS)
         connector = SiteConnector()
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
-        self._sessions = Sessions(settings, self._ledger, verdicts, connector)
+        self._sessions = Sessions(settings, self._ledger, verdicts, connector, self._number_changed)
         self._opener = Opener(settings, self._provisioner, self._ledger, self._control, connector)
-        return await self._listen()
+        if settings.sockets:
+            self._private = IpcServer(worker_socket(settings.sockets, settings.slot), self._answer)
+            await self._private.start()
+        return self._listen()
 
-    async def _listen(self) -> int:
+    def _listen(self) -> int:
         listen = self.settings.listen
-        loop = asyncio.get_running_loop()
         try:
             if listen.fd >= 0:
-                listener = socket.socket(fileno=listen.fd)
-                self._server = await loop.create_server(self._accept, sock=listener, backlog=BACKLOG)
+                listening = socket.socket(fileno=listen.fd)
             else:
-                self._server = await loop.create_server(
-                    self._accept, listen.host, listen.port, backlog=BACKLOG
-                )
+                family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+                listening = socket.create_server((listen.host, listen.port), family=family, backlog=BACKLOG)
+            listening.setblocking(False)
+            port = int(listening.getsockname()[1])
         except OSError as error:
             raise MissingEnvironmentError(
                 f"the gateway cannot listen: {error.strerror or error}", hint="is the port taken?"
             ) from None
-        return int(self._server.sockets[0].getsockname()[1])
+        self._listener = Listener(listening, self._board, self._load, self._accept)
+        self._listener.start()
+        return port
 
-    def _accept(self) -> Conversation:
-        conversation = Conversation(b"p")
-        task = asyncio.ensure_future(self._serve(conversation))
+    def _load(self) -> int:
+        return len(self._connections) + (0 if self._sessions is None else len(self._sessions))
+
+    def _number_changed(self) -> None:
+        if self._listener is not None:
+            self._listener.changed()
+        if self._draining and not self._load():
+            self._stop.set()
+
+    def _accept(self, connection: socket.socket) -> None:
+        task = asyncio.ensure_future(self._serve_socket(connection))
         self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
-        return conversation
+        task.add_done_callback(self._served)
+
+    def _served(self, task: asyncio.Task[None]) -> None:
+        self._connections.discard(task)
+        self._number_changed()
+
+    async def _serve_socket(self, connection: socket.socket) -> None:
+        conversation = Conversation(b"p")
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: conversation, connection)
+        except OSError:
+            connection.close()
+        else:
+            await self._serve(conversation)
+
+    # -- what workers and commands ask ---------------------------------------------------------------
+
+    async def _answer(self, op: str, request: dict[str, Any]) -> dict[str, Any]:
+        sessions = self._sessions
+        if sessions is None:
+            raise AssertionError
+        if op == "cancel":
+            sessions.cancel(CancelRequest(int(request["process"]), b64decode(request["secret"])))
+            return {}
+        if op == "sessions":
+            return {
+                "worker": self.settings.actor,
+                "process": os.getpid(),
+                "draining": self._draining,
+                "sessions": sessions.described(),
+            }
+        raise UsageError(f"a worker knows no `{op}`")
+
+    def _cancel(self, sessions: Sessions, request: CancelRequest) -> None:
+        if slot_of(request.process) == self.settings.slot:
+            sessions.cancel(request)
+            return
+        task = asyncio.ensure_future(self._cancels.forward(request))
+        self._forwarded.add(task)
+        task.add_done_callback(self._forwarded.discard)
 
     # -- one connection ------------------------------------------------------------------------------
 
@@ -148,7 +215,7 @@ class Worker:
                 return
             raise
         if isinstance(message, CancelRequest):
-            sessions.cancel(message)
+            self._cancel(sessions, message)
             conversation.close()
             return
         self._admit_one_more(sessions)
@@ -156,32 +223,67 @@ class Worker:
         # what follows may take longer than an unauthenticated client is given
         deadline.reschedule(asyncio.get_running_loop().time() + 2 * self.settings.startup_seconds + 60)
         facts = {"user": client.principal, "address": peer.address}
+        seat: list[int] = []
+        try:
+            opened = await self._decide(message, peer, facts, seat)
+            self._require_unchanged(sessions, opened)
+            try:
+                sessions.begin(
+                    conversation,
+                    opened,
+                    lambda number, secret: welcome(opened, number, secret),
+                    long_keys=message.long_keys,
+                    facts=facts,
+                    on_end=lambda: self._leave(seat),
+                )
+            except ConnectionGoneError:
+                sessions.never_began(opened, "client gone")
+                raise
+        except BaseException:
+            self._leave(seat)
+            raise
+
+    async def _decide(
+        self, message: StartupMessage, peer: Peer, facts: dict[str, str], seat: list[int]
+    ) -> Opened:
+        """An open session on record, with a seat for its principal; a refusal is on record, too."""
         try:
             request = read_parameters(message)
             facts |= {"database": request.database, "purpose": request.purpose, "ticket": request.ticket}
-            opened = await self._opener.open(request, peer.address)
+            self._take_seat(facts["user"], seat)
+            return await self._opener.open(request, peer.address)
         except RingfortError as error:
             await record_refused_session(
                 self._ledger, self.settings.actor, error.message, error.sqlstate, facts
             )
             raise
-        if self._control.changed_since(opened.ground, opened.since) or self._denied:
-            opened.site.conversation.abort()
+
+    def _require_unchanged(self, sessions: Sessions, opened: Opened) -> None:
+        if self._denied or self._control.changed_since((*opened.ground, opened.key), opened.since):
+            sessions.never_began(opened, "ground changed")
             raise SessionRefusedError(
                 self._denied or "what the session stands on has just changed",
                 hint="connect again",
                 sqlstate="57P03",
             )
-        try:
-            sessions.begin(
-                conversation,
-                opened,
-                lambda number, secret: welcome(opened, number, secret),
-                long_keys=message.long_keys,
+
+    def _take_seat(self, principal: str, seat: list[int]) -> None:
+        """One of the principal's sessions, over all workers; 53300 if it has as many as it may have."""
+        most = self.settings.limits.sessions_per_principal
+        if not most:
+            return
+        found = self._board.take_seat(principal, most)
+        if found is None:
+            raise SessionRefusedError(
+                f"too many sessions of `{principal}`: {most} are open",
+                hint="close one, or ask an operator to end one with `ringfort sessions kill`",
+                sqlstate="53300",
             )
-        except ConnectionGoneError:
-            opened.site.conversation.abort()
-            raise
+        seat.append(found)
+
+    def _leave(self, seat: list[int]) -> None:
+        while seat:
+            self._board.leave_seat(seat.pop())
 
     def _admit_one_more(self, sessions: Sessions) -> None:
         if self._denied:
@@ -232,11 +334,19 @@ class Worker:
         """SIGTERM."""
         self._stop.set()
 
+    def request_drain(self) -> None:
+        """SIGUSR1: accept nothing more, and stop when the last session has ended."""
+        self._draining = True
+        if self._listener is not None:
+            self._listener.stop()
+        if not self._load():
+            self._stop.set()
+
     async def run(self) -> None:
         """Serve until asked to stop; then end everything in order."""
         await self._stop.wait()
-        if self._server is not None:
-            self._server.close()
+        if self._listener is not None:
+            self._listener.stop()
         for task in self._connections:
             task.cancel()
         if self._connections:
@@ -246,6 +356,8 @@ class Worker:
                 "57P01", "the gateway is stopping", "connect again in a moment", "gateway stopped"
             )
             await self._sessions.close()
+        if self._private is not None:
+            await self._private.stop()
         self._ledger.close()
         self._provisioner.close()
         self._parser.close()
@@ -263,6 +375,7 @@ async def _main(settings: WorkerSettings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, worker.request_stop)
+    loop.add_signal_handler(signal.SIGUSR1, worker.request_drain)
     loop.set_exception_handler(lambda _, context: _report(context.get("exception") or RuntimeError()))
     port = await worker.start()
     # what is here now stays; fewer, larger collections suit many short-lived values without cycles

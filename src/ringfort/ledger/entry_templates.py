@@ -72,7 +72,7 @@ class AdmittedTemplate:
 _PLAIN = rb"[ !#-\[\]-~]"  # what a canonical JSON string holds as it is, of ASCII
 _ADMITTED = re.compile(
     rb'\{"actor":"' + _PLAIN + rb'+","control":(0|[1-9][0-9]{0,14}),"evidence":"([0-9a-f]{64})","kind":"'
-    + _PLAIN + rb'+","seq":(?:0|[1-9][0-9]{0,14}),"session":"' + _PLAIN + rb'+","shape":"' + _PLAIN
+    + _PLAIN + rb'+","seq":(0|[1-9][0-9]{0,14}),"session":"(' + _PLAIN + rb'+)","shape":"' + _PLAIN
     + rb'*(?:\\["\\]' + _PLAIN + rb'*)*","time":"([0-9T:-]{19})(?:\.[0-9]{1,6})?Z"'
     + rb',"type":"StatementAdmitted","v":1\}'
 )  # fmt: skip
@@ -81,22 +81,25 @@ _ADMITTED = re.compile(
 class AdmittedReader:
     """Checks `StatementAdmitted` entries as strictly as `entry.check` does, at a fifth of the cost.
 
-    Only for canonical entries in ASCII; what it does not know it leaves to `entry.check`.
+    Only for canonical entries in ASCII; what it does not know it leaves to `entry.check`. `statement` is the
+    session and number of the last entry that it knew.
     """
 
-    __slots__ = ("_second",)
+    __slots__ = ("_second", "statement")
 
     def __init__(self) -> None:
         self._second = b""
+        self.statement = ("", 0)
 
     def read(self, data: bytes) -> tuple[str, int] | None:
         """The entry's evidence digest and control size; None if it is not certain that it is valid."""
         found = _ADMITTED.fullmatch(data)
         if found is None or len(data) > MAX_ENTRY_BYTES:
             return None
-        control, evidence, second = found.groups()
+        control, evidence, seq, session, second = found.groups()
         if second != self._second:
             if not is_time(second.decode() + "Z"):
                 return None
             self._second = second
+        self.statement = (session.decode(), int(seq))
         return evidence.decode(), int(control)

@@ -83,7 +83,10 @@ class StatementRefused(Entry):
 @entry_type(TRAFFIC, Retention.SHARD)
 @dataclass(frozen=True, kw_only=True)
 class StatementsEnded(Entry):
-    """How admitted statements ended, several at once."""
+    """How admitted statements ended, several at once.
+
+    By the writer with the outcome `worker lost` if the worker died: rows and bytes are then not known, and 0.
+    """
 
     ended: tuple[StatementEnd, ...]
 
@@ -91,7 +94,11 @@ class StatementsEnded(Entry):
 @entry_type(TRAFFIC, Retention.SHARD)
 @dataclass(frozen=True, kw_only=True)
 class SessionEnded(Entry):
-    """A session is over: how, and its totals."""
+    """A session is over: how, and its totals.
+
+    By the writer with the outcome `worker lost` if the worker died: the totals are those of statements that
+    had ended.
+    """
 
     session: Name
     outcome: Name

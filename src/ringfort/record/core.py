@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from ringfort.ledger.folds import Condition
     from ringfort.ports import Clock, Randomness
     from ringfort.record.disk import Disk
+    from ringfort.record.open_work import OpenWork
 
 ACTOR = "writer"
 MAX_BLOB_BYTES = 16 << 20
@@ -216,10 +217,10 @@ class LedgerCore:
     def _own(self) -> dict[str, Any]:
         return {"time": format_time(self._clock.now()), "actor": ACTOR}
 
-    def stage_traffic(self, data: bytes, evidence: bytes = b"") -> None:
+    def stage_traffic(self, data: bytes, evidence: bytes = b"", work: OpenWork | None = None) -> None:
         """Put a traffic entry and its evidence (`salt || plaintext`) into the group.
 
-        Raises EntryError or RefusedError; then nothing was staged.
+        `work` is told what was begun or ended. Raises EntryError or RefusedError; then nothing was staged.
         """
         known = self._admitted.read(data)
         if known is not None:
@@ -250,6 +251,16 @@ class LedgerCore:
         self.staged_bytes += len(data) + len(evidence)
         if evidence:
             self._group_evidence.append(evidence)
+        if work is not None:
+            if known is not None:
+                work.statements.add(self._admitted.statement)
+            else:
+                work.noted(spec.kind.TYPE, values)
+
+    def stage_lost(self, work: OpenWork) -> None:
+        """Put the ends of what a client that is gone left open into the group."""
+        for entry in work.lost(**self._own()):
+            self.stage_traffic(encode(entry))
 
     def _reference(self, shard: Log, size: int) -> None:
         """Make sure that a leaf of the shard gives the root of the control log of `size`.

@@ -38,6 +38,7 @@ from ringfort.record import frames, process
 from ringfort.record.core import LedgerCore, LedgerSettings, Publication
 from ringfort.record.errors import JournalError, RecordError
 from ringfort.record.lock import FolderLock
+from ringfort.record.open_work import OpenWork
 from ringfort.record.system import SystemClock, SystemRandomness
 
 READ_BYTES = 1 << 18
@@ -62,6 +63,7 @@ class Client:
         self.cursor = 0
         self.backlog: list[tuple[int, bytes]] = []  # replies that wait until the control log is told
         self.closed = False
+        self.work = OpenWork()
 
     def answer(self, durable: int) -> None:
         """Note the answer to one traffic item."""
@@ -80,6 +82,7 @@ class Writer:
         self._selector = selectors.DefaultSelector()
         self._clients: dict[int, Client] = {}
         self._touched: dict[int, Client] = {}
+        self._lost: list[OpenWork] = []  # what clients that are gone left open
         self._listener: socket.socket | None = None
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
@@ -149,10 +152,14 @@ class Writer:
                     self._receive(client)
                     if self.core.staged_bytes > MAX_GROUP_BYTES:
                         break
+        while self._lost:
+            self.core.stage_lost(self._lost.pop())
         self._commit()
         self._rounds()
 
     def _patience(self) -> float | None:
+        if self._lost:
+            return 0.0
         due = self.core.round_due()
         return None if due is None else max(0.0, due - time.monotonic())
 
@@ -214,7 +221,7 @@ class Writer:
         for flags, entry, evidence in frames.traffic_items(payload):
             durable = 1
             try:
-                stage(entry, evidence)
+                stage(entry, evidence, client.work)
             except JournalError:
                 raise
             except RingfortError as error:
@@ -244,6 +251,7 @@ class Writer:
             }
         else:
             value = {"ok": True, "indices": indices}
+            client.work.appended(entries)
         client.replies.append(frames.reply(request, value))
 
     def _commit(self) -> None:
@@ -314,6 +322,8 @@ class Writer:
         self._selector.unregister(client.socket)
         self._clients.pop(client.socket.fileno(), None)
         client.socket.close()
+        if client.work:
+            self._lost.append(client.work)
 
     # Publication
 

@@ -51,7 +51,7 @@ port = 6432                   # 0 takes a free one
 tls = "required"              # "optional" also lets plaintext in, from this machine only
 # tls_certificate = ""        # PEM files of your own; without them clients trust secrets/tls/ca.pem
 # tls_key = ""
-# workers = 1
+# workers = 0
 
 [ledger]                      # the record of every decision and every access
 origin = {origin}  # its name in the world: set it before the first start, never change it
