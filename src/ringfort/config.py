@@ -55,7 +55,15 @@ AUTOMATIC_WORKERS = 8
 MOST_WORKERS = 64
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _COUNTRY = re.compile(r"[A-Z]{2}")
-_Section = TypeVar("_Section", "RegionConfig", "GatewayConfig", "LedgerConfig", "LimitsConfig", "SiteConfig")
+_Section = TypeVar(
+    "_Section",
+    "RegionConfig",
+    "GatewayConfig",
+    "AuthenticationConfig",
+    "LedgerConfig",
+    "LimitsConfig",
+    "SiteConfig",
+)
 
 
 @dataclass(frozen=True)
@@ -99,6 +107,16 @@ class GatewayConfig:
 
 
 @dataclass(frozen=True)
+class AuthenticationConfig:
+    """`[gateway.authentication]`: what failed passwords lead to. Counted for all workers together."""
+
+    failures_before_delay: int = 5  # of one principal
+    address_failures_before_delay: int = 20
+    delay_seconds: float = 1.0
+    longest_delay_seconds: float = 300.0
+
+
+@dataclass(frozen=True)
 class LedgerConfig:
     """The transparency log: its origin (no scheme), where it is served, its maximum merge delay."""
 
@@ -135,6 +153,7 @@ class Config:
     ledger: LedgerConfig
     limits: LimitsConfig
     sites: tuple[SiteConfig, ...] = field(default_factory=tuple)
+    authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
 
     @property
     def folder(self) -> Path:
@@ -154,7 +173,11 @@ def load_config(folder: Path) -> Config:
     if not isinstance(organisation, str) or not organisation:
         raise document.error("`organisation` must be a non-empty text", "organisation")
     region = _section(document, RegionConfig, ("region",), data.pop("region", {}))
-    gateway = _section(document, GatewayConfig, ("gateway",), data.pop("gateway", {}))
+    at_gate, within = _tables_within(data.pop("gateway", {}))
+    authentication = _section(
+        document, AuthenticationConfig, ("gateway", "authentication"), within.pop("authentication", {})
+    )
+    gateway = _section(document, GatewayConfig, ("gateway",), {**at_gate, **within} if within else at_gate)
     ledger = _section(document, LedgerConfig, ("ledger",), data.pop("ledger", {}))
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
     sites_data = data.pop("site", {})
@@ -170,9 +193,19 @@ def load_config(folder: Path) -> Config:
                 f"site name `{name}` is not valid", "site", name, hint="use a-z, 0-9 and -, at most 40"
             )
         sites.append(_section(document, SiteConfig, ("site", name), values, name=name))
-    config = Config(document.path, organisation, region, gateway, ledger, limits, tuple(sites))
+    config = Config(
+        document.path, organisation, region, gateway, ledger, limits, tuple(sites), authentication
+    )
     _validate(document, config)
     return config
+
+
+def _tables_within(values: object) -> tuple[Any, dict[str, Any]]:
+    """A table's own keys, and the tables within it; what is no table stays as it is."""
+    if not isinstance(values, dict):
+        return values, {}
+    within = {key: value for key, value in values.items() if isinstance(value, dict)}
+    return {key: value for key, value in values.items() if key not in within}, within
 
 
 def _section(
@@ -232,6 +265,12 @@ def _validate(document: TomlDocument, config: Config) -> None:
         )
     if config.gateway.tls not in {"required", "optional"}:
         raise document.error("`gateway.tls` must be `required` or `optional`", "gateway", "tls")
+    if not config.authentication.failures_before_delay or not (
+        config.authentication.address_failures_before_delay
+    ):
+        raise document.error(
+            "failures before a delay must be 1 or more", "gateway", "authentication", "failures_before_delay"
+        )
     for section, key, port in (
         ("gateway", "port", config.gateway.port),
         ("ledger", "http_port", config.ledger.http_port),
@@ -267,6 +306,7 @@ def _validate_sites(document: TomlDocument, config: Config) -> None:
 
 __all__ = [
     "EEA",
+    "AuthenticationConfig",
     "Config",
     "ConfigurationError",
     "GatewayConfig",

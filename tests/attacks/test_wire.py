@@ -499,7 +499,7 @@ def test_a_changed_registration_ends_the_session_at_once(stand):
     stand.provisioner.append(PrincipalRemoved(**own, name="bob"))
     with Wire(stand.port) as wire:
         wire.startup("bob")
-        assert states([wire.authenticate()]) == ["28000"]
+        assert states([wire.authenticate()]) == ["28P01"]
     stand.provisioner.append(PrincipalRegistered(**own, **facts, country="US"))
 
 

@@ -25,28 +25,36 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from ringfort.config import AuthenticationConfig
+from ringfort.gateway.authentication_desk import Desk
 from ringfort.gateway.ipc import IpcServer
+from ringfort.gateway.verifiers import make_verifier
 from ringfort.ledger import entry_control as control
 from ringfort.ledger.entry import decode, encode
 from ringfort.ledger.folds import ControlState
 from ringfort.pgwire import backend as be
 from ringfort.pgwire.fields import INT32, message, string
-from ringfort.pgwire.scram import ScramClient, build_verifier, mock_verifier, salted_password
+from ringfort.pgwire.scram import ScramClient, salted_password
 from ringfort.pgwire.startup import SslRequest, StartupMessage, serialise_startup
 from ringfort.record.channel import LedgerChannel
 from ringfort.record.inspect import all_entries
+from ringfort.record.system import SystemRandomness
+from ringfort.sites.keystore import write_private
 from ringfort.sites.tls import ensure_tls
 
 PASSWORD = "correct horse"
 PRINCIPALS = {"alice": "IE", "bob": "US"}
 MARKER = "hidden-marker-5f0c"
+PATIENT = AuthenticationConfig(10_000, 10_000)
 _TIME = "2026-11-21T10:00:00Z"
 
 
 class Provisioner:
     """The simulated provisioner, in a thread with its own loop; `append` puts control entries in force."""
 
-    def __init__(self, folder, target):
+    def __init__(self, folder, target, authentication):
+        self._folder = folder
+        self._authentication = authentication
         self.path = str(folder / "provisioner")
         self._ledger_path = str(folder / "ledger")
         self._target = target
@@ -72,7 +80,11 @@ class Provisioner:
 
     async def _serve(self):
         self._ended = asyncio.Event()
-        self._verifiers = {name: build_verifier(PASSWORD, os.urandom(16), 512) for name in PRINCIPALS}
+        verifiers = self._folder / "scram"
+        verifiers.mkdir()
+        for name in PRINCIPALS:
+            write_private(verifiers / f"{name}.json", make_verifier(PASSWORD, SystemRandomness()))
+        self._desk = Desk(verifiers, b"k" * 32, self._authentication, lambda: self._state, asyncio.to_thread)
         self._ledger = await LedgerChannel.connect(
             self._ledger_path,
             actor="provisioner",
@@ -100,14 +112,9 @@ class Provisioner:
 
     async def _answer(self, op, request):
         if op == "verifier":
-            name = request["name"]
-            found = self._verifiers.get(name) or mock_verifier(name, b"k" * 32, 512)
-            return {
-                "iterations": found.iterations,
-                "salt": b64encode(found.salt).decode(),
-                "stored_key": b64encode(found.stored_key).decode(),
-                "server_key": b64encode(found.server_key).decode(),
-            }
+            return await self._desk.verifier(request)
+        if op == "attempted":
+            return self._desk.attempted(request)
         assert op == "open"
         state = self._state
         blob = b64encode(b"{}").decode()
@@ -139,8 +146,9 @@ class Provisioner:
 class Stand:
     """Everything, up; `port` is the worker's."""
 
-    def __init__(self, admin_dsn, **worker):
+    def __init__(self, admin_dsn, *, authentication=PATIENT, **worker):
         self._admin = admin_dsn
+        self._authentication = authentication
         self._more = worker
         self._children = []
         self._descriptors = []
@@ -168,7 +176,7 @@ class Stand:
                 "evidence_public": base64.b64encode(public).decode(),
             },
         )
-        self.provisioner = Provisioner(self.folder, target).__enter__()
+        self.provisioner = Provisioner(self.folder, target, self._authentication).__enter__()
         self._start("ringfort.gateway.parser", {"socket": str(self.folder / "parser"), "readers": 1})
         (self.folder / "tls").mkdir()
         ensure_tls(self.folder / "tls", ("localhost", "127.0.0.1"))

@@ -207,6 +207,7 @@ def setting_names() -> dict[str, object]:
     for section, kind in (
         ("region", config.RegionConfig),
         ("gateway", config.GatewayConfig),
+        ("gateway.authentication", config.AuthenticationConfig),
         ("ledger", config.LedgerConfig),
         ("limits", config.LimitsConfig),
         ("site", config.SiteConfig),

@@ -2,6 +2,8 @@
 
 SCRAM-SHA-256, and over TLS SCRAM-SHA-256-PLUS, bound to the certificate that this very connection was met
 with. The exchange with an unknown user is the same as with a known one, with a verifier that nothing fits.
+How
+often may be tried is for the provisioner to say, which is asked at each attempt and told how it went.
 Parameters are judged after authentication, so that a refusal is on record with a principal.
 
 The last SASL message is sent, `AuthenticationOk` is not: the session is not open yet.
@@ -9,13 +11,15 @@ The last SASL message is sent, `AuthenticationOk` is not: the session is not ope
 
 from __future__ import annotations
 
+import contextlib
 import os
 from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ringfort.errors import RingfortError
 from ringfort.pgwire import backend
-from ringfort.pgwire.errors import AuthenticationFailedError
+from ringfort.pgwire.errors import AuthenticationFailedError, StartupRefusedError
 from ringfort.pgwire.fields import FieldReader, string
 from ringfort.pgwire.parameters import startup_user
 from ringfort.pgwire.scram import ScramServer, Verifier, offered
@@ -24,6 +28,9 @@ if TYPE_CHECKING:
     from ringfort.gateway.conversation import Conversation
     from ringfort.gateway.gate import Peer
     from ringfort.pgwire.startup import StartupMessage
+
+
+_TOO_MANY = ("too many failed attempts", "wait some minutes, then try again")
 
 
 class Provisioner(Protocol):
@@ -39,6 +46,21 @@ class Authenticated:
     """Who proved to be whom."""
 
     principal: str
+
+
+class TooManyFailuresError(AuthenticationFailedError):
+    """Nothing is tried at present; on record once for each delay."""
+
+    default_sqlstate = "28000"
+
+    def __init__(self) -> None:
+        super().__init__("too many failures")
+        self.message, self.hint = _TOO_MANY
+
+
+def _too_many_failures() -> StartupRefusedError:
+    """The same to the client, and on record already."""
+    return StartupRefusedError(_TOO_MANY[0], hint=_TOO_MANY[1], sqlstate="28000")
 
 
 class Authenticator:
@@ -62,7 +84,27 @@ class Authenticator:
         return Authenticated(user)
 
     async def _password(self, conversation: Conversation, user: str, peer: Peer) -> None:
-        found = await self._provisioner.request("verifier", name=user)
+        found = await self._provisioner.request("verifier", name=user, address=peer.address)
+        if found.get("throttled"):
+            raise TooManyFailuresError if found.get("first") else _too_many_failures()
+        outcome = "abandoned"  # who goes away before the proof has guessed nothing
+        try:
+            await self._scram(conversation, found, peer)
+            outcome = "succeeded"
+        except AuthenticationFailedError:
+            outcome = "failed"
+            raise
+        finally:
+            await self._tell(found.get("attempt"), outcome)
+
+    async def _tell(self, attempt: object, outcome: str) -> None:
+        """How the attempt went. Waited for: the next one must be judged after it."""
+        if attempt is not None:
+            with contextlib.suppress(RingfortError):  # unheard, it counts as no attempt at all
+                await self._provisioner.request("attempted", attempt=attempt, outcome=outcome)
+
+    @staticmethod
+    async def _scram(conversation: Conversation, found: dict[str, Any], peer: Peer) -> None:
         verifier = Verifier(
             int(found["iterations"]),
             b64decode(found["salt"]),

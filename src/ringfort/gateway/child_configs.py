@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str,
         "verifiers": str(layout.secrets / "scram"),
         "mock_key": base64.b64encode(read_key(layout.secrets / "scram-mock.key")).decode(),
         "sites": [_site(config, site, servers.get(site.name)) for site in config.sites],
+        "authentication": dataclasses.asdict(config.authentication),
         "connections_per_profile": config.gateway.max_sessions
         * config.gateway.worker_count,  # all may sit in one profile
     }

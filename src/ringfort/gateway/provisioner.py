@@ -5,7 +5,7 @@
 It follows the control log, decides each opening, makes what the decision needs in the site's database, and
 keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
 
-    verifier   {name}                -> {iterations, salt, stored_key, server_key}, mocked for unknown names
+    verifier, attempted              see `authentication_desk`
     open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name}
                -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
                    columns, surface, condition_keys, decision: {site, storage_country, processing_country,
@@ -41,6 +41,7 @@ from ringfort.disclosure import audit
 from ringfort.disclosure.profile import compile_profile
 from ringfort.disclosure.views import RoleLimits
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
+from ringfort.gateway.authentication_desk import Desk
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.mapping import MappingFiller
 from ringfort.gateway.provisioner_binding import binding_digest
@@ -54,7 +55,6 @@ from ringfort.gateway.provisioner_decision import (
 )
 from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
 from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
-from ringfort.gateway.verifiers import load_verifier, verifier_fields
 from ringfort.ledger.entry import encode, format_time
 from ringfort.ledger.entry_control import DomainKeyCreated, SiteAudited
 from ringfort.ledger.errors import ConditionFailedError
@@ -197,6 +197,13 @@ class Provisioner:
         self._clock = SystemClock()
         self._server = IpcServer(settings.socket, self._handle)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="provision")
+        self._desk = Desk(
+            settings.verifiers,
+            settings.mock_key,
+            settings.authentication,
+            lambda: self.control.state,
+            self._thread,
+        )
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._ledger: LedgerChannel | None = None
@@ -324,7 +331,9 @@ class Provisioner:
 
     async def _handle(self, op: str, request: dict[str, Any]) -> dict[str, Any]:
         if op == "verifier":
-            return await self._verifier(request)
+            return await self._desk.verifier(request)
+        if op == "attempted":
+            return self._desk.attempted(request)
         if op == "open":
             return await self._open(request)
         if op == "health":
@@ -357,17 +366,6 @@ class Provisioner:
                 "there is no such database", hint="ask an operator which there are", sqlstate="3D000"
             )
         return served
-
-    async def _verifier(self, request: dict[str, Any]) -> dict[str, Any]:
-        name = request.get("name")
-        if not isinstance(name, str):
-            raise UsageError("`name` must be a text")
-        known = name in self.control.state.principals
-        verifier = await self._thread(self._load_verifier, name, known)
-        return verifier_fields(verifier)
-
-    def _load_verifier(self, name: str, known: bool) -> Any:  # noqa: ANN401, FBT001 - called through the executor
-        return load_verifier(self.settings.verifiers, name, self.settings.mock_key, known=known)
 
     def _health(self) -> dict[str, Any]:
         return {

@@ -8,12 +8,13 @@
      "sites": [{"name", "country", "kind": "embedded" | "external",
                 "databases": {name: administrative DSN},
                 "sockets": folder of the server's socket or ""}],
+     "authentication": {"failures_before_delay": 5, ...},   as in [gateway.authentication]
      "processing_country": "",                     where this gateway runs; "" leaves it to the worker
      "epoch": 1,                                   of all pseudonymisation domains
      "connections_per_profile": 200, "statement_seconds": 300.0,
      "fill_seconds": 1.0, "audit_seconds": 60.0, "collect_seconds": 60.0, "grace_seconds": 600.0}
 
-From `processing_country` on all are optional. With `sockets`, sessions of profiles come over the server's own
+From `authentication` on all are optional. With `sockets`, sessions of profiles come over the server's own
 socket folder; else over TCP with the host, port and TLS settings of the administrative DSN.
 """
 
@@ -22,10 +23,11 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ringfort.config import AuthenticationConfig
 from ringfort.errors import ConfigurationError
 from ringfort.privacy.pseudonym import ROOT_BYTES
 
@@ -54,6 +56,7 @@ class ProvisionerSettings:
     verifiers: Path
     mock_key: bytes
     sites: tuple[SiteSettings, ...]
+    authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     processing_country: str = ""
     epoch: int = 1
     connections_per_profile: int = 200
@@ -80,6 +83,9 @@ class ProvisionerSettings:
         values["sites"] = tuple(
             SiteSettings(**_known(SiteSettings, each, "a site")) for each in values["sites"]
         )
+        if "authentication" in values:
+            given = _known(AuthenticationConfig, values["authentication"], "authentication")
+            values["authentication"] = AuthenticationConfig(**given)
         for site in values["sites"]:
             if site.kind not in {"embedded", "external"} or not isinstance(site.databases, dict):
                 raise ConfigurationError(f"site `{site.name}` is not described as it must be")
@@ -94,7 +100,8 @@ def _known(kind: type, data: object, what: str) -> dict[str, Any]:
         if key not in fields:
             raise ConfigurationError(f"unknown key `{key}` for {what}")
     for name, each in fields.items():
-        if each.default is dataclasses.MISSING and name not in data:
+        optional = each.default is not dataclasses.MISSING or each.default_factory is not dataclasses.MISSING
+        if not optional and name not in data:
             raise ConfigurationError(f"{what} misses `{name}`")
     return dict(data)
 

@@ -18,6 +18,7 @@ from ringfort.pgwire.scram import DEFAULT_ITERATIONS, MAX_ITERATIONS, Verifier, 
 from ringfort.sites.keystore import read_private
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from ringfort.ports import Randomness
@@ -76,13 +77,27 @@ def decode_verifier(content: bytes, path: Path | None = None) -> Verifier:
     return verifier
 
 
-def load_verifier(folder: Path, name: str, mock_key: bytes, *, known: bool) -> Verifier:
-    """The verifier of `name`; a mock one if the name is not `known`, not a name, or has no file."""
-    if known and PRINCIPAL_NAME.fullmatch(name):
-        path = folder / f"{name}.json"
-        if path.exists():
-            return decode_verifier(read_private(path), path)
-    return mock_verifier(name, mock_key)
+def load_verifier(
+    folder: Path,
+    name: str,
+    mock_key: bytes,
+    *,
+    known: bool,
+    decoy: str = "",
+    read: Callable[[Path], bytes] = read_private,
+) -> Verifier:
+    """The verifier of `name`; a mock one if the name is not `known`, not a name, or has no file.
+
+    The work is the same: a mock is made in any case, and where there is no verifier that of `decoy` is read
+    instead, for nothing.
+    """
+    mock = mock_verifier(name, mock_key)
+    real = known and PRINCIPAL_NAME.fullmatch(name) is not None and (folder / f"{name}.json").exists()
+    path = folder / f"{name if real else decoy}.json"
+    if not path.exists():
+        return mock
+    found = decode_verifier(read(path), path)
+    return found if real else mock
 
 
 def postgres_verifier(verifier: Verifier) -> str:

@@ -1,7 +1,8 @@
 """SCRAM-SHA-256-PLUS with libpq, and a man in the middle who has a certificate of his own."""
 
-import asyncio
 import contextlib
+import select
+import socket
 import ssl
 import threading
 from datetime import UTC, datetime, timedelta
@@ -100,47 +101,46 @@ class Middle:
         self._folder, self._port = folder, port
 
     def __enter__(self):
-        ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._run(ready)))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._run)
         self._thread.start()
-        assert ready.wait(10)
         return self
 
     def __exit__(self, *_):
-        self._loop.call_soon_threadsafe(self._end.set)
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._thread.join()
+        self._listener.close()
 
-    async def _run(self, ready):
-        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        async with server:
-            ready.set()
-            await self._end.wait()
+    def _run(self):
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            with plain, contextlib.suppress(OSError):
+                self._serve(plain)
 
-    async def _serve(self, reader, writer):
+    def _serve(self, plain):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._folder / "server.pem", self._folder / "server.key")
         to = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         to.check_hostname, to.verify_mode = False, ssl.CERT_NONE
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await reader.readexactly(8)
-            writer.write(b"S")
-            await writer.start_tls(context)
-            there, back = await asyncio.open_connection("127.0.0.1", self._port)
-            back.write(serialise_startup(SslRequest()))
-            await there.readexactly(1)
-            await back.start_tls(to)
-            await asyncio.gather(self._pass(reader, back), self._pass(there, writer))
-
-    @staticmethod
-    async def _pass(reader, writer):
-        with contextlib.suppress(OSError):
-            while data := await reader.read(65_536):
-                writer.write(data)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+        plain.recv(8)
+        plain.sendall(b"S")
+        with (
+            context.wrap_socket(plain, server_side=True) as client,
+            socket.create_connection(("127.0.0.1", self._port)) as there,
+        ):
+            there.sendall(serialise_startup(SslRequest()))
+            there.recv(1)
+            with to.wrap_socket(there) as gateway:
+                while True:
+                    for ready in select.select([client, gateway], [], [], 10)[0]:
+                        data = ready.recv(65_536)  # at most one record, so nothing is left that select misses
+                        if not data:
+                            return
+                        (gateway if ready is client else client).sendall(data)
 
 
 @pytest.mark.parametrize("binding", ["prefer", "require"])
