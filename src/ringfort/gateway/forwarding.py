@@ -30,15 +30,20 @@ if TYPE_CHECKING:
 
 UNREAD_MOST = 65_536
 OWED_MOST = 1_024
+EVIDENCE_MOST = 262_144  # bytes of evidence on the way to the record, one statement's not counted
 MAX_STATEMENTS = 10_000
 MAX_PORTALS = 1_000
+KEPT_MOST = 16_777_216  # bytes of texts and values under names
+UNANSWERED_MOST = 4_194_304  # bytes of texts and values that are to be undone if the site refuses them
 
-_DURABLE, _VERDICT, _SETTLED = "durable", "verdict", "settled"  # what a statement waits for
+# what a statement waits for
+_DURABLE, _VERDICT, _SETTLED, _QUIET = "durable", "verdict", "settled", "quiet"
 _WAIT: Final = object()
 _DROP: Final = b""
 _LENGTH_AT = UINT32.unpack_from
 # Describe and Execute of the unnamed portal, Sync
 _RUN_UNNAMED = b"D\0\0\0\x06P\0" + b"E\0\0\0\x09\0\0\0\0\0" + b"S\0\0\0\x04"
+_FLUSH = b"H\0\0\0\x04"
 _SYNC, _TERMINATE = 0x53, 0x58
 _NEVER_SKIPPED = b"SX"
 _UNKNOWN_STATEMENT = error_response(
@@ -51,7 +56,7 @@ _UNKNOWN_PORTAL = error_response(
     "ERROR", "34000", "portal does not exist", hint="cursors made by DECLARE are for FETCH"
 )
 _TOO_MANY_NAMES = error_response(
-    "ERROR", "54000", "too many prepared statements or portals in one session", hint="close some"
+    "ERROR", "54000", "too many or too long prepared statements or portals", hint="close some"
 )
 _TOO_LONG_BIND = error_response(
     "ERROR", "54000", "the message is too long", hint="send smaller parameters, or in several statements"
@@ -61,11 +66,11 @@ _TOO_LONG_BIND = error_response(
 class _Prepared:
     """What is kept of a prepared statement."""
 
-    __slots__ = ("known", "start")
+    __slots__ = ("evidence", "known")
 
-    def __init__(self, known: Known, start: bytes) -> None:
+    def __init__(self, known: Known, plain: bytes) -> None:
         self.known = known
-        self.start = start
+        self.evidence = plain
 
 
 class _Bound:
@@ -101,6 +106,9 @@ class Forwarder:
         self._waiting = ""
         self._answered_then = 0
         self._deferred = b""
+        self._unrecorded = 0
+        self._unanswered = 0
+        self._kept = 0
         self._judged: tuple[bytes, Known] | None = None
         self._last: OneConstant | None = None
         self._task: asyncio.Task[None] | None = None
@@ -129,12 +137,15 @@ class Forwarder:
 
     def recorded(self) -> None:
         """Everything that was issued is durable: go on if that was waited for."""
+        self._unrecorded = 0
         if self._waiting == _DURABLE:
             self._resume()
 
     def answered(self) -> None:
         """The site has answered something: go on if a segment's answer was waited for."""
-        if self._waiting == _SETTLED and self._exchange.answered != self._answered_then:
+        if (self._waiting == _SETTLED and self._exchange.answered != self._answered_then) or (
+            self._waiting == _QUIET and self._exchange.quiet
+        ):
             self._resume()
 
     def stop(self) -> None:
@@ -166,7 +177,7 @@ class Forwarder:
         size = len(data)
         if not 6 <= size <= self._limit or _LENGTH_AT(data, 1)[0] != size - 1:
             return False
-        if data.find(0, 5) != size - 1:
+        if data.find(0, 5) != size - 1 or self._unrecorded > EVIDENCE_MOST:
             return False
         sql = data[5:-1]
         last = self._last
@@ -178,6 +189,7 @@ class Forwarder:
                 return False
             known = found
             self._last = learn(sql, known, self._verdicts)
+        self._unrecorded += size
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))  # type: ignore[arg-type]
         self._pass(data)
         return True
@@ -198,9 +210,10 @@ class Forwarder:
         if TYPE_CHECKING:
             assert isinstance(prepared, _Prepared)
         known = prepared.known
-        if not known.at_once or len(exchange.portals) >= MAX_PORTALS:
+        if not known.at_once or len(exchange.portals) >= MAX_PORTALS or self._unrecorded > EVIDENCE_MOST:
             return False
-        bound = _Bound(known, evidence.bound(prepared.start, data[at:end]))
+        bound = _Bound(known, evidence.bound(prepared.evidence, data[at:end]))
+        self._unrecorded += len(bound.evidence)
         number = self._recorder.admit(known.form, bound.evidence + b"\0\0\0\0")  # type: ignore[arg-type]
         exchange.run_unnamed(bound, number)
         self._pass(data)
@@ -243,6 +256,8 @@ class Forwarder:
             if start < at:
                 self._site.write(data[start:at])
             if verb is _WAIT:
+                if self._waiting == _QUIET:
+                    self._site.write(_FLUSH)
                 self._host.pace()
                 return
             if verb:
@@ -251,6 +266,8 @@ class Forwarder:
         if start < at:
             self._site.write(data if at - start == len(data) else data[start:at])
         if len(exchange.awaited) > OWED_MOST:
+            # the client is not read on until these are answered: a server keeps what nobody asks it to send
+            self._site.write(_FLUSH)
             self._host.pace()
 
     def _resume(self) -> None:
@@ -290,6 +307,42 @@ class Forwarder:
         self._deferred = reader.data[reader.start - 5 : reader.end]
         return _WAIT
 
+    def _let_record(self, reader: FrameReader) -> object:
+        """Wait until what was issued is durable, then look at the message again.
+
+        Each Execute is recorded with its portal's values: ten bytes from the client may stand for a megabyte.
+        """
+        self._waiting = _DURABLE
+        reader.rewind(reader.end - reader.start + 5)
+        return _WAIT
+
+    def _let_answer(self, reader: FrameReader) -> object:
+        """Wait until the site has answered everything, then look at the message again."""
+        self._waiting = _QUIET
+        reader.rewind(reader.end - reader.start + 5)
+        return _WAIT
+
+    def _overtakes(self, size: int) -> bool:
+        """Whether too much is on the way to keep `size` bytes more before the site has answered."""
+        if self._exchange.quiet:
+            self._unanswered = 0
+        elif self._unanswered + size > UNANSWERED_MOST:
+            return True
+        self._unanswered += size
+        return False
+
+    def _has_room(self, size: int) -> bool:
+        """Whether `size` bytes more may be kept under names."""
+        self._kept += size
+        if self._kept > KEPT_MOST:
+            exchange = self._exchange
+            values = [
+                each.value for table in (exchange.statements, exchange.portals) for each in table.values()
+            ]
+            held = [each.evidence for each in values if isinstance(each, _Prepared | _Bound)]
+            self._kept = size + sum(map(len, held))
+        return self._kept <= KEPT_MOST
+
     def _mixes(self, known: Known) -> bool:
         """Whether SQL would make a name beside the protocol's: the record could not tell them apart."""
         return (known.prepares and any(self._exchange.statements)) or (
@@ -299,6 +352,8 @@ class Forwarder:
     def _query(self, reader: FrameReader) -> object:
         if reader.oversize:
             return self._refuse_query(TOO_LONG, b"")
+        if self._unrecorded > EVIDENCE_MOST:
+            return self._let_record(reader)
         sql = read_query(reader.data, reader.start, reader.end)
         known = self._known(reader, sql)
         if known is None:
@@ -307,10 +362,12 @@ class Forwarder:
             return self._refuse_query(known, sql)
         if not known.at_once and self._mixes(known):
             return self._refuse_query(MIXED_NAMES, sql)
+        self._unrecorded += len(sql)
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))
         return None if known.at_once else self._defer(reader)
 
     def _refuse_query(self, known: Known, sql: bytes) -> bytes:
+        self._unrecorded += len(sql)
         self._recorder.refuse(known.sqlstate, known.reason, evidence.simple(sql))
         return self._exchange.refuse_query(known.refusal)
 
@@ -318,17 +375,22 @@ class Forwarder:
         if reader.oversize:
             self._recorder.refuse(TOO_LONG.sqlstate, TOO_LONG.reason, evidence.parse_text(b"", b"\0\0"))
             return self._exchange.refuse_step(TOO_LONG.refusal)
+        if self._unrecorded > EVIDENCE_MOST:
+            return self._let_record(reader)
         name, sql, types = read_parse(reader.data, reader.start, reader.end)
         exchange = self._exchange
         if exchange.statement(name) is UNSETTLED:
             return self._settle(reader)
+        if self._overtakes(len(sql)):
+            return self._let_answer(reader)
         known = self._known(reader, sql)
         if known is None:
             return _WAIT
         if known.form is None:
+            self._unrecorded += len(sql)
             self._recorder.refuse(known.sqlstate, known.reason, evidence.parse_text(sql, types))
             return exchange.refuse_step(known.refusal, name)
-        if len(exchange.statements) >= MAX_STATEMENTS:
+        if len(exchange.statements) >= MAX_STATEMENTS or not self._has_room(len(sql)):
             return exchange.refuse_step(_TOO_MANY_NAMES, name)
         exchange.parse(name, _Prepared(known, evidence.prefix(sql, types)))
         return None
@@ -344,14 +406,21 @@ class Forwarder:
             return self._settle(reader)
         if prepared is None:
             return exchange.refuse_step(_UNKNOWN_STATEMENT)
-        if len(exchange.portals) >= MAX_PORTALS:
-            return exchange.refuse_step(_TOO_MANY_NAMES)
         if TYPE_CHECKING:
             assert isinstance(prepared, _Prepared)
-        exchange.bind(portal, _Bound(prepared.known, evidence.bound(prepared.start, data[at : reader.end])))
+        size = len(prepared.evidence) + reader.end - at
+        if self._overtakes(size):
+            return self._let_answer(reader)
+        if len(exchange.portals) >= MAX_PORTALS or not self._has_room(size):
+            return exchange.refuse_step(_TOO_MANY_NAMES)
+        exchange.bind(
+            portal, _Bound(prepared.known, evidence.bound(prepared.evidence, data[at : reader.end]))
+        )
         return None
 
     def _execute(self, reader: FrameReader) -> object:
+        if self._unrecorded > EVIDENCE_MOST:
+            return self._let_record(reader)
         exchange = self._exchange
         name, rows = read_execute(reader.data, reader.start, reader.end)
         bound = exchange.portal(name)
@@ -364,6 +433,7 @@ class Forwarder:
         known = bound.known
         if known.form is None:
             raise AssertionError
+        self._unrecorded += len(bound.evidence)
         if not known.at_once and self._mixes(known):
             self._recorder.refuse(MIXED_NAMES.sqlstate, MIXED_NAMES.reason, bound.evidence + rows)
             return exchange.refuse_step(MIXED_NAMES.refusal)
