@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _COMMANDS = {  # name -> module and function
     "init": ("init", "command"),
     "up": ("up", "command"),
+    "reload": ("reload", "command"),
     "demo": ("demo", "command"),
     "request": ("grant", "request"),
     "approve": ("grant", "approve"),
@@ -32,7 +33,7 @@ _COMMANDS = {  # name -> module and function
     "break-glass": ("grant", "break_glass"),
     "review": ("grant", "review"),
 }
-_GROUPS = ("principal", "policy", "ledger", "site")
+_GROUPS = ("principal", "sessions", "policy", "ledger", "site")
 _registered: set[str] = set()
 _EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
 

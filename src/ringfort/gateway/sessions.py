@@ -10,8 +10,8 @@ is cut off after `GRACE_SECONDS`, or `CUT_SECONDS` if it was to end at once.
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ringfort.gateway.cancel import is_key, make_key
@@ -20,6 +20,7 @@ from ringfort.gateway.limits import SessionClock
 from ringfort.gateway.outbox import Outbox, OutgoingSite
 from ringfort.gateway.recording import EndsBatch, session_ended
 from ringfort.gateway.relay import Relay
+from ringfort.ledger.entry import format_time
 from ringfort.pgwire.debts import QUERY, SYNC
 from ringfort.pgwire.exchange import Exchange
 
@@ -91,10 +92,10 @@ class Session:
     secret: bytes
     relay: Relay
     clock: SessionClock
+    began: datetime
     facts: Mapping[str, str] = field(default_factory=dict)
     on_end: Callable[[], None] | None = None
     grace: float = GRACE_SECONDS
-    began: float = 0.0
     stalled: int = 0
     seen: int = 0
 
@@ -109,7 +110,7 @@ class Session:
             "session": self.opened.session,
             "principal": self.opened.principal,
             **self.facts,
-            "opened": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.began)),
+            "opened": format_time(self.began),
             "idle_seconds": 0 if self.at_work() else int(self.clock.idle(now)),
             "state": "active" if self.at_work() else "idle" if exchange.status == _IDLE else "in transaction",
             "statements": self.relay.recorder.issued,
@@ -182,7 +183,7 @@ class Sessions:
         _, behind = opened.site.conversation.hand_over(_SiteEnd(relay))
         clock = SessionClock(settings.limits, self._loop.time())
         self._by_process[process] = Session(
-            opened, process, secret, relay, clock, facts or {}, on_end, began=time.time()
+            opened, process, secret, relay, clock, datetime.now(UTC), facts or {}, on_end
         )
         self._on_number()
         try:

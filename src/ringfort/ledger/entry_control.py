@@ -141,6 +141,16 @@ class SessionOpened(Entry):
 
 @entry_type(CONTROL, Retention.PERMANENT)
 @dataclass(frozen=True, kw_only=True)
+class SessionKilled(Entry):
+    """An operator ends a session: `by` is the name of the operating system's user who asked for it."""
+
+    session: Name
+    by: Name
+    reason: Text
+
+
+@entry_type(CONTROL, Retention.PERMANENT)
+@dataclass(frozen=True, kw_only=True)
 class ShardOpened(Entry):
     """A traffic shard (a month such as `2026-11`) begins, with its own origin and verifier key."""
 

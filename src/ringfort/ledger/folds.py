@@ -77,7 +77,7 @@ class ControlState:
     sites: dict[tuple[str, str], str] = field(default_factory=dict)
     """(site, database) -> outcome of the last audit."""
     sessions: dict[str, int] = field(default_factory=dict)
-    """Session -> index of its `SessionOpened`, since the last `GatewayStarted`."""
+    """Session -> index of its `SessionOpened`, since the last `GatewayStarted`; without those killed."""
     shards: dict[str, Shard] = field(default_factory=dict)
     grants: dict[str, grants.Grant] = field(default_factory=dict)
     """Every grant that was ever asked for or taken, by its id."""
@@ -203,6 +203,12 @@ def _session(state: ControlState, entry: control.SessionOpened) -> str:
     return ""  # a session id is never a condition: it is made once
 
 
+def _session_killed(state: ControlState, entry: control.SessionKilled) -> str:
+    if state.sessions.pop(entry.session, None) is None:
+        raise FoldError("`SessionKilled` names no session that is open, or one that was killed before")
+    return f"session:{entry.session}"
+
+
 def _shard_opened(state: ControlState, entry: control.ShardOpened) -> str:
     if entry.shard in state.shards or state.shard_of(entry.origin) is not None:
         raise FoldError("`ShardOpened` names a shard that was opened before")
@@ -244,6 +250,7 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     control.GatewayStarted: _gateway_started,
     control.GatewayStopped: _gateway_stopped,
     control.SessionOpened: _session,
+    control.SessionKilled: _session_killed,
     control.ShardOpened: _shard_opened,
     control.ShardClosed: _shard_closed,
     control.TrafficAnchored: _anchored,

@@ -58,7 +58,7 @@ origin = {origin}  # its name in the world: set it before the first start, never
 http_host = "127.0.0.1"
 http_port = 6480
 
-[limits]                      # of one session; 0 means none
+[limits]                      # of one session; 0 means none; there are more, see the reference
 rows_per_session = 1000000
 bytes_per_session = 1000000000
 
