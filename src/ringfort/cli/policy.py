@@ -20,7 +20,8 @@ from ringfort.gateway.activation import Folder, activate, load_folder, read_fold
 from ringfort.ledger.folds import ControlState
 from ringfort.policy.decide import AccessRequest, Principal, ViewerSource, decide
 from ringfort.policy.explain import Explanation, as_text, explain
-from ringfort.policy.vocabulary import UNPROVEN_COUNTRY, country_code
+from ringfort.policy.request import HeldGrant
+from ringfort.policy.vocabulary import UNPROVEN_COUNTRY, country_code, entity_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,9 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
     role: str = typer.Option("", "--role", metavar="R", help="What if its role were this."),
     country: str = typer.Option("", "--country", metavar="CC", help="What if it were registered there."),
     employer: str = typer.Option("", "--employer", metavar="E", help="What if this were its employer."),
-    grant: list[str] = typer.Option([], "--grant", metavar="G", help="What if this grant were in force."),
+    grant: list[str] = typer.Option(
+        [], "--grant", metavar="G", help="What if a grant for this purpose and the ticket were in force."
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Show in which form a principal sees each column, and which policies decided.
@@ -97,6 +100,7 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
         viewer.append(ViewerSource("network zone", seen_from))
     database = _database(loaded, database)
     site = loaded.config.site_of(database)
+    datasets = tuple(sorted(entity_name(each.name) for each in loaded.catalogue.datasets))
     request = AccessRequest(
         principal=principal,
         purpose=purpose,
@@ -107,6 +111,7 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
         database=database,
         granted=frozenset(grant),
         time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        grants=tuple(HeldGrant("what-if", "view", each, ticket, datasets, "") for each in sorted(set(grant))),
     )
     decision = decide(compiled, loaded.catalogue, loaded.config.region.countries, request)
     rows = explain(as_served(decision, loaded.catalogue), loaded.catalogue, table)

@@ -8,9 +8,9 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
     verifier, attempted              see `authentication_desk`
     open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name}
                -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
-                   columns, surface, condition_keys, decision: {site, storage_country, processing_country,
-                   policy, evaluator, catalogue, zones, control_size, input, map (base64), input_digest,
-                   map_digest, domain, key_id}}
+                   columns, surface, condition_keys, grants: [{grant, until}],
+                   decision: {site, storage_country, processing_country, policy, evaluator, catalogue, zones,
+                   control_size, input, map (base64), input_digest, map_digest, domain, key_id}}
     health     {}                    -> {control_size, databases: [{site, database, served, reason, maps}]}
     audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
@@ -51,6 +51,7 @@ from ringfort.gateway.provisioner_decision import (
     Decider,
     Decision,
     NotDecidedError,
+    grant_key,
     read_request,
 )
 from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
@@ -404,14 +405,17 @@ class Provisioner:
                 sqlstate="57P03",
             )
         place = (served.site.site, served.site.country)
-        request = read_request(fields, ground.principal, place, self._now())
+        now = self._clock.now()
+        held = self.control.held(name, "view", now)
+        request = read_request(fields, ground.principal, place, format_time(now), held)
         decision = await self._thread(self.decider.decide, ground, request)
         profile, password = await self._thread(served.provide, decision)
         keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
+        keys += [grant_key(each) for each in decision.stands_on]
         if profile.maps:
             await self._domain_on_record(profile.domain, profile.key_id)
             keys.append(f"domain:{profile.domain.id}")
-        still = self.control.still(ground)
+        still = self.control.still(ground, decision.stands_on)
         if still is None or not served.ready:
             return None
         return {
@@ -429,6 +433,7 @@ class Provisioner:
                 "columns": sorted({column.name for view in profile.views for column in view.columns}),
             },
             "condition_keys": keys,
+            "grants": [{"grant": each.id, "until": each.until} for each in decision.stands_on],
             "decision": {
                 "site": served.site.site,
                 "storage_country": served.site.country,

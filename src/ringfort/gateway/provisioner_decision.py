@@ -1,8 +1,9 @@
 """The decision of an opening: control state, policy and catalogue in force, and what is remembered of it.
 
-The control log is folded as it is told. Bundle and catalogue in force are read from the ledger's blobs by
-their digest, never from the deployment's folder. Decisions are remembered by their whole input but for the
-time, which policies do not see. Synchronous and free of the event loop; the process calls it from threads.
+The control log is folded as it is told. Grants in force are part of the request; the session stands on them
+if they changed a form. Bundle and catalogue in force are read from the ledger's blobs by their digest, never
+from the deployment's folder. Decisions are remembered by their whole input but for the time, which policies
+do not see. Synchronous and free of the event loop; the process calls it from threads.
 """
 
 from __future__ import annotations
@@ -15,15 +16,17 @@ from typing import TYPE_CHECKING, Any
 
 from ringfort.catalog.model import Catalogue
 from ringfort.errors import RingfortError, UsageError
-from ringfort.ledger.entry import decode
+from ringfort.ledger.entry import decode, format_time
 from ringfort.ledger.entry_control import SiteAudited
 from ringfort.ledger.folds import ControlState
+from ringfort.ledger.grants import active_grants
 from ringfort.policy.bundle import PolicyBundle
 from ringfort.policy.decide import decide, decision_input
-from ringfort.policy.request import AccessRequest, Principal, ViewerSource
+from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ringfort.policy.bundle import CompiledBundle
     from ringfort.policy.disclosure_map import DisclosureMap
@@ -52,7 +55,10 @@ class Ground:
 
 @dataclass(frozen=True)
 class Decision:
-    """A decision: its input and outcome as the blobs that are recorded."""
+    """A decision: its input and outcome as the blobs that are recorded.
+
+    `stands_on` are the grants without which it would be another.
+    """
 
     ground: Ground
     request: AccessRequest
@@ -60,6 +66,7 @@ class Decision:
     disclosure: DisclosureMap
     input: bytes
     map: bytes
+    stands_on: tuple[HeldGrant, ...] = ()
 
 
 class ControlView:
@@ -93,9 +100,17 @@ class ControlView:
         principal = Principal(facts.name, facts.country, facts.employer, facts.role)
         return Ground(state.size, state.policy, state.evaluator, state.catalogue, state.zones, principal)
 
-    def still(self, ground: Ground) -> Ground | None:
+    def held(self, name: str, kind: str, now: datetime) -> tuple[HeldGrant, ...]:
+        """The grants of `kind` that are in force for a principal."""
+        return tuple(
+            HeldGrant(each.id, each.kind, each.purpose, each.ticket, each.tables, format_time(each.ends))
+            for each in active_grants(self.state, name, now)
+            if each.kind == kind and each.ends is not None
+        )
+
+    def still(self, ground: Ground, stands_on: tuple[HeldGrant, ...] = ()) -> Ground | None:
         """The same ground as of the present control size, None if it is another one by now."""
-        keys = (*ALWAYS, f"principal:{ground.principal.name}")
+        keys = (*ALWAYS, f"principal:{ground.principal.name}", *(grant_key(each) for each in stands_on))
         if any(self.state.changed.get(key, -1) >= ground.since for key in keys):
             return None
         return replace(ground, since=self.state.size)
@@ -146,6 +161,18 @@ class Decider:
     def decide(self, ground: Ground, request: AccessRequest) -> Decision:
         """Decide on this ground."""
         bundle, catalogue = self._bundle(ground), self.catalogue(ground.catalogue)
+        disclosure, blob = self._decided(bundle, catalogue, request)
+        stands_on = request.grants
+        if stands_on:
+            without, _ = self._decided(bundle, catalogue, replace(request, grants=()))
+            stands_on = () if without.forms() == disclosure.forms() else stands_on
+        whole = decision_input(bundle, catalogue, self._region, request)
+        return Decision(ground, request, catalogue, disclosure, whole, blob, stands_on)
+
+    def _decided(
+        self, bundle: CompiledBundle, catalogue: Catalogue, request: AccessRequest
+    ) -> tuple[DisclosureMap, bytes]:
+        """The map and its bytes, remembered or made."""
         timeless = decision_input(bundle, catalogue, self._region, replace(request, time=""))
         key = hashlib.sha256(timeless).hexdigest()
         with self._lock:
@@ -157,12 +184,20 @@ class Decider:
                 self._remembered[key] = known
                 while len(self._remembered) > MEMORY:
                     self._remembered.popitem(last=False)
-        whole = decision_input(bundle, catalogue, self._region, request)
-        return Decision(ground, request, catalogue, known[0], whole, known[1])
+        return known
+
+
+def grant_key(grant: HeldGrant) -> str:
+    """The state key of a grant."""
+    return f"grant:{grant.id}"
 
 
 def read_request(
-    fields: dict[str, Any], principal: Principal, site: tuple[str, str], time: str
+    fields: dict[str, Any],
+    principal: Principal,
+    site: tuple[str, str],
+    time: str,
+    grants: tuple[HeldGrant, ...] = (),
 ) -> AccessRequest:
     """The access request in an `open` operation; `site` is name and country. Raises `UsageError`."""
     try:
@@ -182,6 +217,7 @@ def read_request(
         database=database,
         granted=frozenset(),
         time=time,
+        grants=grants,
     )
     fault = request.fault()
     if fault:
@@ -189,4 +225,4 @@ def read_request(
     return request
 
 
-__all__ = ["ControlView", "Decider", "Decision", "Ground", "NotDecidedError", "read_request"]
+__all__ = ["ControlView", "Decider", "Decision", "Ground", "NotDecidedError", "grant_key", "read_request"]

@@ -23,7 +23,7 @@ from ringfort.policy.engine import CEDARPY_VERSION, Query, compile_engine
 from ringfort.policy.forms import ASKED
 from ringfort.policy.grant_rules import RULES_FILE, GrantRules, parse_rules
 from ringfort.policy.grants import ACTIONS, ActRequest, GrantFacts, grant_query
-from ringfort.policy.request import Principal
+from ringfort.policy.request import HeldGrant, Principal
 from ringfort.policy.source import SourceFile
 from ringfort.policy.validate import ABOUT_GRANTS, validate_literals
 from ringfort.policy.vocabulary import (
@@ -39,7 +39,7 @@ from ringfort.policy.vocabulary import (
 if TYPE_CHECKING:
     from ringfort.policy.engine import Engine, Policy
 
-EVALUATOR = f"ringfort-policy/1 cedarpy/{CEDARPY_VERSION}"
+EVALUATOR = f"ringfort-policy/2 cedarpy/{CEDARPY_VERSION}"
 """Names the code that decides; recorded beside every decision, because a replay needs the same."""
 FORMAT = "ringfort-policy-bundle/1"
 SCHEMA_FILE = "schema.cedarschema"
@@ -135,7 +135,10 @@ class PolicyBundle:
         result = compile_engine(schema, policies, self.folder)
         if result.engine is None:
             return None, result.problems
-        faults = _schema_faults(result.engine)
+        faults = _schema_faults(result.engine, sees_grants=True)
+        sees_grants = not faults
+        if faults and not _schema_faults(result.engine, sees_grants=False):
+            faults = []  # a schema of before there were grants: its policies cannot ask for them
         if faults:
             message = f"the schema does not describe what the gateway asks: {faults[0]}"
             return None, (
@@ -153,7 +156,7 @@ class PolicyBundle:
             problems.append(error)
         if problems:
             return None, tuple(problems)
-        return CompiledBundle(self, result.engine, grants, rules), ()
+        return CompiledBundle(self, result.engine, grants, rules, sees_grants=sees_grants), ()
 
     def _compile_grants(self) -> tuple[Engine | None, list[ConfigurationError]]:
         """The policies about grants; None without a fault if the bundle has none."""
@@ -185,12 +188,16 @@ class CompiledBundle:
         engine: Engine,
         grant_engine: Engine | None = None,
         grant_rules: GrantRules | None = None,
+        *,
+        sees_grants: bool = True,
     ) -> None:
         self.bundle = bundle
         self.engine = engine
         self.grant_engine = grant_engine
         """Policies about grants; None if the bundle has none: then nobody is permitted anything."""
         self.grant_rules = grant_rules or GrantRules()
+        self.sees_grants = sees_grants
+        """Whether the schema has `context.grants`."""
         self.digest = bundle.digest
 
     @property
@@ -291,7 +298,7 @@ def _check_names(bundle: PolicyBundle) -> None:
             raise ConfigurationError("the policy bundle holds a file that is not a policy file")
 
 
-def _schema_faults(engine: Engine) -> list[str]:
+def _schema_faults(engine: Engine, *, sees_grants: bool) -> list[str]:
     """Ask the schema about one request of the shape that `decide` sends, for each form."""
     column = Column("column", "text", "public", "none")
     entities = [
@@ -307,6 +314,7 @@ def _schema_faults(engine: Engine) -> list[str]:
         purpose="purpose",
         ticket="ticket",
         granted=["grant"],
+        grants=[HeldGrant("g", "view", "purpose", "ticket", ("dataset",), "")] if sees_grants else None,
     )
     resource = column_uid("dataset", "table", "column")
     queries = [Query(user_uid("somebody"), action_uid(form), resource, context) for form in ASKED]

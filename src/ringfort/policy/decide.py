@@ -7,6 +7,7 @@ is taken. What is added to that can only reveal less:
 - where the sources for the viewer's country disagree, every claimed country is asked and the least revealing
   answer stands; a source that could not say counts as the unproven country `ZZ`, outside the region;
 - a form for which Cedar reports any error is denied;
+- a grant counts for the tables that it covers, and for no other;
 - columns of one identity class (a key and its foreign keys) end in one form, the least revealing of theirs: a
   pseudonym beside the raw value of the same key would undo itself;
 - `aggregate` and `noisy` act as `hidden` until something answers in them, and the reason says so.
@@ -21,6 +22,7 @@ DESIGN principles 4 to 6.
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ from ringfort.policy.canonical import canonical_bytes
 from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
 from ringfort.policy.engine import Query
 from ringfort.policy.forms import ASKED, WITHOUT_ANSWER, Form, effective
-from ringfort.policy.request import AccessRequest, Principal, ViewerSource
+from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
 from ringfort.policy.vocabulary import (
     action_uid,
     column_entity,
@@ -71,6 +73,11 @@ class _Place:
     @property
     def name(self) -> str:
         return entity_name(*self.key)
+
+    @property
+    def covered_by(self) -> set[str]:
+        """The names by which a grant covers the column."""
+        return {entity_name(self.dataset), entity_name(self.dataset, self.table)}
 
 
 @dataclass
@@ -125,20 +132,36 @@ def decide(
     fault = request.fault()
     if fault:
         return DisclosureMap({each.key: ColumnDisclosure(Form.HIDDEN, (), fault) for each in places})
+    region = frozenset(region)
     told = bundle.engine.distinctions
-    vectors = [_vector(told, each) if each.column.classified else None for each in places]
+    held = {
+        each: tuple(grant for grant in request.grants if not set(grant.tables).isdisjoint(each.covered_by))
+        for each in places
+        if request.grants
+    }
+    vectors = [
+        (*_vector(told, each), ",".join(grant.id for grant in held.get(each, ())))
+        if each.column.classified
+        else None
+        for each in places
+    ]
     asked: dict[_Vector, _Place] = {}
     for place, vector in zip(places, vectors, strict=True):
         if vector is not None:
             asked.setdefault(vector, place)
     entities = bundle.engine.entities(_entities(request, asked.values()))
+
+    @functools.cache
+    def contexts(country: str, grants: tuple[HeldGrant, ...]) -> str:
+        return _context(request, region, country, grants, told=bundle.sees_grants)
+
     by_country = {
         country: _climb(
             bundle.engine,
             entities,
             asked,
             request.principal.name,
-            _context(request, frozenset(region), country),
+            {vector: contexts(country, held.get(place, ())) for vector, place in asked.items()},
         )
         for country in request.countries()
     }
@@ -190,7 +213,9 @@ def _entities(request: AccessRequest, asked: Iterable[_Place]) -> list[Entity]:
     return found
 
 
-def _context(request: AccessRequest, region: frozenset[str], country: str) -> str:
+def _context(
+    request: AccessRequest, region: frozenset[str], country: str, held: tuple[HeldGrant, ...], *, told: bool
+) -> str:
     return context_json(
         viewer_country=country,
         region=region,
@@ -198,19 +223,24 @@ def _context(request: AccessRequest, region: frozenset[str], country: str) -> st
         site_country=request.site_country,
         purpose=request.purpose,
         ticket=request.ticket,
-        granted=request.granted,
+        granted=request.granted | {each.purpose for each in held if each.kind == "view"},
+        grants=held if told else None,
     )
 
 
 def _climb(
-    engine: Engine, entities: Entities, asked: Mapping[_Vector, _Place], principal: str, context: str
+    engine: Engine,
+    entities: Entities,
+    asked: Mapping[_Vector, _Place],
+    principal: str,
+    contexts: Mapping[_Vector, str],
 ) -> dict[_Vector, _Ladder]:
-    """Go down the ladder for each distinguishable column in one context; a batch per step."""
+    """Go down the ladder for each distinguishable column, each in its context; a batch per step."""
     ladders = {vector: _Ladder() for vector in asked}
     waiting = list(asked)
     for form in ASKED:
         queries = [
-            Query(user_uid(principal), action_uid(form), column_uid(*asked[each].key), context)
+            Query(user_uid(principal), action_uid(form), column_uid(*asked[each].key), contexts[each])
             for each in waiting
         ]
         answers = engine.authorise(entities, queries)
@@ -288,6 +318,7 @@ __all__ = [
     "AccessRequest",
     "ColumnDisclosure",
     "DisclosureMap",
+    "HeldGrant",
     "Principal",
     "ViewerSource",
     "decide",

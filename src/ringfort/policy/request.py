@@ -34,9 +34,36 @@ class ViewerSource:
 
 
 @dataclass(frozen=True)
-class AccessRequest:
-    """A request to see a database. `granted` names the grants in force; `time` is RFC 3339, UTC.
+class HeldGrant:
+    """A grant in force for the principal. `tables` are catalogued names, `dataset` or `dataset.table`.
 
+    `until` is RFC 3339, UTC. Policies do not see it, nor the id: the session ends with the grant.
+    """
+
+    id: str
+    kind: str
+    purpose: str
+    ticket: str
+    tables: tuple[str, ...]
+    until: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The grant as a JSON object."""
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "purpose": self.purpose,
+            "ticket": self.ticket,
+            "tables": list(self.tables),
+            "until": self.until,
+        }
+
+
+@dataclass(frozen=True)
+class AccessRequest:
+    """A request to see a database. `grants` are those in force; `time` is RFC 3339, UTC.
+
+    `granted` names purposes as if a grant for each were in force on every table: what-ifs and tests use it.
     Policies do not see `time`: a session outlives the moment it was decided in. It is kept for the record.
     """
 
@@ -49,6 +76,7 @@ class AccessRequest:
     database: str
     granted: frozenset[str]
     time: str
+    grants: tuple[HeldGrant, ...] = ()
 
     def countries(self) -> tuple[str, ...]:
         """Every country that a source claims for the viewer, sorted; `ZZ` for a source that could not say."""
@@ -56,8 +84,9 @@ class AccessRequest:
         return tuple(sorted(claimed)) or (UNPROVEN_COUNTRY,)
 
     def to_json(self) -> dict[str, Any]:
-        """The request as a JSON object; equal requests give equal objects."""
-        return {
+        """The request as a JSON object; equal requests give equal objects. No grants, no word of them."""
+        held = {"grants": [each.to_json() for each in self.grants]} if self.grants else {}
+        return held | {
             "principal": {
                 "name": self.principal.name,
                 "country": self.principal.country,
@@ -88,6 +117,9 @@ class AccessRequest:
                 database=data["database"],
                 granted=frozenset(data["granted"]),
                 time=data["time"],
+                grants=tuple(
+                    HeldGrant(**(each | {"tables": tuple(each["tables"])})) for each in data.get("grants", ())
+                ),
             )
             same = request.to_json() == data
         except (KeyError, TypeError, AttributeError) as error:
@@ -98,7 +130,7 @@ class AccessRequest:
 
     def fault(self) -> str:
         """What makes the request unfit to be decided on, "" if nothing: a field that is not Unicode text."""
-        if not _has_shape(self.principal, self.viewer, self.granted):
+        if not _has_shape(self.principal, self.viewer, self.granted, self.grants):
             return "the request is not of the shape that is decided on"
         texts: list[object] = [
             self.principal.name,
@@ -115,6 +147,8 @@ class AccessRequest:
         ]
         for each in self.viewer:
             texts += [each.source, each.country]
+        for held in self.grants:
+            texts += [held.id, held.kind, held.purpose, held.ticket, held.until, *held.tables]
         for text in texts:
             if not isinstance(text, str):
                 return "the request holds something that is not text"
@@ -125,11 +159,13 @@ class AccessRequest:
         return ""
 
 
-def _has_shape(principal: object, viewer: object, granted: object) -> bool:
+def _has_shape(principal: object, viewer: object, granted: object, grants: object) -> bool:
     """Whether the parts are of their types: who builds a request at run time may get them wrong."""
     return (
         isinstance(principal, Principal)
         and isinstance(viewer, tuple)
         and all(isinstance(each, ViewerSource) for each in viewer)
         and isinstance(granted, frozenset)
+        and isinstance(grants, tuple)
+        and all(isinstance(each, HeldGrant) and isinstance(each.tables, tuple) for each in grants)
     )

@@ -3,6 +3,7 @@
     [[test]]
     name = "an analyst elsewhere gets no e-mail address"
     as = { role = "analyst", country = "US" }    # employer = "..." if policies ask for it
+    holds = [{ kind = "view", purpose = "p" }]   # grants in force; ticket and table optional
     viewer = "US"                                # a code or a list; left out: as registered
     purpose = "product-analytics"                # ticket, granted, site, site_country likewise, all optional
     column = "shop.customers.email"              # or { protection = .., identifiability = .., kind = .. }
@@ -21,7 +22,7 @@ whoever reads the record later sees what was promised, too.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from ringfort.catalog.model import Catalogue, Column, Dataset, Identifiability, Protection, Table
@@ -33,7 +34,7 @@ from ringfort.policy.grant_examples import GRANT_KEYS, RELATIONS, GrantExample
 from ringfort.policy.grant_rules import KINDS as GRANT_KINDS
 from ringfort.policy.grant_rules import duration_seconds
 from ringfort.policy.grants import ACTIONS, APPROVE, GrantDecision, Outcome
-from ringfort.policy.request import AccessRequest, Principal, ViewerSource
+from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
 from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, UNPROVEN_COUNTRY, entity_name
 from ringfort.toml_source import parse_toml
 
@@ -48,7 +49,7 @@ EXAMPLE = "example"
 """Dataset, table and database of a column that a test gives by its classes."""
 _TIME = "1970-01-01T00:00:00Z"
 _TEXTS = ("purpose", "ticket", "site", "site_country")
-_KEYS = ("name", "as", "viewer", *_TEXTS, "granted", "column", "expect", "because")
+_KEYS = ("name", "as", "viewer", *_TEXTS, "granted", "holds", "column", "expect", "because")
 _ACT_KEYS = ("name", "as", "action", "asked_by", "related", "grant", "expect", "because")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 
@@ -69,6 +70,8 @@ class PolicyTest:
     column: str | Column | GrantExample
     expect: Form | Outcome
     because: str
+    holds: tuple[HeldGrant, ...] = ()
+    """Grants in force; one without tables covers the column's whole dataset."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,9 @@ def run_tests(
             database=database,
             granted=test.granted,
             time=_TIME,
+            grants=tuple(
+                replace(each, tables=each.tables or (entity_name(where[0]),)) for each in test.holds
+            ),
         )
         results.append(PolicyTestResult(test, decide(bundle, subject, region, request).columns[where]))
     return tuple(results)
@@ -236,7 +242,24 @@ class _Reader:
             column=self._column(),
             expect=self._form(),
             because=self._text("because"),
+            holds=self._holds(),
         )
+
+    def _holds(self) -> tuple[HeldGrant, ...]:
+        values = self._entry.get("holds", [])
+        if not isinstance(values, list):
+            raise self._error("holds", "`holds` must be a list of tables such as { kind = .., purpose = .. }")
+        found: list[HeldGrant] = []
+        for number, each in enumerate(values):
+            facts = self._texts_of("holds", each, ("kind", "purpose", "ticket", "table"))
+            kind = self._one_of("holds", facts.get("kind", "view"), GRANT_KINDS)
+            tables = (facts["table"],) if "table" in facts else ()
+            found.append(
+                HeldGrant(
+                    f"held-{number}", kind, facts.get("purpose", ""), facts.get("ticket", ""), tables, _TIME
+                )
+            )
+        return tuple(found)
 
     def _read_act(self) -> PolicyTest:
         for key in self._entry:
@@ -338,7 +361,9 @@ class _Reader:
             raise self._error("expect", f"`{text}` is not a form", "forms: " + ", ".join(Form)) from None
 
     def _table(self, key: str, known: tuple[str, ...]) -> dict[str, str]:
-        values = self._entry[key]
+        return self._texts_of(key, self._entry[key], known)
+
+    def _texts_of(self, key: str, values: object, known: tuple[str, ...]) -> dict[str, str]:
         if not isinstance(values, dict) or not all(isinstance(each, str) for each in values.values()):
             raise self._error(key, f"`{key}` must be a table of texts such as {{ {known[0]} = .. }}")
         for each in values:

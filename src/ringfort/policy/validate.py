@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ringfort.catalog.model import Catalogue
     from ringfort.policy.engine import Policy
 
-ABOUT_COLUMNS = CLOSED_ATTRIBUTES
+ABOUT_COLUMNS = CLOSED_ATTRIBUTES | {"grants.kind": frozenset(GRANT_KINDS)}
 ABOUT_GRANTS = {
     "kind": frozenset(GRANT_KINDS),
     "protection": CLOSED_ATTRIBUTES["protection"],
@@ -115,9 +115,19 @@ def _compared(tree: object) -> Iterator[tuple[str, str]]:
             if isinstance(sides, dict) and {"left", "right"} <= set(sides):
                 left, right = sides["left"], sides["right"]
                 for one, other in ((left, right), (right, left)):
+                    kind = _kind_of_record(other)
+                    if kind and "grants" in _attributes_of(one):
+                        yield "grants.kind", kind
                     for attribute in _attributes_of(one):
                         for value in _texts_of(other):
                             yield attribute, value
+
+
+def _kind_of_record(node: object) -> str:
+    """The text that a written record gives for `kind`, empty if none."""
+    record = node.get("Record") if isinstance(node, dict) else None
+    texts = _texts_of(record.get("kind")) if isinstance(record, dict) else []
+    return texts[0] if texts else ""
 
 
 def _attributes_of(node: object) -> list[str]:

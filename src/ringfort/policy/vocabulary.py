@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ringfort.catalog.model import Column
     from ringfort.policy.engine import Entity, Uid
+    from ringfort.policy.request import HeldGrant
 
 UNPROVEN_COUNTRY = "ZZ"
 ROLES = ("support", "analyst", "engineer", "operator", "approver", "overseer")
@@ -113,10 +114,18 @@ def context_json(
     purpose: str,
     ticket: str,
     granted: Iterable[str],
+    grants: Iterable[HeldGrant] | None = (),
 ) -> str:
-    """The context of a request, as JSON."""
+    """The context of a request, as JSON. `grants` are those that cover what is asked about.
+
+    None leaves them out, for a schema that does not have them.
+    """
+    grants_seen = [
+        {"kind": each.kind, "purpose": each.purpose, "ticket": each.ticket} for each in grants or ()
+    ]
     return json.dumps(
-        {
+        ({} if grants is None else {"grants": grants_seen})
+        | {
             "in_region": in_region(viewer_country, region),
             "viewer_country": viewer_country,
             "site": site,

@@ -38,7 +38,7 @@ def test_digest_is_the_one_of_the_format_version_1():
 
 
 def test_the_evaluator_names_its_version():
-    assert EVALUATOR.startswith("ringfort-policy/1 cedarpy/4.")
+    assert EVALUATOR.startswith("ringfort-policy/2 cedarpy/4.")
 
 
 @pytest.mark.parametrize(

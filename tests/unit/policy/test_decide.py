@@ -212,6 +212,7 @@ def test_columns_that_nothing_tells_apart_share_an_answer(defaults, request_of):
 
     class Bundle:
         engine = Counting()
+        sees_grants = True
 
     decision = decide(Bundle(), catalogue, ["IE"], request_of("analyst", "US"))
     assert len(decision.columns) == 300
