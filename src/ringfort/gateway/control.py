@@ -28,6 +28,7 @@ _TEXTS = {
     "domain": "the pseudonymisation domain has changed",
     "site": "the site has changed",
     "session": "an operator has ended it",
+    "grant": "a grant that it stands on has ended",
 }
 _ALWAYS = ("policy", "catalogue", "zones", "gateway")
 

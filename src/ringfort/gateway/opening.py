@@ -25,6 +25,7 @@ from ringfort.ledger.entry import Viewer, encode
 from ringfort.ledger.entry_control import SessionOpened
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
+from ringfort.ledger.grants import moment
 from ringfort.pgwire import backend
 from ringfort.record.store import BlobStore
 
@@ -49,7 +50,10 @@ class SessionRefusedError(RingfortError):
 
 @dataclass(frozen=True)
 class Opened:
-    """A session on record and connected; `ground`: the state keys that it stands on, as of `since`."""
+    """A session on record and connected; `ground`: the state keys that it stands on, as of `since`.
+
+    `until`: when the first of the grants that it stands on ends, in seconds since 1970; None if on none.
+    """
 
     session: str
     principal: str
@@ -57,6 +61,7 @@ class Opened:
     site: SiteSession
     ground: frozenset[str]
     since: int
+    until: float | None = None
 
     @property
     def key(self) -> str:
@@ -149,7 +154,7 @@ class Opener:
         except BaseException:
             site.conversation.abort()
             raise
-        return Opened(session, request.user, _surface(opened), site, keys, since)
+        return Opened(session, request.user, _surface(opened), site, keys, since, _until(opened))
 
     def _entry(
         self,
@@ -191,6 +196,11 @@ def _viewing(viewer: tuple[Viewer, ...]) -> str:
     """The one country that every source names, else unproven."""
     countries = {each.country for each in viewer}
     return countries.pop() if len(countries) == 1 and "" not in countries else UNPROVEN
+
+
+def _until(opened: dict[str, Any]) -> float | None:
+    """When the first of the grants that the decision stands on ends."""
+    return min((moment(str(each["until"])).timestamp() for each in opened.get("grants", ())), default=None)
 
 
 def _surface(opened: dict[str, Any]) -> Surface:

@@ -40,7 +40,16 @@ WRITE_HIGH = 262_144
 TICK_SECONDS = 1.0
 _IDLE = ord("I")
 CLOSE_SECONDS = 1.0
+LOOK_SECONDS = 30.0  # the clock may be set while a timer runs
 CUT_SECONDS = 0.7
+
+
+GRANT_ENDED = (
+    "57P01",
+    "the session ends: a grant that it stands on has ended",
+    "connect again for what you may see without it, or ask for another grant",
+    "grant ended",
+)
 
 
 class _ClientEnd(asyncio.Protocol):
@@ -201,6 +210,16 @@ class Sessions:
         if not relay.over:
             site.resume_reading()
             client.resume_reading()
+        if opened.until is not None:
+            self._loop.call_soon(self._grant_over, opened)
+
+    def _grant_over(self, opened: Opened) -> None:
+        """The time of a grant that a session stands on may be over; the clock decides, not the timer."""
+        left = 0.0 if opened.until is None else opened.until - datetime.now(UTC).timestamp()
+        if left > 0:
+            self._loop.call_later(min(left, LOOK_SECONDS), self._grant_over, opened)
+            return
+        self.end_sessions([opened.session], *GRANT_ENDED)
 
     def never_began(self, opened: Opened, outcome: str) -> None:
         """A session that is on record was not begun: close its site connection, record its end."""
@@ -222,8 +241,15 @@ class Sessions:
             hint = "the reason is on record; ask the operator"
             self.end_sessions([name], "57P01", f"the session ends: {text}", hint, "killed")
             return
+
+        def stands_on_it(session: Session) -> bool:
+            return key in session.opened.ground and index >= session.opened.since
+
+        if kind == "grant":
+            self.end_sessions(stands_on_it, *GRANT_ENDED)
+            return
         self.end_sessions(
-            lambda session: key in session.opened.ground and index >= session.opened.since,
+            stands_on_it,
             "57P01",
             f"the session ends: {text}",
             "connect again: a new decision is made",

@@ -1,0 +1,155 @@
+"""What a grant does to sessions, with real processes: it shows more, and its end cuts them at once."""
+
+import contextlib
+import json
+import time
+import uuid
+from datetime import datetime
+
+import psycopg
+import pytest
+from tests.live_deployment import MARKERS, SUPPORT, Who, wait_for
+
+SOON = 2.0  # it is to be a second; the machine is shared
+WIDE = (
+    "SELECT a.h_free, b.h_free, c.h_free, d.h_free FROM vault a, vault b, vault c, vault d, vault e, vault f"
+)
+ROWS = 8**6
+
+
+@pytest.fixture(scope="module")
+def approver(live):
+    who = Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver")
+    facts = ("--country", "IE", "--role", "approver", "--employer", "Example", "--password-stdin")
+    done = live.ringfort("principal", "add", "DIR", who.name, *facts, stdin=f"{who.password}\n")
+    assert done.returncode == 0, done.stderr
+    yield who
+    live.ringfort("principal", "remove", "DIR", who.name)
+
+
+@pytest.fixture
+def ticket():
+    return f"T-{uuid.uuid4().hex[:8]}"
+
+
+def act(live, name, *arguments, who):
+    done = live.ringfort(
+        name, "DIR", *arguments, "--as", who.name, "--password-stdin", "--json", stdin=f"{who.password}\n"
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def given(live, approver, ticket, lasting="10m", table="demo.vault"):
+    asked = ("--purpose", SUPPORT.purpose, "--ticket", ticket, "--table", table, "--for", lasting)
+    grant = act(live, "request", *asked, who=SUPPORT)["grant"]
+    return act(live, "approve", grant, who=approver)
+
+
+def free_texts(connection):
+    with contextlib.suppress(psycopg.errors.UndefinedColumn):
+        return {each for (each,) in connection.execute("SELECT h_free FROM vault")}
+    return set()
+
+
+def moment(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def end_of(live, ticket):
+    session = live.session_of(ticket)
+    found = []
+
+    def there():
+        found[:] = [each for each in live.entries("SessionEnded") if each["session"] == session]
+        return found
+
+    wait_for(there)
+    return found[0]
+
+
+def test_a_grant_shows_more_while_it_lasts_and_where_it_covers(live, approver, ticket):
+    secrets = set(MARKERS["h_free"])
+    with live.connect(SUPPORT, ticket=ticket) as before:
+        assert not free_texts(before) & secrets
+        grant = given(live, approver, ticket)
+        assert not free_texts(before) & secrets  # an open session is never widened
+    with live.connect(SUPPORT, ticket=f"{ticket}-other") as other:
+        assert not free_texts(other) & secrets
+    with live.connect(SUPPORT, ticket=ticket) as granted:
+        assert free_texts(granted) == secrets
+        session = [each for each in live.entries("SessionOpened") if each["ticket"] == ticket][-1]
+        decided = json.loads((live.folder / blob(session["input"])).read_bytes())
+        assert [each["id"] for each in decided["request"]["grants"]] == [grant["grant"]]
+        act(live, "revoke", grant["grant"], who=SUPPORT)
+        wait_for(lambda: granted.pgconn.status == psycopg.pq.ConnStatus.BAD or gone(granted))
+    with live.connect(SUPPORT, ticket=ticket) as after:
+        assert not free_texts(after) & secrets
+
+
+def blob(digest):
+    return f"state/ledger/blobs/{digest[:2]}/{digest}"
+
+
+def gone(connection):
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def test_a_session_that_does_not_need_its_grant_goes_on(live, approver, ticket):
+    grant = given(live, approver, ticket, table="demo.people")
+    with live.connect(SUPPORT, ticket=ticket) as connection:  # people are raw for support all the same
+        act(live, "revoke", grant["grant"], who=SUPPORT)
+        time.sleep(SOON)
+        assert not gone(connection)
+
+
+def test_a_revoked_grant_cuts_a_session_in_the_middle_of_a_result(live, approver, ticket):
+    grant = given(live, approver, ticket)
+    with live.connect(SUPPORT, ticket=ticket) as connection:
+        rows = connection.cursor().stream(WIDE)
+        assert len([next(rows) for _ in range(10)]) == 10
+        act(live, "revoke", grant["grant"], who=SUPPORT)
+        with pytest.raises(psycopg.OperationalError):
+            sum(1 for _ in rows)
+    end = end_of(live, ticket)
+    assert (end["outcome"], end["rows"] < ROWS) == ("grant ended", True)
+    (revoked,) = [each for each in live.entries("GrantRevoked") if each["grant"] == grant["grant"]]
+    assert moment(end["time"]) - moment(revoked["time"]) < SOON
+
+
+def test_an_expired_grant_cuts_a_session_in_the_middle_of_a_result(live, approver, ticket):
+    grant = given(live, approver, ticket, lasting="4s")
+    with live.connect(SUPPORT, ticket=ticket) as connection:
+        rows = connection.cursor().stream(WIDE)
+        next(rows)
+        time.sleep(max(0.0, moment(grant["ends"]) - time.time()))
+        with pytest.raises(psycopg.OperationalError):
+            sum(1 for _ in rows)
+    end = end_of(live, ticket)
+    assert (end["outcome"], end["rows"] < ROWS) == ("grant ended", True)
+    assert 0 <= moment(end["time"]) - moment(grant["ends"]) < SOON
+
+
+def test_an_idle_session_is_told_why_it_ends(live, approver, ticket):
+    given(live, approver, ticket, lasting="3s")
+    with live.connect(SUPPORT, ticket=ticket) as connection:
+        assert free_texts(connection)
+        time.sleep(3)
+        time.sleep(SOON)
+        with pytest.raises(psycopg.OperationalError, match="grant that it stands on has ended"):
+            connection.execute("SELECT 1")
+    assert end_of(live, ticket)["outcome"] == "grant ended"
+
+
+def test_break_glass_shows_as_much_at_once_and_an_unjustified_one_ends(live, approver, ticket):
+    asked = ("--purpose", SUPPORT.purpose, "--ticket", ticket, "--table", "demo", "--for", "10m")
+    grant = act(live, "break-glass", *asked, "--reason", "payments fail", who=SUPPORT)["grant"]
+    with live.connect(SUPPORT, ticket=ticket) as connection:
+        assert free_texts(connection) == set(MARKERS["h_free"])
+        act(live, "review", grant, "--outcome", "unjustified", who=approver)
+        wait_for(lambda: gone(connection))
+    assert end_of(live, ticket)["outcome"] == "grant ended"
