@@ -1,10 +1,11 @@
-# Targets: setup, demo, test, test-long, check, docs, bench, lock, clean. Nothing but Python 3.11+ and make is needed.
+# Targets: setup, demo, test, test-long, clients, check, docs, bench, lock, clean. Python 3.11+ and make are enough;
+# `clients` uses node and java where they are.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: setup setup-dev demo test test-long check docs bench lock clean
+.PHONY: setup setup-dev demo test test-long clients check docs bench lock clean
 
 setup: .venv/.runtime
 setup-dev: .venv/.dev
@@ -24,10 +25,16 @@ demo: setup
 	$(BIN)/ringfort demo
 
 test: setup-dev
-	$(BIN)/python -m pytest -n $(JOBS) -m "not long"
+	$(BIN)/python -m pytest -n $(JOBS) -m "not long and not clients"
 
 test-long: setup-dev
 	$(BIN)/python -m pytest -n $(JOBS) -m long
+
+# every client that is here, through a real gateway; what is not installed is skipped and named
+clients: setup-dev
+	@if command -v npm >/dev/null; then cd tests/clients/node && npm ci --silent; \
+		else echo "npm is not installed: node-postgres is skipped"; fi
+	$(BIN)/python -m pytest -n $(JOBS) tests/clients
 
 check: setup-dev
 	$(BIN)/ruff check src tests bench

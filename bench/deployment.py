@@ -36,6 +36,7 @@ PASSWORD = "benchmark-password"  # noqa: S105 - a throw-away server on loopback
 SITE = "bench-1"
 DATABASE = "bench"
 SERVER_CONNECTIONS = 1200  # 256 clients, each proxy with its own pool of idle connections
+DAY = 86_400
 LIMIT = 2_000_000_000  # limits are on, and out of reach
 CONFIG = """\
 organisation = "Benchmark"
@@ -137,7 +138,11 @@ def make(folder: Path, scale: int) -> Path:
     """A deployment whose site is loaded; nothing runs yet."""
     deployment = folder / "deployment"
     ringfort("init", str(deployment), "--site", SITE)
-    limits = [f"{each.name} = {LIMIT}" for each in dataclasses.fields(LimitsConfig) if each.type == "int"]
+    limits = [
+        f"{each.name} = {DAY if each.name.endswith('_seconds') else LIMIT}"
+        for each in dataclasses.fields(LimitsConfig)
+        if each.type == "int"
+    ]
     (deployment / "ringfort.toml").write_text(CONFIG + "\n".join(limits) + "\n")
     (deployment / "catalog.toml").write_text(CATALOGUE)
     (deployment / "policy" / "bench.cedar").write_text(POLICY)

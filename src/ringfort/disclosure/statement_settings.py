@@ -94,6 +94,11 @@ def setting_refused(name: str, value: str | None) -> tuple[str, str] | None:
     if key not in SETTABLE:
         if key in {"role", "session_authorization"}:
             return "changing the role of a session is refused", "connect as the principal that you are"
+        if key == "search_path" and value is not None and not value.strip(' "'):
+            return (  # what pg_dump, vacuumdb, createdb and their kin send first
+                "search_path is fixed: pg_dump and other programs that work on the tables do not work here",
+                "take what your views show with COPY (SELECT ...) TO STDOUT, or \\copy in psql",
+            )
         if key == "search_path":
             return "search_path is fixed", "your views are found without a schema name"
         return (
