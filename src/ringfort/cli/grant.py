@@ -41,7 +41,9 @@ _TABLES = typer.Option(
     ..., "--table", metavar="D.T", help="A table as dataset.table, or a whole dataset; repeatable."
 )
 _FOR = typer.Option(..., "--for", metavar="TIME", help="For how long: 30m, 2h.")
-_OPERATE = typer.Option(False, "--operate", help="A grant of the kind operate instead of view.")
+_OPERATE = typer.Option(
+    False, "--operate", help="Of the kind operate instead of view. Nothing opens sessions on real tables yet."
+)
 _REASON = typer.Option("", "--reason", metavar="TEXT", help="Why, in a line that names no person.")
 _STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")

@@ -120,8 +120,6 @@ class Desk:
     def request(self, who: str, facts: GrantFacts, reason: str) -> Grant:
         """Ask for a grant; `facts.id` is made here."""
         self._check(facts, reason, facts.kind)
-        rules = self.policy.grant_rules
-        strictest = protections(covered(self.catalogue, facts.tables))[0]
         name = _fresh(self.state)
         entry = GrantRequested(
             **self._basic(),
@@ -133,8 +131,8 @@ class Desk:
             kind=facts.kind,
             seconds=facts.seconds,
             reason=reason,
-            approvals=rules.approvals[facts.kind][strictest],
-            open_seconds=rules.within["approval"],
+            approvals=self._needed(facts.kind, facts.tables),
+            open_seconds=self.policy.grant_rules.within["approval"],
         )
         return self._append(entry, name, who)
 
@@ -143,6 +141,11 @@ class Desk:
         known = self._waiting(grant)
         if who in known.approvers:
             raise NotPermittedError(f"`{who}` has approved `{grant}` already", hint="somebody else is needed")
+        if self._needed(known.kind, known.tables) > known.needed:
+            raise NotPermittedError(
+                f"`{grant}` was asked for when it needed fewer approvals than it would now",
+                hint="deny it, and have it asked for again",
+            )
         blob = self._permitted(APPROVE, who, known)
         entry = GrantApproved(**self._basic(), grant=grant, approver=who, input=digest_of(blob))
         return self._append(entry, grant, who, known.principal, blobs=(blob,))
@@ -256,6 +259,11 @@ class Desk:
             raise UsageError(
                 f"a grant like this lasts at most {most} seconds", hint="see [longest] in policy/grants.toml"
             )
+
+    def _needed(self, kind: str, tables: Iterable[str]) -> int:
+        """How many approvals the rules in force ask for."""
+        strictest = protections(covered(self.catalogue, tables))[0]
+        return self.policy.grant_rules.approvals[kind][strictest]
 
     def _permitted(self, action: str, who: str, grant: Grant) -> bytes:
         facts = GrantFacts(grant.id, grant.kind, grant.purpose, grant.ticket, grant.tables, grant.seconds)

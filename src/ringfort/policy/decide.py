@@ -140,7 +140,7 @@ def decide(
         if request.grants
     }
     vectors = [
-        (*_vector(told, each), ",".join(grant.id for grant in held.get(each, ())))
+        (*_vector(told, each), repr([grant.id for grant in held.get(each, ())]))
         if each.column.classified
         else None
         for each in places

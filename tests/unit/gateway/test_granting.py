@@ -20,6 +20,7 @@ from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import ControlState
 from ringfort.policy.bundle import EVALUATOR, PolicyBundle, default_bundle
 from ringfort.policy.grants import ActRequest, GrantFacts, decide_grant
+from ringfort.policy.source import SourceFile
 from ringfort.record.system import SystemRandomness
 from ringfort.sites.keystore import write_private
 
@@ -115,6 +116,21 @@ def test_real_tables_with_restricted_columns_need_two(ledger):
     with pytest.raises(NotPermittedError, match="already"):
         ledger.desk().approve("ronan", grant.id)
     assert ledger.desk().approve("sorcha", grant.id).status(ledger.now()) == "active"
+
+
+def test_a_request_does_not_profit_from_rules_that_have_become_stricter(ledger):
+    grant = ledger.desk().request("aoife", FACTS, "")
+    files = {each.name: each for each in default_bundle().files}
+    stricter = SourceFile("grants.toml", "[approvals.view]\nprotected = 2")
+    bundle = PolicyBundle(tuple((files | {"grants.toml": stricter}).values()))
+    ledger.put_blob(bundle.to_bytes())
+    entry = control.PolicyActivated(
+        time=format_time(START), actor="x", bundle=bundle.digest, evaluator=EVALUATOR
+    )
+    ledger.append([entry])
+    with pytest.raises(NotPermittedError, match="fewer approvals"):
+        ledger.desk().approve("ronan", grant.id)
+    assert ledger.desk().request("aoife", FACTS, "").needed == 2
 
 
 @pytest.mark.parametrize("act", ["approve", "deny"])
