@@ -60,6 +60,7 @@ _Section = TypeVar(
     "RegionConfig",
     "GatewayConfig",
     "AuthenticationConfig",
+    "ClientCertificatesConfig",
     "LedgerConfig",
     "LimitsConfig",
     "SiteConfig",
@@ -117,6 +118,14 @@ class AuthenticationConfig:
 
 
 @dataclass(frozen=True)
+class ClientCertificatesConfig:
+    """`[gateway.client_certificates]`: whose certificates are believed, and what one is good for."""
+
+    ca: str = ""  # PEM file; empty: clients are not asked for certificates
+    certificate: str = "sufficient"  # or "required": nobody comes in without one, and a password is asked for
+
+
+@dataclass(frozen=True)
 class LedgerConfig:
     """The transparency log: its origin (no scheme), where it is served, its maximum merge delay."""
 
@@ -154,6 +163,7 @@ class Config:
     limits: LimitsConfig
     sites: tuple[SiteConfig, ...] = field(default_factory=tuple)
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
+    client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
 
     @property
     def folder(self) -> Path:
@@ -177,6 +187,12 @@ def load_config(folder: Path) -> Config:
     authentication = _section(
         document, AuthenticationConfig, ("gateway", "authentication"), within.pop("authentication", {})
     )
+    client_certificates = _section(
+        document,
+        ClientCertificatesConfig,
+        ("gateway", "client_certificates"),
+        within.pop("client_certificates", {}),
+    )
     gateway = _section(document, GatewayConfig, ("gateway",), {**at_gate, **within} if within else at_gate)
     ledger = _section(document, LedgerConfig, ("ledger",), data.pop("ledger", {}))
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
@@ -194,7 +210,15 @@ def load_config(folder: Path) -> Config:
             )
         sites.append(_section(document, SiteConfig, ("site", name), values, name=name))
     config = Config(
-        document.path, organisation, region, gateway, ledger, limits, tuple(sites), authentication
+        document.path,
+        organisation,
+        region,
+        gateway,
+        ledger,
+        limits,
+        tuple(sites),
+        authentication,
+        client_certificates,
     )
     _validate(document, config)
     return config
@@ -271,6 +295,20 @@ def _validate(document: TomlDocument, config: Config) -> None:
         raise document.error(
             "failures before a delay must be 1 or more", "gateway", "authentication", "failures_before_delay"
         )
+    if config.client_certificates.certificate not in {"sufficient", "required"}:
+        raise document.error(
+            "`certificate` must be `sufficient` or `required`",
+            "gateway",
+            "client_certificates",
+            "certificate",
+        )
+    if config.client_certificates.certificate == "required" and not config.client_certificates.ca:
+        raise document.error(
+            "certificates are required, and `ca` does not say whose",
+            "gateway",
+            "client_certificates",
+            "certificate",
+        )
     for section, key, port in (
         ("gateway", "port", config.gateway.port),
         ("ledger", "http_port", config.ledger.http_port),
@@ -307,6 +345,7 @@ def _validate_sites(document: TomlDocument, config: Config) -> None:
 __all__ = [
     "EEA",
     "AuthenticationConfig",
+    "ClientCertificatesConfig",
     "Config",
     "ConfigurationError",
     "GatewayConfig",

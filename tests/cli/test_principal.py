@@ -85,7 +85,7 @@ def test_a_manager_is_somebody_who_is_registered(live, name):
 def test_the_list_is_that_of_the_ledger(live, newcomer):
     shown = json.loads(live.ringfort("principal", "list", "DIR", "--json").stdout)["principals"]
     facts = {"name": newcomer.name, "country": "US", "employer": "Example", "role": "analyst"}
-    assert facts | {"manager": ""} in shown
+    assert facts | {"manager": "", "certificate": "", "token": ""} in shown
     assert [each["name"] for each in shown] == sorted(each["name"] for each in shown)
     assert newcomer.name in live.ringfort("principal", "list", "DIR").stdout
 
@@ -237,3 +237,43 @@ def test_two_sources_for_a_place_give_the_stricter(live):
     }
     assert opened["viewing_country"] == "ZZ"
     assert opened["storage_country"] == "IE"
+
+
+def test_credentials_are_registered_listed_and_removed(live, name):
+    facts = ("--country", "IE", "--role", "engineer", *EMPLOYED)
+    subject = f"san:dns:{name}.example"
+    done = live.ringfort(
+        "principal", "add", "DIR", name, *facts, "--no-password", "--certificate", subject.upper().lower()
+    )
+    assert (done.returncode, "password" in done.stdout) == (0, False), done.stderr
+    try:
+        assert not (live.folder / "secrets" / "scram" / f"{name}.json").exists()
+        other = live.ringfort("principal", "credential", "DIR", SUPPORT.name, "--certificate", subject)
+        assert other.returncode == 2
+        assert f"stands for `{name}` already" in other.stderr
+        assert live.ringfort("principal", "credential", "DIR", name, "--token", "sub-1").returncode == 0
+        listed = json.loads(live.ringfort("principal", "list", "DIR", "--json").stdout)["principals"]
+        (mine,) = [each for each in listed if each["name"] == name]
+        assert (mine["certificate"], mine["token"]) == (subject, "sub-1")
+        assert live.ringfort("principal", "credential", "DIR", name, "--remove", "token").returncode == 0
+        assert live.ringfort("principal", "credential", "DIR", name, "--remove", "token").returncode == 2
+        assert live.ringfort("principal", "credential", "DIR", name).returncode == 2
+    finally:
+        live.ringfort("principal", "remove", "DIR", name)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--certificate", "somebody"),
+        ("--certificate", "san:ip:192.0.2.1"),
+        ("--token", "a\nb"),
+        ("--no-password",),
+        ("--no-password", "--password-stdin", "--token", "x"),
+    ],
+)
+def test_credentials_that_are_none(live, name, options):
+    facts = ("--country", "IE", "--role", "engineer", *EMPLOYED)
+    done = live.ringfort("principal", "add", "DIR", name, *facts, *options, stdin="x\n")
+    assert done.returncode == 2, done.stdout
+    assert "hint" in done.stderr

@@ -6,6 +6,7 @@ import json
 import re
 import secrets
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from rich.table import Table
 
 from ringfort.config import load_config
 from ringfort.errors import UsageError
+from ringfort.gateway.authentication_certificate import MOST, credential
 from ringfort.gateway.verifiers import PRINCIPAL_NAME, make_verifier
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import PrincipalRegistered, PrincipalRemoved
+from ringfort.ledger.entry_control_credentials import CredentialRegistered, CredentialRemoved
 from ringfort.ledger.entry_control_grants import PrincipalRegisteredUnder
 from ringfort.ledger.folds import Condition
 from ringfort.record.client import SyncLedger, open_ledger
@@ -35,6 +38,11 @@ app = typer.Typer(no_args_is_help=True, help="Register, list and remove who may 
 
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
 _NAME = typer.Argument(..., metavar="NAME", help="What they connect as: letters, digits and _ . @ -")
+_CERTIFICATE = typer.Option(
+    "",
+    help="A name in their client certificate: cn:NAME, san:dns:NAME, san:email:ADDRESS or san:uri:URI.",
+)
+_TOKEN = typer.Option("", help="What the token's claim that names principals holds for them.")
 _STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
 
 
@@ -49,8 +57,13 @@ def add(  # noqa: PLR0917 - typer calls it by name
         "", help="Who manages them: a registered principal. They then approve nothing for each other."
     ),
     password_stdin: bool = _STDIN,
+    certificate: str = _CERTIFICATE,
+    token: str = _TOKEN,
+    no_password: bool = typer.Option(False, "--no-password", help="Give no password, only what is named."),
 ) -> None:
     """Register a principal. Without --password-stdin a password is made and printed once.
+
+    Who has a token registered comes in with tokens, not with a password.
 
     Takes effect at once, also while the gateway is up.
 
@@ -58,6 +71,9 @@ def add(  # noqa: PLR0917 - typer calls it by name
 
     Example: pass show dana | ringfort principal add ./shop dana --country US --employer Shop --role analyst
     --password-stdin
+
+    Example: ringfort principal add ./shop etl --country IE --employer Shop --role engineer --no-password
+    --certificate san:dns:etl.shop.example
     """
     config = load_config(folder)
     _check_name(name)
@@ -67,6 +83,13 @@ def add(  # noqa: PLR0917 - typer calls it by name
         raise UsageError("the employer is not a name", hint="give 1 to 200 printable characters")
     if not _ROLE.fullmatch(role):
         raise UsageError(f"`{role}` is not a role name", hint=f"shipped roles: {', '.join(ROLES)}")
+    credentials = _credentials(name, certificate, token)
+    if no_password and (password_stdin or not credentials):
+        raise UsageError(
+            "without a password the principal needs a certificate or a token",
+            hint="give --certificate or --token, and no --password-stdin",
+        )
+    no_password = no_password or bool(token)
     password = _read_password() if password_stdin else secrets.token_urlsafe(18)
     with open_ledger(config.folder) as ledger:
         size = ledger.state.size
@@ -77,20 +100,54 @@ def add(  # noqa: PLR0917 - typer calls it by name
             )
         if manager:
             _require(ledger, manager)
-        # the verifier first: by itself it opens nothing
-        _write_verifier(config.folder, name, password)
+        _require_free(ledger, credentials)
+        if not no_password:
+            # the verifier first: by itself it opens nothing
+            _write_verifier(config.folder, name, password)
         facts = {"name": name, "country": country, "employer": employer.strip(), "role": role}
         entry: PrincipalRegistered | PrincipalRegisteredUnder = (
             PrincipalRegisteredUnder(time=_now(), actor=_ACTOR, manager=manager, **facts)
             if manager
             else PrincipalRegistered(time=_now(), actor=_ACTOR, **facts)
         )
-        ledger.append([entry], condition=Condition((f"principal:{name}",), size))
+        ledger.append([entry, *credentials], condition=Condition((f"principal:{name}",), size))
     if role not in ROLES:
         _note(f"`{role}` is not a shipped role: only policies that name it permit it anything")
     typer.echo(f"registered {name} ({role}, {country})")
-    if not password_stdin:
+    if not password_stdin and not no_password:
         typer.echo(f"password {password}")
+
+
+@app.command("credential")
+def credential_command(
+    folder: Path = _FOLDER,
+    name: str = _NAME,
+    certificate: str = _CERTIFICATE,
+    token: str = _TOKEN,
+    remove_method: str = typer.Option(
+        "", "--remove", help="`certificate` or `token`: it opens nothing any more."
+    ),
+) -> None:
+    """Register which certificate or token stands for a principal, or remove it. Open sessions end.
+
+    Example: ringfort principal credential ./shop aoife --certificate san:email:aoife@shop.example
+
+    Example: ringfort principal credential ./shop aoife --remove certificate
+    """
+    config = load_config(folder)
+    _check_name(name)
+    entries: list[CredentialRegistered | CredentialRemoved] = [*_credentials(name, certificate, token)]
+    with open_ledger(config.folder) as ledger:
+        _require(ledger, name)
+        _require_free(ledger, entries)
+        if remove_method:
+            if (name, remove_method) not in ledger.state.credentials:
+                raise UsageError(f"`{name}` has no `{remove_method}` registered", hint="see `principal list`")
+            entries.append(CredentialRemoved(time=_now(), actor=_ACTOR, name=name, method=remove_method))
+        if not entries:
+            raise UsageError("nothing to register or remove", hint="give --certificate, --token or --remove")
+        ledger.append(entries)
+    typer.echo(f"changed the credentials of {name}")
 
 
 @app.command("password")
@@ -135,6 +192,7 @@ def list_principals(
     """
     config = load_config(folder)
     with open_ledger(config.folder) as ledger:
+        credentials = dict(ledger.state.credentials)
         found = sorted(ledger.state.principals.values(), key=lambda each: each.name)
     rows = [
         {
@@ -143,6 +201,8 @@ def list_principals(
             "employer": each.employer,
             "role": each.role,
             "manager": each.manager,
+            "certificate": credentials.get((each.name, "certificate"), ""),
+            "token": credentials.get((each.name, "token"), ""),
         }
         for each in found
     ]
@@ -161,6 +221,38 @@ def register(ledger: SyncLedger, folder: Path, entry: PrincipalRegistered, passw
     """Register with an open ledger, for commands that set up a whole deployment."""
     _write_verifier(folder, entry.name, password_text)
     ledger.append([entry])
+
+
+def _credentials(name: str, certificate: str, token: str) -> list[CredentialRegistered]:
+    found = {}
+    if certificate:
+        found["certificate"] = credential(certificate)
+        if not found["certificate"]:
+            raise UsageError(
+                f"`{certificate}` is not a name in a certificate",
+                hint="write cn:NAME, san:dns:NAME, san:email:ADDRESS or san:uri:URI",
+            )
+    if token:
+        found["token"] = token
+        if len(token) > MOST or not token.isprintable():
+            raise UsageError("the token's name is not valid", hint=f"give 1 to {MOST} printable characters")
+    return [
+        CredentialRegistered(time=_now(), actor=_ACTOR, name=name, method=method, subject=subject)
+        for method, subject in found.items()
+    ]
+
+
+def _require_free(ledger: SyncLedger, entries: Sequence[CredentialRegistered | CredentialRemoved]) -> None:
+    """One certificate or token stands for one principal."""
+    taken = {(method, subject): name for (name, method), subject in ledger.state.credentials.items()}
+    for each in entries:
+        if isinstance(each, CredentialRegistered):
+            holder = taken.get((each.method, each.subject), each.name)
+            if holder != each.name:
+                raise UsageError(
+                    f"`{each.subject}` stands for `{holder}` already",
+                    hint=f"`ringfort principal credential DIR {holder} --remove {each.method}` frees it",
+                )
 
 
 def _check_name(name: str) -> None:

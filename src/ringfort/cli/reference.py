@@ -208,6 +208,7 @@ def setting_names() -> dict[str, object]:
         ("region", config.RegionConfig),
         ("gateway", config.GatewayConfig),
         ("gateway.authentication", config.AuthenticationConfig),
+        ("gateway.client_certificates", config.ClientCertificatesConfig),
         ("ledger", config.LedgerConfig),
         ("limits", config.LimitsConfig),
         ("site", config.SiteConfig),

@@ -2,8 +2,9 @@
 
 SCRAM-SHA-256, and over TLS SCRAM-SHA-256-PLUS, bound to the certificate that this very connection was met
 with. The exchange with an unknown user is the same as with a known one, with a verifier that nothing fits.
-How
-often may be tried is for the provisioner to say, which is asked at each attempt and told how it went.
+A client certificate that is registered for the name given (a credential on record) is as good as a password,
+or demanded beside one, as `[gateway.client_certificates]` says. How often may be tried is for the provisioner
+to say, which is asked at each attempt and told how it went.
 Parameters are judged after authentication, so that a refusal is on record with a principal.
 
 The last SASL message is sent, `AuthenticationOk` is not: the session is not open yet.
@@ -17,7 +18,11 @@ from base64 import b64decode, b64encode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from ringfort.errors import RingfortError
+from ringfort.gateway.authentication_certificate import certificate_country, certificate_names
+from ringfort.ledger.entry import Viewer
 from ringfort.pgwire import backend
 from ringfort.pgwire.errors import AuthenticationFailedError, StartupRefusedError
 from ringfort.pgwire.fields import FieldReader, string
@@ -25,6 +30,11 @@ from ringfort.pgwire.parameters import startup_user
 from ringfort.pgwire.scram import ScramServer, Verifier, offered
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from cryptography import x509
+
+    from ringfort.config import ClientCertificatesConfig
     from ringfort.gateway.conversation import Conversation
     from ringfort.gateway.gate import Peer
     from ringfort.pgwire.startup import StartupMessage
@@ -43,9 +53,10 @@ class Provisioner(Protocol):
 
 @dataclass(frozen=True)
 class Authenticated:
-    """Who proved to be whom."""
+    """Who proved to be whom; `viewer`: what the proof says about where they are."""
 
     principal: str
+    viewer: tuple[Viewer, ...] = ()
 
 
 class TooManyFailuresError(AuthenticationFailedError):
@@ -58,6 +69,17 @@ class TooManyFailuresError(AuthenticationFailedError):
         self.message, self.hint = _TOO_MANY
 
 
+class CertificateMissingError(AuthenticationFailedError):
+    """A certificate is required, and none that stands for this name was shown; the name may not exist."""
+
+    default_sqlstate = "28000"
+
+    def __init__(self) -> None:
+        super().__init__("no certificate")
+        self.message = "a client certificate that is registered for this user is required"
+        self.hint = "set sslcert and sslkey; `ringfort principal credential` registers a certificate"
+
+
 def _too_many_failures() -> StartupRefusedError:
     """The same to the client, and on record already."""
     return StartupRefusedError(_TOO_MANY[0], hint=_TOO_MANY[1], sqlstate="28000")
@@ -66,8 +88,18 @@ def _too_many_failures() -> StartupRefusedError:
 class Authenticator:
     """Authenticates the clients of one worker."""
 
-    def __init__(self, provisioner: Provisioner) -> None:
+    def __init__(
+        self,
+        provisioner: Provisioner,
+        credentials: Callable[[], Mapping[tuple[str, str], str]],
+        certificates: ClientCertificatesConfig,
+        accepted: Callable[[str, dict[str, str]], Awaitable[None]],
+    ) -> None:
+        """`credentials` are those on record; `accepted(method, facts)` puts one that was used on record."""
         self._provisioner = provisioner
+        self._credentials = credentials
+        self._certificates = certificates
+        self._accepted = accepted
 
     async def authenticate(
         self, conversation: Conversation, message: StartupMessage, peer: Peer
@@ -80,8 +112,27 @@ class Authenticator:
                     backend.NegotiateProtocolVersion(message.version, message.unknown_extensions)
                 )
             )
-        await self._password(conversation, user, peer)
-        return Authenticated(user)
+        certificate = self._certificate(user, peer)
+        if certificate is None and self._certificates.certificate == "required":
+            raise CertificateMissingError
+        viewer: tuple[Viewer, ...] = ()
+        if certificate is not None:
+            country = certificate_country(certificate)
+            viewer = (Viewer("certificate", country),) if country else ()
+        if certificate is None or self._certificates.certificate == "required":
+            await self._password(conversation, user, peer)
+        if certificate is not None:
+            shown = b64encode(certificate.public_bytes(Encoding.DER)).decode()
+            facts = {"user": user, "address": peer.address, "certificate": shown}
+            await self._accepted("certificate", facts)
+        return Authenticated(user, viewer)
+
+    def _certificate(self, user: str, peer: Peer) -> x509.Certificate | None:
+        """The client's certificate, if it stands for `user`."""
+        shown, registered = peer.certificate, self._credentials().get((user, "certificate"))
+        if not self._certificates.ca or shown is None or registered is None:
+            return None
+        return shown if registered in certificate_names(shown) else None
 
     async def _password(self, conversation: Conversation, user: str, peer: Peer) -> None:
         found = await self._provisioner.request("verifier", name=user, address=peer.address)

@@ -112,6 +112,10 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
             "certificate": str(config.folder / certificate),
             "key": str(config.folder / key),
         },
+        "client_certificates": {
+            "ca": _beside(config, config.client_certificates.ca),
+            "certificate": config.client_certificates.certificate,
+        },
         "ledger_socket": _socket(config, "ledger"),
         "provisioner_socket": _socket(config, "provisioner"),
         "parser_socket": _socket(config, "parser"),
@@ -128,6 +132,11 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
         "max_sessions": config.gateway.max_sessions,
         "statement_text_bytes": config.gateway.statement_text_bytes,
     }
+
+
+def _beside(config: Config, path: str) -> str:
+    """A path as `ringfort.toml` means it; nothing stays nothing."""
+    return str(config.folder / path) if path else ""
 
 
 def record_started(ledger: SyncLedger, version: str) -> None:

@@ -16,6 +16,8 @@ import ipaddress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from cryptography import x509
+
 from ringfort.gateway.conversation import ConnectionGoneError
 from ringfort.gateway.tls_server import ALPN
 from ringfort.pgwire.errors import ProtocolViolationError, StartupRefusedError
@@ -37,10 +39,14 @@ _HANDSHAKE = 0x16  # TLS's content type; no startup packet is so long that it be
 
 @dataclass(frozen=True)
 class Peer:
-    """Where a client is: its address ("" for a local socket), and the certificate that it came to, if any."""
+    """Where a client is: its address ("" for a local socket), and the certificate that it came to, if any.
+
+    `certificate` is the one that the client has shown, verified in the handshake.
+    """
 
     address: str
     identity: Identity | None
+    certificate: x509.Certificate | None = None
 
 
 def peer_address(conversation: Conversation) -> str:
@@ -96,7 +102,18 @@ async def greet(
             raise StartupRefusedError(
                 "connections without TLS are not admitted", hint="set sslmode=require", sqlstate="28000"
             )
-        return packet, Peer(address, identity)
+        return packet, Peer(address, identity, _shown(conversation))
+
+
+def _shown(conversation: Conversation) -> x509.Certificate | None:
+    """The certificate that the client has shown."""
+    transport = conversation.transport
+    encrypted = None if transport is None else transport.get_extra_info("ssl_object")
+    shown = None if encrypted is None else encrypted.getpeercert(True)
+    try:
+        return x509.load_der_x509_certificate(shown) if shown else None
+    except ValueError:  # OpenSSL is laxer than this
+        raise ConnectionGoneError from None
 
 
 async def _start_tls(conversation: Conversation, identity: Identity, *, direct: bool = False) -> None:

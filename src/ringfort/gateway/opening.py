@@ -87,11 +87,14 @@ class Opener:
         self._connector = connector
         self._zones = settings.zones
 
-    async def open(self, request: SessionRequest, address: str) -> Opened:
-        """Decide, connect, record; raises a `RingfortError` that tells the client what to do."""
+    async def open(self, request: SessionRequest, address: str, proven: tuple[Viewer, ...] = ()) -> Opened:
+        """Decide, connect, record; raises a `RingfortError` that tells the client what to do.
+
+        `proven` is what the client's credential says about where the viewer is.
+        """
         for attempt in range(ATTEMPTS):
             try:
-                return await self._open(request, address)
+                return await self._open(request, address, proven)
             except ConditionFailedError:
                 if attempt + 1 == ATTEMPTS:
                     raise SessionRefusedError(
@@ -128,8 +131,8 @@ class Opener:
             self._zones = Zones.from_json(data)
         return self._zones
 
-    async def _open(self, request: SessionRequest, address: str) -> Opened:
-        viewer = self.viewer(request.user, address)
+    async def _open(self, request: SessionRequest, address: str, proven: tuple[Viewer, ...]) -> Opened:
+        viewer = (*self.viewer(request.user, address), *proven)
         opened = await self._provisioner.request(
             "open",
             timeout=OPEN_SECONDS,

@@ -20,6 +20,7 @@ from ringfort.ledger.entry import Entry, StatementEnd, encode
 from ringfort.ledger.entry_templates import AdmittedTemplate
 from ringfort.ledger.entry_traffic import (
     AuthenticationFailed,
+    CredentialAccepted,
     SessionEnded,
     SessionRefused,
     StatementRefused,
@@ -224,6 +225,15 @@ async def record_failed_authentication(
     )
 
 
+async def record_accepted_credential(ledger: Ledger, actor: str, method: str, facts: dict[str, str]) -> None:
+    """A certificate or token was accepted; itself it is evidence only."""
+    await record_with_evidence(
+        ledger,
+        lambda digest: CredentialAccepted(time=STAMPS.now(), actor=actor, method=method, evidence=digest),
+        facts,
+    )
+
+
 async def record_refused_session(
     ledger: Ledger, actor: str, reason: str, sqlstate: str, facts: dict[str, str]
 ) -> None:
@@ -246,6 +256,7 @@ __all__ = [
     "Stamps",
     "StatementRecorder",
     "ends_entry",
+    "record_accepted_credential",
     "record_failed_authentication",
     "record_refused_session",
     "session_ended",

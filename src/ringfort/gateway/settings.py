@@ -11,6 +11,7 @@
      "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000,
                 "statements_per_minute": 0, "sessions_per_principal": 0, "idle_seconds": 0,
                 "session_seconds": 0},
+     "client_certificates": {"ca": path, "certificate": "sufficient"},
      "max_sessions": 1000, "statement_text_bytes": 262144, "message_bytes": 1048576,
      "startup_seconds": 15.0, "record_seconds": 10.0}
 
@@ -29,11 +30,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ringfort.catalog.zones import Zone, Zones
+from ringfort.config import ClientCertificatesConfig
 from ringfort.errors import ConfigurationError
 from ringfort.gateway.board import SLOTS
 
 _AROUND_TEXT = 1_024  # what stands around a text in its message
-_Section = TypeVar("_Section", "Listen", "Tls", "Limits", "WorkerSettings")
+_Section = TypeVar("_Section", "Listen", "Tls", "Limits", "ClientCertificatesConfig", "WorkerSettings")
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class WorkerSettings:
     zones: Zones = field(default_factory=Zones)
     processing_country: str = ""
     limits: Limits = field(default_factory=Limits)
+    client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
     max_sessions: int = 1_000
     statement_text_bytes: int = 262_144
     message_bytes: int = 1_048_576
@@ -98,6 +101,9 @@ def read_settings(document: object) -> WorkerSettings:
     values["listen"] = _section(Listen, "listen", values.get("listen", {}))
     values["tls"] = _section(Tls, "tls", values.get("tls", {}))
     values["limits"] = _section(Limits, "limits", values.get("limits", {}))
+    values["client_certificates"] = _section(
+        ClientCertificatesConfig, "client_certificates", values.get("client_certificates", {})
+    )
     values["zones"] = _zones(values.get("zones", []))
     settings = _section(WorkerSettings, "", values)
     room = settings.statement_text_bytes + _AROUND_TEXT

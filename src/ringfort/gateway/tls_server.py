@@ -6,6 +6,9 @@ connects, at most once a second: what is new serves from the next handshake on, 
 they have. Files that cannot be used (half of them written, another key) leave the old ones in force; the log
 says so once for each content.
 
+With `client_ca` clients are asked for a certificate of those authorities and may leave it; that file is
+watched like the others.
+
 `end_point` is what a client binds its password to (`tls-server-end-point`, RFC 5929 section 4.1): the hash of
 the certificate by the hash of its signature, SHA-256 instead of MD5 and SHA-1; none for signatures without a
 hash of their own (Ed25519), with which channel binding cannot be offered.
@@ -52,6 +55,7 @@ class ServerTls:
     def __init__(
         self,
         tls: Tls,
+        client_ca: str = "",
         *,
         clock: Callable[[], float] = time.monotonic,
         say: Callable[[str], object] = sys.stderr.write,
@@ -60,12 +64,12 @@ class ServerTls:
         self._tls = tls
         self._clock = clock
         self._say = say
-        self._files = [
-            Path(each) for each in (tls.certificate, tls.key) if each and not each.startswith(_PEM)
-        ]
+        self._client_ca = client_ca
+        given = (tls.certificate, tls.key, client_ca)
+        self._files = [Path(each) for each in given if each and not each.startswith(_PEM)]
         self._seen = self._signature()
         self._checked = clock()
-        self._identity = _load(tls) if tls.certificate else None
+        self._identity = _load(tls, client_ca) if tls.certificate else None
 
     def identity(self) -> Identity | None:
         """What the next handshake is made with; None if TLS is not offered."""
@@ -81,7 +85,7 @@ class ServerTls:
             return
         self._seen = signature  # taken before reading: what is changed meanwhile is read again
         try:
-            self._identity = _load(self._tls)
+            self._identity = _load(self._tls, self._client_ca)
         except MissingEnvironmentError as error:
             self._say(f"{error.message}; the one in force stays\n")
         else:
@@ -99,7 +103,7 @@ class ServerTls:
         return tuple(found)
 
 
-def _load(tls: Tls) -> Identity:
+def _load(tls: Tls, client_ca: str) -> Identity:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
@@ -107,14 +111,27 @@ def _load(tls: Tls) -> Identity:
     try:
         certificate, key = _text(tls.certificate), _text(tls.key)
         _load_texts(context, certificate, key)
+        if client_ca:
+            _ask_for_certificates(context, _text(client_ca))
         end_point = server_end_point(x509.load_pem_x509_certificates(certificate)[0])
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or "not a PEM certificate"
         raise MissingEnvironmentError(
             f"the TLS certificate or key cannot be used: {reason}",
-            hint="check `tls_certificate` and `tls_key` in ringfort.toml",
+            hint="check `tls_certificate`, `tls_key` and the authorities of clients in ringfort.toml",
         ) from None
     return Identity(context, end_point)
+
+
+def _ask_for_certificates(context: ssl.SSLContext, authorities: bytes) -> None:
+    """A client may show a certificate; one that does not verify ends the handshake.
+
+    Sessions are not resumed then: a certificate is shown and verified each time.
+    """
+    context.verify_mode = ssl.CERT_OPTIONAL
+    context.load_verify_locations(cadata=authorities.decode("ascii"))
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
 
 
 def _text(source: str) -> bytes:

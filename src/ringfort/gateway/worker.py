@@ -38,7 +38,11 @@ from ringfort.gateway.conversation import ConnectionGoneError, Conversation
 from ringfort.gateway.ipc import IpcClient, IpcServer
 from ringfort.gateway.listener import Listener
 from ringfort.gateway.opening import Opener, SessionRefusedError, welcome
-from ringfort.gateway.recording import record_failed_authentication, record_refused_session
+from ringfort.gateway.recording import (
+    record_accepted_credential,
+    record_failed_authentication,
+    record_refused_session,
+)
 from ringfort.gateway.sessions import Sessions
 from ringfort.gateway.settings import WorkerSettings, read_settings
 from ringfort.gateway.site_connection import SiteConnector
@@ -70,7 +74,7 @@ class Worker:
 
     def __init__(self, settings: WorkerSettings) -> None:
         self.settings = settings
-        self._tls = ServerTls(settings.tls)
+        self._tls = ServerTls(settings.tls, settings.client_certificates.ca)
         self._control = ControlFollower(self._changed)
         self._sessions: Sessions | None = None
         self._connections: set[asyncio.Task[None]] = set()
@@ -91,7 +95,12 @@ class Worker:
             settings.ledger_socket, actor=settings.actor, on_control=self._follow, on_lost=self._lost
         )
         self._provisioner = IpcClient(settings.provisioner_socket, timeout=PROVISIONER_SECONDS)
-        self._authenticator = Authenticator(self._provisioner)
+        self._authenticator = Authenticator(
+            self._provisioner,
+            lambda: self._control.state.credentials,
+            settings.client_certificates,
+            lambda method, facts: record_accepted_credential(self._ledger, settings.actor, method, facts),
+        )
         self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS)
         connector = SiteConnector()
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
@@ -225,7 +234,7 @@ class Worker:
         facts = {"user": client.principal, "address": peer.address}
         seat: list[int] = []
         try:
-            opened = await self._decide(message, peer, facts, seat)
+            opened = await self._decide(message, peer, client, facts, seat)
             self._require_unchanged(sessions, opened)
             try:
                 sessions.begin(
@@ -244,14 +253,19 @@ class Worker:
             raise
 
     async def _decide(
-        self, message: StartupMessage, peer: Peer, facts: dict[str, str], seat: list[int]
+        self,
+        message: StartupMessage,
+        peer: Peer,
+        client: Authenticated,
+        facts: dict[str, str],
+        seat: list[int],
     ) -> Opened:
         """An open session on record, with a seat for its principal; a refusal is on record, too."""
         try:
             request = read_parameters(message)
             facts |= {"database": request.database, "purpose": request.purpose, "ticket": request.ticket}
             self._take_seat(facts["user"], seat)
-            return await self._opener.open(request, peer.address)
+            return await self._opener.open(request, peer.address, client.viewer)
         except RingfortError as error:
             await record_refused_session(
                 self._ledger, self.settings.actor, error.message, error.sqlstate, facts

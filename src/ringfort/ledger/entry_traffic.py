@@ -37,6 +37,15 @@ class ControlReferenced(Entry):
 
 @entry_type(TRAFFIC, Retention.SHARD)
 @dataclass(frozen=True, kw_only=True)
+class CredentialAccepted(Entry):
+    """A certificate or a token (`method`) proved who somebody is; which one is evidence."""
+
+    method: Name
+    evidence: Digest
+
+
+@entry_type(TRAFFIC, Retention.SHARD)
+@dataclass(frozen=True, kw_only=True)
 class AuthenticationFailed(Entry):
     """Somebody did not prove who they are."""
 

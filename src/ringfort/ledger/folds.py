@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ringfort.ledger import entry_control as control
+from ringfort.ledger import entry_control_credentials as credentials
 from ringfort.ledger import entry_control_grants as granting
 from ringfort.ledger import grants
 from ringfort.ledger.entry import CONTROL, decode
@@ -72,6 +73,8 @@ class ControlState:
     gateway: str = ""
     """Version of the gateway that serves; empty if none does."""
     principals: dict[str, RegisteredPrincipal] = field(default_factory=dict)
+    credentials: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(principal, `certificate` or `token`) -> the name that it carries."""
     domains: dict[str, str] = field(default_factory=dict)
     """Pseudonymisation domain -> key id."""
     sites: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -104,7 +107,16 @@ class ControlState:
     def copy(self) -> ControlState:
         """An independent copy (its values are immutable)."""
         made = replace(self)
-        for name in ("principals", "domains", "sites", "sessions", "shards", "grants", "changed"):
+        for name in (
+            "principals",
+            "credentials",
+            "domains",
+            "sites",
+            "sessions",
+            "shards",
+            "grants",
+            "changed",
+        ):
             setattr(made, name, dict(getattr(self, name)))
         return made
 
@@ -160,6 +172,7 @@ def _removed(state: ControlState, entry: control.PrincipalRemoved) -> str:
         raise FoldError("`PrincipalRemoved` names a principal that is not registered")
     grants.principal_changed(state, entry.name, entry.time, "the principal was removed")
     del state.principals[entry.name]
+    credentials.principal_removed(state, entry.name)
     return f"principal:{entry.name}"
 
 
@@ -245,6 +258,8 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     control.ZonesActivated: _zones,
     control.PrincipalRegistered: _registered,
     control.PrincipalRemoved: _removed,
+    credentials.CredentialRegistered: credentials.registered,
+    credentials.CredentialRemoved: credentials.removed,
     control.DomainKeyCreated: _domain,
     control.SiteAudited: _audited,
     control.GatewayStarted: _gateway_started,
