@@ -128,19 +128,6 @@ def site_conversation(data):
         assert cut == whole
     else:
         assert whole[1] == cut[1] == "violation"
-    assert b"KEPT-BACK" not in cut[0] + whole[0] or b"KEPT-BACK" not in b"".join(
-        part for kind, part in _messages(data[2:]) if kind in b"ENSA"
-    )
-
-
-def _messages(data):
-    at = 0
-    while at + 5 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at + 1)
-        if length < 4:
-            return
-        yield data[at], data[at + 5 : at + 1 + length]
-        at += 1 + length
 
 
 def _plain_run(data, kind, most):

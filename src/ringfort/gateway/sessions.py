@@ -203,13 +203,13 @@ class Sessions:
             return
         for transport in (client, site):
             transport.set_write_buffer_limits(high=WRITE_HIGH)
+        # first, for what has come already may be too much: from here on the relay decides who is read
+        site.resume_reading()
+        client.resume_reading()
         if behind:
             relay.from_site(behind)
         if early:
             relay.from_client(early)
-        if not relay.over:
-            site.resume_reading()
-            client.resume_reading()
         if opened.until is not None:
             self._loop.call_soon(self._grant_over, opened)
 

@@ -60,6 +60,8 @@ if TYPE_CHECKING:
 ACTOR = "writer"
 MAX_BLOB_BYTES = 16 << 20
 MAX_EVIDENCE_BYTES = 4 << 20
+ROUND_BYTES = 8 << 20
+"""Sealed evidence that waits in memory for its segment; a round begins at once when there is more."""
 
 
 class LedgerCore:
@@ -103,6 +105,7 @@ class LedgerCore:
         self._unsettled: tuple[Log, tuple[bytes, ...]] | None = None
         self.staged_bytes = 0
         self.pending_evidence: dict[str, list[tuple[int, bytes]]] = {}
+        self.pending_bytes = 0
         self.pending_blobs: dict[str, bytes] = {}
         self._oldest: float | None = None
         self._in_round = False
@@ -342,6 +345,7 @@ class LedgerCore:
             raise self._fail(error) from error
         if sealed and shard is not None:
             self.pending_evidence.setdefault(shard.shard, []).append((number, sealed))
+            self.pending_bytes += len(sealed)
         self.pending_blobs.update(self._group_blobs)
         self.durable_control = self.control.size
         self._group_control, self._group_traffic, self._group_evidence = [], [], []
@@ -380,6 +384,8 @@ class LedgerCore:
         """
         if self._oldest is None or self._in_round:
             return None
+        if self.pending_bytes > ROUND_BYTES:
+            return self._monotonic()
         return self._oldest + self.settings.merge_delay * 0.4
 
     def begin_round(self) -> Publication | None:
@@ -410,6 +416,7 @@ class LedgerCore:
             index_page(self.control, self.state),
         )
         self.pending_evidence = {}
+        self.pending_bytes = 0
         self._oldest = None
         self._in_round = True
         return publication

@@ -35,7 +35,7 @@ from ringfort.errors import RingfortError, UsageError
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.record import frames, process
-from ringfort.record.core import LedgerCore, LedgerSettings, Publication
+from ringfort.record.core import ROUND_BYTES, LedgerCore, LedgerSettings, Publication
 from ringfort.record.errors import JournalError, RecordError
 from ringfort.record.lock import FolderLock
 from ringfort.record.open_work import OpenWork
@@ -328,8 +328,8 @@ class Writer:
     # Publication
 
     def _rounds(self) -> None:
-        while not self._done.empty():
-            self._end_round()
+        while not self._done.empty() or (self._round_running and self.core.pending_bytes > ROUND_BYTES):
+            self._end_round()  # waits for the round if evidence comes faster than it is written
         if not self._round_running and (due := self.core.round_due()) is not None and due <= time.monotonic():
             publication = self.core.begin_round()
             if publication is not None:

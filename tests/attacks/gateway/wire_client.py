@@ -31,13 +31,14 @@ class NotLetInError(Exception):
 class WireClient:
     """One connection. `received` holds what came after the TLS handshake."""
 
-    def __init__(self, dsn, *, parameters=None, timeout=10.0):
+    def __init__(self, dsn, *, parameters=None, timeout=10.0, ahead=b""):
         facts = conninfo_to_dict(dsn)
         self.received = bytearray()
         self.sqlstates = []
         self.status = b""
         self.key = None
         self._read = 0
+        self._ahead = ahead  # goes with the last word of authentication
         plain = socket.create_connection((facts["host"], int(facts["port"])), timeout)
         plain.sendall(serialise_startup(SslRequest()))
         assert plain.recv(1) == b"S"
@@ -139,7 +140,9 @@ class WireClient:
                 self.send(message(b"p", string(MECHANISM.encode()) + struct.pack(">i", len(first)) + first))
             elif isinstance(item, Authentication) and item.code == AUTH_SASL_CONTINUE:
                 salt, iterations = client.challenge(item.data)
-                self.send(message(b"p", client.final(salted_password(password, salt, iterations))))
+                self.send(
+                    message(b"p", client.final(salted_password(password, salt, iterations))) + self._ahead
+                )
             elif isinstance(item, Authentication) and item.code == AUTH_SASL_FINAL:
                 client.verify(item.data)
             elif isinstance(item, ReadyForQuery):

@@ -25,6 +25,7 @@ from ringfort.ledger.entry import decode, encode
 from ringfort.ledger.errors import ConditionFailedError, EntryError, FoldError
 from ringfort.ledger.folds import Condition
 from ringfort.ledger.verify import verify
+from ringfort.record.core import MAX_EVIDENCE_BYTES, ROUND_BYTES
 from ringfort.record.errors import LedgerBehindError, RecordError, RefusedError
 from ringfort.record.store import FolderStore
 
@@ -178,6 +179,20 @@ def test_rounds_keep_the_merge_delay_and_then_rest(core):
         core.end_round(publication)
     assert core.begin_round() is None
     assert core.round_due() is None
+
+
+def test_a_round_begins_at_once_when_much_evidence_waits(core, clock):
+    assert core.round_due() > core._monotonic()
+    piece = bytes(MAX_EVIDENCE_BYTES)
+    for seq in range(3):
+        core.stage_traffic(admitted(clock, "s1", seq, core.durable_control, piece), piece)
+        core.commit()
+    assert core.pending_bytes > ROUND_BYTES
+    assert core.round_due() <= core._monotonic()
+    publication = core.begin_round()
+    assert core.pending_bytes == 0
+    core.publish(publication)
+    core.end_round(publication)
 
 
 def test_without_an_evidence_key_evidence_is_refused(clock):
