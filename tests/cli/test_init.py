@@ -320,6 +320,14 @@ def test_an_existing_database_that_cannot_be_a_site_is_refused(tmp_path, fresh_d
     assert "cannot connect to `a@127.0.0.1:1/c`" in gone.stderr
 
 
+def test_a_connection_string_of_pairs_is_no_file_name(tmp_path):
+    pairs = "user=a password=secret-word host=127.0.0.1 port=1 dbname=c"
+    done = ringfort("init", tmp_path / "d", "--from", pairs)
+    assert done.returncode == 3
+    assert "cannot connect to `a@127.0.0.1:1/c`" in done.stderr
+    assert "secret-word" not in done.stdout + done.stderr
+
+
 def test_a_role_that_may_create_but_not_grant_is_warned(tmp_path, fresh_database):
     parts = psycopg.conninfo.conninfo_to_dict(fresh_database)
     with psycopg.connect(fresh_database, autocommit=True) as connection:

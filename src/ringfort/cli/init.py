@@ -36,7 +36,9 @@ from ringfort.sites.tabular import open_tabular
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_URL = re.compile(r"postgres(ql)?://", re.IGNORECASE)
+# libpq's two ways to write a connection string: it may hold a password, so it is no file's name
+_PAIRS = r"(\w+\s*=.*)?\b(host|hostaddr|dbname|service|password)\s*="
+_DSN = re.compile(rf"postgres(ql)?://|{_PAIRS}", re.IGNORECASE)
 _SITE = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _EPILOG = """\
 Examples:
@@ -93,7 +95,7 @@ def command(
     if not re.fullmatch(r"[A-Z]{2}", site_country):
         raise UsageError(f"`--site-country {site_country}` is no country code", hint="for example IE")
     organisation = organisation or folder.absolute().name
-    external = bool(_URL.match(source))
+    external = bool(_DSN.match(source)) and not Path(source).is_file()
     place = SiteConfig(site, "external" if external else "embedded", site_country)
     make = _from_database if external else _from_file
     outcome = make(folder, source, _Wishes(organisation, place, name, subject, country))
