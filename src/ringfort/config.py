@@ -100,6 +100,7 @@ class GatewayConfig:
     workers: int = 0  # as many as there are processors, at most 8
     statement_text_bytes: int = 262_144
     max_sessions: int = 1_000
+    idle_site_connections: int = 16
 
     @property
     def worker_count(self) -> int:

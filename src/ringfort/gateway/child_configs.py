@@ -130,6 +130,7 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
             "session_seconds": config.limits.session_seconds,
         },
         "max_sessions": config.gateway.max_sessions,
+        "idle_site_connections": config.gateway.idle_site_connections,
         "statement_text_bytes": config.gateway.statement_text_bytes,
     }
 

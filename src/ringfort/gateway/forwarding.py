@@ -135,6 +135,11 @@ class Forwarder:
             bool(self._waiting) and self._reader.buffered > UNREAD_MOST
         )
 
+    @property
+    def waits(self) -> bool:
+        """Whether a statement waits to be forwarded."""
+        return bool(self._waiting or self._deferred)
+
     def recorded(self) -> None:
         """Everything that was issued is durable: go on if that was waited for."""
         self._unrecorded = 0

@@ -32,9 +32,10 @@ from ringfort.record.store import BlobStore
 if TYPE_CHECKING:
     from ringfort.gateway.authentication import Provisioner
     from ringfort.gateway.control import ControlFollower
+    from ringfort.gateway.pool import SitePool
     from ringfort.gateway.recording import Ledger
     from ringfort.gateway.settings import WorkerSettings
-    from ringfort.gateway.site_connection import SiteConnector, SiteSession
+    from ringfort.gateway.site_connection import SiteSession
     from ringfort.pgwire.parameters import SessionRequest
 
 OPEN_SECONDS = 60.0  # a new profile over a large key column takes a while to fill
@@ -78,7 +79,7 @@ class Opener:
         provisioner: Provisioner,
         ledger: Ledger,
         control: ControlFollower,
-        connector: SiteConnector,
+        connector: SitePool,
     ) -> None:
         self._settings = settings
         self._provisioner = provisioner
@@ -146,7 +147,7 @@ class Opener:
         decision: dict[str, Any] = opened["decision"]
         since = int(decision["control_size"])
         keys = ground(request.user, (str(key) for key in opened["condition_keys"]))
-        site = await self._connector.connect(read_target(opened), request.settings)
+        site = await self._connector.connect(read_target(opened), request.settings, request.user)
         try:
             session = os.urandom(12).hex()
             blobs = [b64decode(decision[name]) for name in ("input", "map")]

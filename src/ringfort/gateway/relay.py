@@ -59,7 +59,8 @@ class Relay:
     """One open session between a client and its site connection.
 
     `on_end(outcome, busy)` is called once, after both transports were told; `busy` says that the site was
-    still at work.
+    still at work. `keep()` is asked before the site's transport is aborted, if nothing is under way; true: it
+    has taken the transport over.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Relay:
         site: Site,
         message_bytes: int,
         on_end: Callable[[str, bool], None],
+        keep: Callable[[], bool] = lambda: False,
     ) -> None:
         self.session = session
         self.exchange = exchange
@@ -84,6 +86,7 @@ class Relay:
         self._client = client
         self._site = site
         self._on_end = on_end
+        self._keep = keep
         self.durable = 0
         self._held: deque[_Held] = deque()
         self._late: list[Ended] = []
@@ -254,15 +257,26 @@ class Relay:
         if self.over:
             return
         self.over = True
+        rest = not words and self._at_rest()
         self._forwarder.stop()
         busy = not self.exchange.quiet
         self._record_cut()
         if words and not self._mid_message:
             self._client.write(words)
         self._client.close()
-        # an abort, not a close: what the site still sends must not reach anybody
-        self._site.abort()
+        if not (rest and self._keep()):
+            # an abort, not a close: what the site still sends must not reach anybody
+            self._site.abort()
         self._on_end(outcome, busy)
+
+    def _at_rest(self) -> bool:
+        """Whether nothing is under way between us and the site, and every statement's record is durable."""
+        return (
+            self.exchange.at_rest
+            and not self._held
+            and self.durable >= self.recorder.issued
+            and not self._forwarder.waits
+        )
 
     def _record_cut(self) -> None:
         """The ends of the statements that are cut off, with the rows and bytes that were released of them.

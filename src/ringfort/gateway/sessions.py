@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from ringfort.gateway.conversation import Conversation
     from ringfort.gateway.opening import Opened
+    from ringfort.gateway.pool import SitePool
     from ringfort.gateway.recording import Ledger
     from ringfort.gateway.settings import WorkerSettings
-    from ringfort.gateway.site_connection import SiteConnector
     from ringfort.gateway.verdicts import Verdicts
     from ringfort.pgwire.startup import CancelRequest
 
@@ -105,6 +105,7 @@ class Session:
     facts: Mapping[str, str] = field(default_factory=dict)
     on_end: Callable[[], None] | None = None
     grace: float = GRACE_SECONDS
+    cancelled: bool = False
     stalled: int = 0
     seen: int = 0
 
@@ -136,7 +137,7 @@ class Sessions:
         settings: WorkerSettings,
         ledger: Ledger,
         verdicts: Verdicts,
-        connector: SiteConnector,
+        connector: SitePool,
         on_number: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -188,6 +189,7 @@ class Sessions:
             site=OutgoingSite(site, self._outbox),
             message_bytes=settings.message_bytes,
             on_end=lambda outcome, busy: self._ended(process, outcome, busy=busy),
+            keep=lambda: not self._by_process[process].cancelled and self._connector.keep(opened.site, site),
         )
         _, behind = opened.site.conversation.hand_over(_SiteEnd(relay))
         clock = SessionClock(settings.limits, self._loop.time())
@@ -232,6 +234,7 @@ class Sessions:
         """Forward a cancel request to the site of the session that it names with the right secret."""
         session = self._by_process.get(request.process)
         if is_key(request.secret, None if session is None else session.secret) and session is not None:
+            session.cancelled = True
             self._spawn(self._connector.cancel(session.opened.site.target, session.opened.site.key))
 
     def changed(self, key: str, index: int, text: str) -> None:
@@ -334,6 +337,7 @@ class Sessions:
         """The sweep: end sessions that met a limit of time, or whose statements are not getting durable."""
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
         now = self._loop.time()
+        self._connector.sweep()
         for session in list(self._by_process.values()):
             relay = session.relay
             if relay.durable < relay.recorder.issued and relay.durable == session.seen:

@@ -12,7 +12,8 @@
                 "statements_per_minute": 0, "sessions_per_principal": 0, "idle_seconds": 0,
                 "session_seconds": 0},
      "client_certificates": {"ca": path, "certificate": "sufficient"},
-     "max_sessions": 1000, "statement_text_bytes": 262144, "message_bytes": 1048576,
+     "max_sessions": 1000, "idle_site_connections": 0,
+     "statement_text_bytes": 262144, "message_bytes": 1048576,
      "startup_seconds": 15.0, "record_seconds": 10.0}
 
 Only `actor`, `listen`, `tls` and the three sockets are required. `tls.mode` is `required` or `optional`;
@@ -87,6 +88,7 @@ class WorkerSettings:
     limits: Limits = field(default_factory=Limits)
     client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
     max_sessions: int = 1_000
+    idle_site_connections: int = 0
     statement_text_bytes: int = 262_144
     message_bytes: int = 1_048_576
     startup_seconds: float = 15.0

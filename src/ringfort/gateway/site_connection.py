@@ -70,6 +70,7 @@ class SiteSession:
     target: SiteTarget
     key: backend.BackendKeyData
     parameters: dict[bytes, bytes]
+    pool_key: tuple[object, ...] = ()
 
 
 class SaltedPasswords:

@@ -38,6 +38,7 @@ from ringfort.gateway.conversation import ConnectionGoneError, Conversation
 from ringfort.gateway.ipc import IpcClient, IpcServer
 from ringfort.gateway.listener import Listener
 from ringfort.gateway.opening import Opener, SessionRefusedError, welcome
+from ringfort.gateway.pool import SitePool
 from ringfort.gateway.recording import (
     record_accepted_credential,
     record_failed_authentication,
@@ -102,7 +103,7 @@ class Worker:
             lambda method, facts: record_accepted_credential(self._ledger, settings.actor, method, facts),
         )
         self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS)
-        connector = SiteConnector()
+        connector = self._pool = SitePool(SiteConnector(), settings.idle_site_connections)
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
         self._sessions = Sessions(settings, self._ledger, verdicts, connector, self._number_changed)
         self._opener = Opener(settings, self._provisioner, self._ledger, self._control, connector)
@@ -328,6 +329,7 @@ class Worker:
 
     def _changed(self, key: str, index: int, text: str) -> None:
         if self._sessions is not None:
+            self._pool.empty()
             self._sessions.changed(key, index, text)
 
     def _lost(self, error: Exception) -> None:
@@ -351,6 +353,7 @@ class Worker:
     def request_drain(self) -> None:
         """SIGUSR1: accept nothing more, and stop when the last session has ended."""
         self._draining = True
+        self._pool.retire()
         if self._listener is not None:
             self._listener.stop()
         if not self._load():
@@ -370,6 +373,7 @@ class Worker:
                 "57P01", "the gateway is stopping", "connect again in a moment", "gateway stopped"
             )
             await self._sessions.close()
+            await self._pool.close()
         if self._private is not None:
             await self._private.stop()
         self._ledger.close()

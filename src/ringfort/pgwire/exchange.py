@@ -208,6 +208,12 @@ class Exchange:
         return not self.awaited
 
     @property
+    def at_rest(self) -> bool:
+        """Whether the server owes nothing, is in no transaction, and no message is half read."""
+        under_way = self.awaited or self.skipping or self._carry or self._stream or self._drop
+        return not under_way and self.status == 0x49 and not self.fatal and not self.limit_reached
+
+    @property
     def mid_message(self) -> bool:
         """Whether what was given out so far ends inside a message."""
         return self._stream > 0
