@@ -61,6 +61,7 @@ _Section = TypeVar(
     "GatewayConfig",
     "AuthenticationConfig",
     "ClientCertificatesConfig",
+    "OidcConfig",
     "LedgerConfig",
     "LimitsConfig",
     "SiteConfig",
@@ -127,6 +128,22 @@ class ClientCertificatesConfig:
 
 
 @dataclass(frozen=True)
+class OidcConfig:
+    """`[gateway.oidc]`: whose signed tokens are believed, and what they must say."""
+
+    issuer: str = ""  # empty: no tokens
+    audience: str = ""
+    jwks_url: str = ""  # https; or:
+    jwks_file: str = ""
+    jwks_ca: str = ""  # PEM file; empty: the machine's authorities
+    principal_claim: str = "sub"
+    country_claim: str = ""
+    clock_skew_seconds: int = 60
+    longest_lifetime_seconds: int = 86_400
+    refetch_seconds: float = 30.0
+
+
+@dataclass(frozen=True)
 class LedgerConfig:
     """The transparency log: its origin (no scheme), where it is served, its maximum merge delay."""
 
@@ -165,6 +182,7 @@ class Config:
     sites: tuple[SiteConfig, ...] = field(default_factory=tuple)
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
+    oidc: OidcConfig = field(default_factory=OidcConfig)
 
     @property
     def folder(self) -> Path:
@@ -194,6 +212,7 @@ def load_config(folder: Path) -> Config:
         ("gateway", "client_certificates"),
         within.pop("client_certificates", {}),
     )
+    oidc = _section(document, OidcConfig, ("gateway", "oidc"), within.pop("oidc", {}))
     gateway = _section(document, GatewayConfig, ("gateway",), {**at_gate, **within} if within else at_gate)
     ledger = _section(document, LedgerConfig, ("ledger",), data.pop("ledger", {}))
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
@@ -220,6 +239,7 @@ def load_config(folder: Path) -> Config:
         tuple(sites),
         authentication,
         client_certificates,
+        oidc,
     )
     _validate(document, config)
     return config
@@ -327,7 +347,27 @@ def _validate(document: TomlDocument, config: Config) -> None:
             "origin",
             hint="for example ringfort.example.eu/log",
         )
+    _validate_oidc(document, config.oidc)
     _validate_sites(document, config)
+
+
+def _validate_oidc(document: TomlDocument, oidc: OidcConfig) -> None:
+    def fault(text: str, key: str, hint: str = "") -> ConfigurationError:
+        return document.error(text, "gateway", "oidc", key, hint=hint)
+
+    if oidc == OidcConfig():
+        return
+    for key in ("issuer", "audience", "principal_claim"):
+        if not getattr(oidc, key):
+            raise fault(f"`{key}` is missing", key)
+    if bool(oidc.jwks_url) == bool(oidc.jwks_file):
+        raise fault("the issuer's keys need one source", "jwks_url", hint="set `jwks_url` or `jwks_file`")
+    if oidc.jwks_url and not oidc.jwks_url.startswith("https://"):
+        raise fault("`jwks_url` must be an HTTPS address", "jwks_url")
+    if oidc.clock_skew_seconds > 300:
+        raise fault("`clock_skew_seconds` must be 0 to 300", "clock_skew_seconds")
+    if not 1 <= oidc.longest_lifetime_seconds <= 31 * 86_400:
+        raise fault("`longest_lifetime_seconds` must be 1 to 31 days", "longest_lifetime_seconds")
 
 
 def _validate_sites(document: TomlDocument, config: Config) -> None:
@@ -352,6 +392,7 @@ __all__ = [
     "GatewayConfig",
     "LedgerConfig",
     "LimitsConfig",
+    "OidcConfig",
     "RegionConfig",
     "SiteConfig",
     "load_config",

@@ -77,3 +77,41 @@ def test_workers_are_as_many_as_processors_unless_said(tmp_path):
     assert 1 <= automatic.worker_count <= 8
     said = load_config(write(tmp_path, GOOD.replace("port = 7000", "workers = 3"))).gateway
     assert said.worker_count == 3
+
+
+OIDC = '[gateway.oidc]\nissuer = "https://i.example"\naudience = "gate"\n'
+
+
+def test_the_tables_within_the_gateway(tmp_path):
+    text = (
+        'organisation = "Example"\n[gateway]\nport = 7000\n'
+        "[gateway.authentication]\nfailures_before_delay = 2\n"
+        '[gateway.client_certificates]\nca = "ca.pem"\n' + OIDC + 'jwks_url = "https://i.example/keys"\n'
+    )
+    config = load_config(write(tmp_path, text))
+    assert (config.gateway.port, config.authentication.failures_before_delay) == (7000, 2)
+    assert (config.client_certificates.ca, config.oidc.audience) == ("ca.pem", "gate")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[gateway.nothing]\nx = 1",
+        "[gateway.authentication]\nfailures_before_delay = 0",
+        "[gateway.authentication]\naddress_failures_before_delay = 0",
+        "[gateway.authentication]\nlongest_delay_seconds = 0",
+        '[gateway.client_certificates]\ncertificate = "perhaps"',
+        '[gateway.client_certificates]\ncertificate = "required"',
+        OIDC,
+        OIDC + 'jwks_url = "http://i.example/keys"',
+        OIDC + 'jwks_url = "https://i.example/keys"\njwks_file = "keys.json"',
+        OIDC + 'jwks_file = "k"\nclock_skew_seconds = 301',
+        OIDC + 'jwks_file = "k"\nlongest_lifetime_seconds = 0',
+        OIDC + 'jwks_file = "k"\nprincipal_claim = ""',
+        '[gateway.oidc]\nissuer = "x"\njwks_file = "k"',
+    ],
+)
+def test_tables_within_the_gateway_that_do_not_hold(tmp_path, text):
+    with pytest.raises(ConfigurationError) as error:
+        load_config(write(tmp_path, f'organisation = "Example"\n{text}'))
+    assert "ringfort.toml:" in str(error.value)

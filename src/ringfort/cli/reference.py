@@ -209,6 +209,7 @@ def setting_names() -> dict[str, object]:
         ("gateway", config.GatewayConfig),
         ("gateway.authentication", config.AuthenticationConfig),
         ("gateway.client_certificates", config.ClientCertificatesConfig),
+        ("gateway.oidc", config.OidcConfig),
         ("ledger", config.LedgerConfig),
         ("limits", config.LimitsConfig),
         ("site", config.SiteConfig),

@@ -3,8 +3,10 @@
 SCRAM-SHA-256, and over TLS SCRAM-SHA-256-PLUS, bound to the certificate that this very connection was met
 with. The exchange with an unknown user is the same as with a known one, with a verifier that nothing fits.
 A client certificate that is registered for the name given (a credential on record) is as good as a password,
-or demanded beside one, as `[gateway.client_certificates]` says. How often may be tried is for the provisioner
-to say, which is asked at each attempt and told how it went.
+or demanded beside one, as `[gateway.client_certificates]` says. A principal with a token on record is asked
+for a password in cleartext, over TLS only, and the password is a signed token (`tokens`). A token, believed
+or not, goes to the evidence and nowhere else. How often may be tried is for the provisioner to say, which is
+asked at each attempt and told how it went.
 Parameters are judged after authentication, so that a refusal is on record with a principal.
 
 The last SASL message is sent, `AuthenticationOk` is not: the session is not open yet.
@@ -22,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from ringfort.errors import RingfortError
 from ringfort.gateway.authentication_certificate import certificate_country, certificate_names
+from ringfort.gateway.tokens import MOST_BYTES, TokenRefusedError
 from ringfort.ledger.entry import Viewer
 from ringfort.pgwire import backend
 from ringfort.pgwire.errors import AuthenticationFailedError, StartupRefusedError
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from ringfort.config import ClientCertificatesConfig
     from ringfort.gateway.conversation import Conversation
     from ringfort.gateway.gate import Peer
+    from ringfort.gateway.tokens_keys import Tokens
     from ringfort.pgwire.startup import StartupMessage
 
 
@@ -93,12 +97,14 @@ class Authenticator:
         provisioner: Provisioner,
         credentials: Callable[[], Mapping[tuple[str, str], str]],
         certificates: ClientCertificatesConfig,
+        tokens: Tokens | None,
         accepted: Callable[[str, dict[str, str]], Awaitable[None]],
     ) -> None:
         """`credentials` are those on record; `accepted(method, facts)` puts one that was used on record."""
         self._provisioner = provisioner
         self._credentials = credentials
         self._certificates = certificates
+        self._tokens = tokens
         self._accepted = accepted
 
     async def authenticate(
@@ -120,7 +126,7 @@ class Authenticator:
             country = certificate_country(certificate)
             viewer = (Viewer("certificate", country),) if country else ()
         if certificate is None or self._certificates.certificate == "required":
-            await self._password(conversation, user, peer)
+            viewer += await self._password_or_token(conversation, user, peer)
         if certificate is not None:
             shown = b64encode(certificate.public_bytes(Encoding.DER)).decode()
             facts = {"user": user, "address": peer.address, "certificate": shown}
@@ -134,19 +140,45 @@ class Authenticator:
             return None
         return shown if registered in certificate_names(shown) else None
 
-    async def _password(self, conversation: Conversation, user: str, peer: Peer) -> None:
+    async def _password_or_token(
+        self, conversation: Conversation, user: str, peer: Peer
+    ) -> tuple[Viewer, ...]:
+        """Let the client prove what is registered for `user`; gives what a token says about the place."""
+        registered = self._credentials().get((user, "token"))
+        tokens = self._tokens if registered is not None and peer.identity is not None else None
         found = await self._provisioner.request("verifier", name=user, address=peer.address)
         if found.get("throttled"):
             raise TooManyFailuresError if found.get("first") else _too_many_failures()
         outcome = "abandoned"  # who goes away before the proof has guessed nothing
+        viewer: tuple[Viewer, ...] = ()
         try:
-            await self._scram(conversation, found, peer)
+            if tokens is None:
+                await self._scram(conversation, found, peer)
+            else:
+                viewer = await self._token(conversation, tokens, user, str(registered), peer)
             outcome = "succeeded"
         except AuthenticationFailedError:
             outcome = "failed"
             raise
         finally:
             await self._tell(found.get("attempt"), outcome)
+        return viewer
+
+    async def _token(
+        self, conversation: Conversation, tokens: Tokens, user: str, registered: str, peer: Peer
+    ) -> tuple[Viewer, ...]:
+        """Ask for a password in cleartext, inside TLS, and take a token for it."""
+        _ask(conversation, backend.AUTH_CLEARTEXT, b"")
+        _, body = await conversation.message()
+        reader = FieldReader(body)
+        text = reader.string().decode("ascii", "replace")
+        reader.finish()
+        try:
+            token = await tokens.check(text, registered)
+        except TokenRefusedError as error:
+            raise AuthenticationFailedError(error.reason, {"token": text[:MOST_BYTES]}) from None
+        await self._accepted("token", {"user": user, "address": peer.address, "token": text})
+        return (Viewer("token", token.country),) if tokens.says_country else ()
 
     async def _tell(self, attempt: object, outcome: str) -> None:
         """How the attempt went. Waited for: the next one must be judged after it."""

@@ -116,6 +116,11 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
             "ca": _beside(config, config.client_certificates.ca),
             "certificate": config.client_certificates.certificate,
         },
+        "oidc": {
+            **dataclasses.asdict(config.oidc),
+            "jwks_file": _beside(config, config.oidc.jwks_file),
+            "jwks_ca": _beside(config, config.oidc.jwks_ca),
+        },
         "ledger_socket": _socket(config, "ledger"),
         "provisioner_socket": _socket(config, "provisioner"),
         "parser_socket": _socket(config, "parser"),

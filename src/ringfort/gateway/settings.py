@@ -12,6 +12,7 @@
                 "statements_per_minute": 0, "sessions_per_principal": 0, "idle_seconds": 0,
                 "session_seconds": 0},
      "client_certificates": {"ca": path, "certificate": "sufficient"},
+     "oidc": {"issuer": ..., ...},                         as in [gateway.oidc]
      "max_sessions": 1000, "idle_site_connections": 0,
      "statement_text_bytes": 262144, "message_bytes": 1048576,
      "startup_seconds": 15.0, "record_seconds": 10.0}
@@ -31,12 +32,14 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from ringfort.catalog.zones import Zone, Zones
-from ringfort.config import ClientCertificatesConfig
+from ringfort.config import ClientCertificatesConfig, OidcConfig
 from ringfort.errors import ConfigurationError
 from ringfort.gateway.board import SLOTS
 
 _AROUND_TEXT = 1_024  # what stands around a text in its message
-_Section = TypeVar("_Section", "Listen", "Tls", "Limits", "ClientCertificatesConfig", "WorkerSettings")
+_Section = TypeVar(
+    "_Section", "Listen", "Tls", "Limits", "ClientCertificatesConfig", "OidcConfig", "WorkerSettings"
+)
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class WorkerSettings:
     processing_country: str = ""
     limits: Limits = field(default_factory=Limits)
     client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
+    oidc: OidcConfig = field(default_factory=OidcConfig)
     max_sessions: int = 1_000
     idle_site_connections: int = 0
     statement_text_bytes: int = 262_144
@@ -106,6 +110,7 @@ def read_settings(document: object) -> WorkerSettings:
     values["client_certificates"] = _section(
         ClientCertificatesConfig, "client_certificates", values.get("client_certificates", {})
     )
+    values["oidc"] = _section(OidcConfig, "oidc", values.get("oidc", {}))
     values["zones"] = _zones(values.get("zones", []))
     settings = _section(WorkerSettings, "", values)
     room = settings.statement_text_bytes + _AROUND_TEXT

@@ -48,6 +48,7 @@ from ringfort.gateway.sessions import Sessions
 from ringfort.gateway.settings import WorkerSettings, read_settings
 from ringfort.gateway.site_connection import SiteConnector
 from ringfort.gateway.tls_server import ServerTls
+from ringfort.gateway.tokens_keys import Tokens
 from ringfort.gateway.verdicts import Verdicts
 from ringfort.gateway.workers import worker_socket
 from ringfort.pgwire.backend import error_response
@@ -100,6 +101,7 @@ class Worker:
             self._provisioner,
             lambda: self._control.state.credentials,
             settings.client_certificates,
+            Tokens(settings.oidc) if settings.oidc.issuer else None,
             lambda method, facts: record_accepted_credential(self._ledger, settings.actor, method, facts),
         )
         self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS)
@@ -314,7 +316,10 @@ class Worker:
         except AuthenticationFailedError as error:
             claimed = dict(message.parameters).get(b"user", b"").decode("utf-8", "replace")
             await record_failed_authentication(
-                self._ledger, self.settings.actor, error.reason, {"user": claimed, "address": peer.address}
+                self._ledger,
+                self.settings.actor,
+                error.reason,
+                {"user": claimed, "address": peer.address, **error.evidence},
             )
             raise
 

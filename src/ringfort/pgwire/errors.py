@@ -20,14 +20,16 @@ class StartupRefusedError(RingfortError):
 class AuthenticationFailedError(RingfortError):
     """The password proof was wrong or the SASL exchange malformed. One message for every cause.
 
-    `reason` is for the record only (`wrong proof`, `malformed message`), never for the client.
+    `reason` is for the record only (`wrong proof`, `malformed message`), never for the client; `evidence` is
+    what was tried, for the evidence store only.
     """
 
     default_sqlstate = "28P01"  # invalid_password
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, evidence: dict[str, str] | None = None) -> None:
         super().__init__("password authentication failed", hint="check the user name and the password")
         self.reason = reason
+        self.evidence = evidence or {}
 
 
 __all__ = ["AuthenticationFailedError", "ProtocolViolationError", "StartupRefusedError"]
