@@ -413,7 +413,7 @@ def _limit(settings: WorkerSettings) -> None:
     """Room for two sockets for each session; no core file, which would hold credentials and rows."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * (settings.max_sessions + STARTING_MOST) + OWN_FILES
+    wanted = 2 * (settings.max_sessions + STARTING_MOST) + settings.idle_site_connections + OWN_FILES
     if resource.RLIM_INFINITY != soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
