@@ -287,7 +287,8 @@ class Live:
 
     def workers(self):
         """What each worker says of itself: `worker`, `process`, `draining`, `sessions`."""
-        return asyncio.run(ask_workers(str(runtime_folder(self.folder)), "sessions"))
+        answers = asyncio.run(ask_workers(str(runtime_folder(self.folder)), "sessions"))
+        return [each for each in answers if "silent" not in each]
 
     def worker_of(self, ticket):
         """Process id of the worker that has the session which was opened with `ticket`."""

@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 import pwd
+import signal
 import threading
 import time
 from pathlib import Path
@@ -237,3 +238,17 @@ def test_it_stops_cleanly_with_workers_that_still_finish(two):
     done = two.ringfort("reload", "DIR")
     assert (done.returncode, done.stderr.splitlines()[0]) == (3, "error: the deployment is not up")
     assert two.ringfort("sessions", "list", "DIR").returncode == 3
+
+
+def test_a_worker_that_does_not_answer_is_said_so(two):
+    two.start()
+    stopped, other = (each["process"] for each in two.workers())
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        done = two.ringfort("sessions", "list", "DIR", "--json")
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert done.returncode == 0
+    assert done.stderr == "warning: 1 of 2 workers did not answer; theirs are missing here\n"
+    assert json.loads(done.stdout) == {"sessions": []}
+    assert {each["process"] for each in two.workers()} == {stopped, other}

@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import pwd
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,7 +114,14 @@ def open_sessions(folder: Path) -> list[dict[str, Any]]:
         raise MissingEnvironmentError(
             f"`{config.folder}` is not up", hint="start it with `ringfort up` first"
         )
-    found = [{**each, "worker": answer["worker"]} for answer in answers for each in answer["sessions"]]
+    silent = sum("silent" in answer for answer in answers)
+    if silent:
+        sys.stderr.write(
+            f"warning: {silent} of {len(answers)} workers did not answer; theirs are missing here\n"
+        )
+    found = [
+        {**each, "worker": answer["worker"]} for answer in answers for each in answer.get("sessions", ())
+    ]
     return sorted(found, key=lambda each: (each["opened"], each["session"]))
 
 

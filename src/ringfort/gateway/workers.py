@@ -14,7 +14,7 @@ import os
 import re
 from typing import Any
 
-from ringfort.gateway.ipc import IpcClient, IpcError
+from ringfort.gateway.ipc import IpcClient, IpcError, IpcTimeoutError
 
 LIST_SECONDS = 5.0
 _NAME = re.compile(r"worker-[0-9]{1,3}\.sock")
@@ -35,14 +35,16 @@ def worker_sockets(folder: str) -> list[str]:
 
 
 async def ask_workers(folder: str, op: str, **fields: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - JSON values
-    """The answer of each worker that answers."""
+    """The answer of each worker; `{"silent": True}` of one that is there and does not answer in time."""
 
     async def ask(path: str) -> dict[str, Any] | None:
         client = IpcClient(path, timeout=LIST_SECONDS)
         try:
             return await client.request(op, **fields)
+        except IpcTimeoutError:
+            return {"silent": True}
         except IpcError:
-            return None
+            return None  # it has just gone
         finally:
             client.close()
 
