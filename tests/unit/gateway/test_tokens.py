@@ -13,6 +13,7 @@ from tests.attacks.gate.issuer import AUDIENCE, ISSUER, claims, make_key, publis
 from ringfort.config import OidcConfig
 from ringfort.gateway.tokens import MOST_BYTES, Token, TokenRefusedError, check_token, key_name, read_keys
 
+NOW = int(time.time())
 RULES = OidcConfig(ISSUER, AUDIENCE, "https://x", country_claim="country")
 PRIVATE = {each: make_key(each) for each in ("RS256", "ES256", "EdDSA")}
 SET = json.dumps({"keys": [published(key, each, each) for each, key in PRIVATE.items()]}).encode()
@@ -20,13 +21,12 @@ KEYS = read_keys(SET)
 
 
 def sign(algorithm="ES256", *, headers=None, **changes):
-    return jwt.encode(
-        claims(**changes), PRIVATE[algorithm], algorithm, headers={"kid": algorithm, **(headers or {})}
-    )
+    given = claims(**{"iat": NOW, "exp": NOW + 300} | changes)
+    return jwt.encode(given, PRIVATE[algorithm], algorithm, headers={"kid": algorithm, **(headers or {})})
 
 
-def check(token, rules=RULES, now=None):
-    return check_token(token, KEYS[key_name(token)], rules, time.time() if now is None else now)
+def check(token, rules=RULES, now=NOW):
+    return check_token(token, KEYS[key_name(token)], rules, now)
 
 
 def refused(token, **more):
@@ -49,9 +49,6 @@ def test_one_of_several_audiences_and_another_claim_for_the_principal():
     rules = OidcConfig(ISSUER, AUDIENCE, "https://x", principal_claim="email")
     token = sign(aud=["other", AUDIENCE], email="a@b.c", country="IE")
     assert check(token, rules=rules) == Token("a@b.c", "")
-
-
-NOW = int(time.time())
 
 
 @pytest.mark.parametrize(
