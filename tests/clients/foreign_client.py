@@ -5,11 +5,14 @@ is, where the gateway is, and one row of `vault` in a manner that JSON can say.
 """
 
 import json
+import re
 import subprocess
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from tests.live_deployment import ANALYST, DATABASE, MARKERS, OVERSEER, SUPPORT, environment
 
+REPOSITORY = Path(__file__).parent.parent.parent
 TYPES = {
     "h_text": "text", "h_varchar": "varchar", "h_email": "text", "h_bigint": "bigint", "h_numeric": "numeric",
     "h_float": "float8", "h_date": "date", "h_moment": "timestamptz", "h_uuid": "uuid", "h_inet": "inet",
@@ -42,6 +45,23 @@ def facts(live):
             for role, who in people.items()
         },
     }
+
+
+def documented(live, language):
+    """The examples of docs/clients.md in `language` (empty: none given), for this gateway and the analyst."""
+    host, port = live.address
+    names = {
+        "gate.example.eu": host,
+        "6432": str(port),
+        "shop": DATABASE,
+        "ca.pem": str(live.folder / "secrets" / "tls" / "ca.pem"),
+    }
+    page = (REPOSITORY / "docs" / "clients.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    pattern = "|".join(map(re.escape, names))
+    return [
+        re.sub(pattern, lambda each: names[each.group()], text) for kind, text in blocks if kind == language
+    ]
 
 
 def results(command, live, folder):

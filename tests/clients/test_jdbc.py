@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.clients.foreign_client import facts
+from tests.clients.foreign_client import documented, facts
 from tests.live_deployment import environment
 
 from ringfort.sites.tls import ensure_tls
@@ -41,6 +41,7 @@ def properties(live, folder):
     ensure_tls(other, ["localhost", "127.0.0.1"])
     lines = {name: told[name] for name in ("host", "port", "database", "ca_file")} | row
     lines["other_ca_file"] = other / "ca.pem"
+    (lines["url"],) = (each.strip() for each in documented(live, "") if each.startswith("jdbc:"))
     for who in ("support", "analyst"):
         lines |= {f"{who}.{name}": value for name, value in told[who].items()}
     escaped = {name: str(value).replace("\\", "\\\\") for name, value in lines.items()}

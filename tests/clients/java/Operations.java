@@ -49,6 +49,7 @@ public final class Operations {
         FACTS.load(System.in);
         operation("connect with a verified certificate", Operations::connects);
         operation("a certificate of somebody else is not accepted", Operations::verifies);
+        operation("the documented URL", Operations::documented);
         operation("the purpose decides what is seen", Operations::purpose);
         operation("a wrong password is refused", Operations::wrongPassword);
         operation("every type as text", () -> types(0, "false"));
@@ -183,6 +184,13 @@ public final class Operations {
 
     private static void verifies() throws Exception {
         refused("08006", () -> using("support", connection -> { }, "sslrootcert", fact("other_ca_file")));
+    }
+
+    private static void documented() throws Exception {
+        try (Connection connection =
+            DriverManager.getConnection(fact("url"), fact("analyst.user"), fact("analyst.password"))) {
+            same("8", one(connection, "SELECT count(*) FROM vault"));
+        }
     }
 
     private static void purpose() throws Exception {
