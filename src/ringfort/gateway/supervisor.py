@@ -10,7 +10,7 @@ provisioner, parser, workers; the reverse when stopping. Invariants:
   replaced without losing connections that wait in its queue.
 - A worker or parser that dies is replaced, and no other is touched. When the writer or the provisioner dies,
   the workers have already denied everything; all children are started anew. Too many deaths of one process in
-  a short time end the whole with exit 1.
+  a short time end the whole with exit 1; while the ledger's disk is full, it waits for room instead.
 - `reload` (over the private socket `supervisor.sock`) replaces the workers with ones that know the settings
   as they are in the file now; sessions stay where they are. What other processes were told cannot change so.
 """
@@ -42,7 +42,8 @@ from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child
 from ringfort.gateway.request_socket import RequestSocket
 from ringfort.gateway.worker_set import WorkerSet
-from ringfort.record.client import open_ledger
+from ringfort.record.client import ledger_folder, open_ledger
+from ringfort.record.journal import SEGMENT_BYTES
 from ringfort.sites.deployment import GATEWAY_NAMES, UNFINISHED
 from ringfort.sites.paths import Layout, private_folder, runtime_folder
 from ringfort.sites.postgres import EmbeddedServer
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
 SUPERVISOR_SOCKET = "supervisor.sock"
 MOST_DEATHS = 5
 DEATHS_SECONDS = 60.0
+ROOM_SECONDS = 0.5
 _LOG_BYTES = 16 * 1024 * 1024
 _TOLD_TO_OTHERS = (
     "`gateway.host` and `gateway.port`",
@@ -278,6 +280,7 @@ class Supervisor:
             writer = self.children.pop("writer", None)
             if writer is not None:
                 writer.stop()
+            self._await_room()
             try:
                 for server in self.sites.values():
                     server.start()  # nothing happens to one that runs
@@ -286,6 +289,21 @@ class Supervisor:
                 self._not_started(error)
             else:
                 return
+
+    def _await_room(self) -> None:
+        """While the ledger's disk is full nothing can be released: wait, however long it takes."""
+        waited = False
+        while True:
+            disk = os.statvfs(ledger_folder(self.folder))
+            if disk.f_bavail * disk.f_frsize >= SEGMENT_BYTES:
+                break
+            if not waited:
+                self.say(f"the ledger's disk has less than {SEGMENT_BYTES >> 20} MiB left; waiting for room")
+            waited = True
+            time.sleep(ROOM_SECONDS)
+        if waited:
+            self._deaths.clear()  # they had this one cause
+            self.say("there is room again")
 
     def _not_started(self, error: RingfortError) -> None:
         self._count_death(error.message, error.hint)
