@@ -37,15 +37,16 @@ KEPT_MOST = 16_777_216  # bytes of texts and values under names
 UNANSWERED_MOST = 4_194_304  # bytes of texts and values that are to be undone if the site refuses them
 
 # what a statement waits for
-_DURABLE, _VERDICT, _SETTLED, _QUIET = "durable", "verdict", "settled", "quiet"
+_DURABLE, _VERDICT, _SETTLED, _QUIET, _COPY = "durable", "verdict", "settled", "quiet", "copy"
 _WAIT: Final = object()
 _DROP: Final = b""
 _LENGTH_AT = UINT32.unpack_from
 # Describe and Execute of the unnamed portal, Sync
 _RUN_UNNAMED = b"D\0\0\0\x06P\0" + b"E\0\0\0\x09\0\0\0\0\0" + b"S\0\0\0\x04"
 _FLUSH = b"H\0\0\0\x04"
-_SYNC, _TERMINATE = 0x53, 0x58
+_SYNC, _TERMINATE, _COPY_DATA = 0x53, 0x58, 0x64
 _NEVER_SKIPPED = b"SX"
+_IN_COPY = b"dcfSHX"
 _UNKNOWN_STATEMENT = error_response(
     "ERROR",
     "26000",
@@ -106,6 +107,7 @@ class Forwarder:
         self._waiting = ""
         self._answered_then = 0
         self._deferred = b""
+        self._copy_next = False
         self._unrecorded = 0
         self._unanswered = 0
         self._kept = 0
@@ -148,8 +150,11 @@ class Forwarder:
 
     def answered(self) -> None:
         """The site has answered something: go on if a segment's answer was waited for."""
-        if (self._waiting == _SETTLED and self._exchange.answered != self._answered_then) or (
-            self._waiting == _QUIET and self._exchange.quiet
+        waiting, exchange = self._waiting, self._exchange
+        if waiting and (
+            (waiting == _SETTLED and exchange.answered != self._answered_then)
+            or (waiting == _QUIET and exchange.quiet)
+            or (waiting == _COPY and (exchange.copying or exchange.quiet))
         ):
             self._resume()
 
@@ -163,7 +168,8 @@ class Forwarder:
         if self._host.over:
             return
         reader = self._reader
-        if reader.idle and not self._waiting and not self._exchange.skipping:
+        exchange = self._exchange
+        if reader.idle and not self._waiting and not exchange.skipping and not exchange.copying:
             quick = _QUICK.get(data[:1])
             if quick is not None and quick(self, data):
                 return
@@ -241,9 +247,8 @@ class Forwarder:
         reader = self._reader
         exchange = self._exchange
         handlers = self._handlers
-        if self._deferred:
-            self._site.write(self._deferred)
-            self._deferred = b""
+        if self._deferred and not self._send_deferred():
+            return
         data = reader.data
         start = reader.position  # what is before it is forwarded or dropped
         while True:
@@ -251,6 +256,8 @@ class Forwarder:
             kind = reader.next()
             if not kind:
                 break
+            if exchange.copying and kind not in _IN_COPY:
+                raise ProtocolViolationError("unexpected message during COPY")
             verb: object = _DROP
             if not exchange.skipping or kind in _NEVER_SKIPPED:
                 verb = handlers[kind](reader)
@@ -274,6 +281,17 @@ class Forwarder:
             # the client is not read on until these are answered: a server keeps what nobody asks it to send
             self._site.write(_FLUSH)
             self._host.pace()
+
+    def _send_deferred(self) -> bool:
+        """Forward what waited for its record; whether to go on."""
+        self._site.write(self._deferred)
+        self._deferred = b""
+        if not self._copy_next:
+            return True
+        # what comes next is read one way if the site takes COPY data, another way if it does not
+        self._copy_next = False
+        self._waiting = _COPY
+        return False
 
     def _resume(self) -> None:
         self._waiting = ""
@@ -306,8 +324,11 @@ class Forwarder:
         reader.rewind(reader.end - reader.start + 5)
         return _WAIT
 
-    def _defer(self, reader: FrameReader) -> object:
+    def _defer(self, reader: FrameReader, known: Known) -> object:
         """Forward the message when its record is durable, and nothing before."""
+        if known.copies_in:
+            self._exchange.expect_copy()
+            self._copy_next = True
         self._waiting = _DURABLE
         self._deferred = reader.data[reader.start - 5 : reader.end]
         return _WAIT
@@ -369,7 +390,7 @@ class Forwarder:
             return self._refuse_query(MIXED_NAMES, sql)
         self._unrecorded += len(sql)
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))
-        return None if known.at_once else self._defer(reader)
+        return None if known.at_once else self._defer(reader, known)
 
     def _refuse_query(self, known: Known, sql: bytes) -> bytes:
         self._unrecorded += len(sql)
@@ -443,7 +464,7 @@ class Forwarder:
             self._recorder.refuse(MIXED_NAMES.sqlstate, MIXED_NAMES.reason, bound.evidence + rows)
             return exchange.refuse_step(MIXED_NAMES.refusal)
         exchange.execute(self._recorder.admit(known.form, bound.evidence + rows))
-        return None if known.at_once else self._defer(reader)
+        return None if known.at_once else self._defer(reader, known)
 
     def _describe(self, reader: FrameReader) -> object:
         read_target(reader.data, reader.start, reader.end)
@@ -465,12 +486,14 @@ class Forwarder:
 
     def _sync(self, reader: FrameReader) -> object:
         self._empty(reader)
+        if self._exchange.copying:
+            return _DROP  # PostgreSQL ignores it there
         self._exchange.sync()
         return None
 
     def _flush(self, reader: FrameReader) -> object:
         self._empty(reader)
-        return None
+        return _DROP if self._exchange.copying else None
 
     def _empty(self, reader: FrameReader) -> None:
         if reader.start != reader.end or reader.oversize:
@@ -487,9 +510,15 @@ class Forwarder:
         return self._exchange.refuse_query(FUNCTION_CALL.refusal)
 
     def _copy(self, reader: FrameReader) -> object:
-        """COPY data outside of COPY IN, which is never offered: PostgreSQL ignores it."""
-        del reader
-        return _DROP
+        """COPY data, its end or its failure; outside of COPY IN PostgreSQL ignores it."""
+        exchange = self._exchange
+        if not exchange.copying:
+            return _DROP
+        if reader.oversize:
+            raise ProtocolViolationError("a message of COPY data is too long")
+        if reader.data[reader.start - 5] != _COPY_DATA:
+            exchange.copy_ended()
+        return None
 
 
 _QUICK: Final[dict[bytes, Callable[[Forwarder, bytes], bool]]] = {

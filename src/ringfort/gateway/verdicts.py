@@ -44,7 +44,17 @@ class Known:
     too: an EXECUTE of what a Parse made would give rows of a text that is in no evidence.
     """
 
-    __slots__ = ("allowed", "at_once", "declares", "form", "prepares", "reason", "refusal", "sqlstate")
+    __slots__ = (
+        "allowed",
+        "at_once",
+        "copies_in",
+        "declares",
+        "form",
+        "prepares",
+        "reason",
+        "refusal",
+        "sqlstate",
+    )
 
     def __init__(self, verdict: Verdict) -> None:
         self.allowed = verdict.allowed
@@ -55,6 +65,7 @@ class Known:
         self.prepares = cut or '"prepare"' in verdict.shape or '"execute"' in verdict.shape
         self.declares = cut or '"declare"' in verdict.shape or '"fetch"' in verdict.shape
         self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not (self.prepares or self.declares)
+        self.copies_in = verdict.allowed and verdict.kind == "copy_in"
         self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None
         self.refusal = (
             b""

@@ -21,6 +21,7 @@ UNDER: dict[int, frozenset[int]] = {
     ord("I"): frozenset({QUERY, EXECUTE}),
     ord("s"): frozenset({EXECUTE}),
     ord("H"): frozenset({QUERY, EXECUTE}),
+    ord("G"): frozenset({QUERY, EXECUTE}),
     ord("d"): frozenset({QUERY, EXECUTE}),
     ord("c"): frozenset({QUERY, EXECUTE}),
     ord("Z"): frozenset({QUERY, SYNC}),

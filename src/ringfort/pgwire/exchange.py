@@ -17,8 +17,9 @@ what is recorded is always what the server runs.
 
 Nothing but whole messages is ever given out, except for a single row of over 64 KiB, which is streamed
 (`mid_message` is then true). Error and notice texts are redacted, asynchronous messages are dropped,
-ParameterStatus passes from a list. COPY IN, function call results and authentication messages end the
-session.
+ParameterStatus passes from a list. Function call results and authentication messages end the session, and
+so does COPY IN, unless the statement that is answered was said to begin one (`expect_copy`). While the server
+takes COPY data, `copying` is true: until the client ends it (`copy_ended`) or the server says that it failed.
 """
 
 from __future__ import annotations
@@ -94,6 +95,8 @@ class Exchange:
         self.ended: list[Ended] = []
         self.limit_reached = ""
         self.fatal = False
+        self.copying = False
+        self._copy_expected = False
         self.row_limit = row_limit or (1 << 62)
         self.byte_limit = byte_limit or (1 << 62)
         self._segment = 1
@@ -202,6 +205,14 @@ class Exchange:
         self._segment += 1
         self.skipping = False
 
+    def expect_copy(self) -> None:
+        """The last statement begins a COPY IN. Nothing may be forwarded until `copying` or `quiet`."""
+        self._copy_expected = True
+
+    def copy_ended(self) -> None:
+        """A CopyDone or CopyFail is forwarded."""
+        self.copying = False
+
     @property
     def quiet(self) -> bool:
         """Whether every segment that was forwarded is answered."""
@@ -286,6 +297,8 @@ class Exchange:
                 raise ProtocolViolationError("invalid message length from the site")
             if kind == 0x5A:
                 self._ready(data, position, length)
+            elif kind == 0x47:
+                self._copy_begins()
             elif awaited[0].kind in PAYS.get(kind, _NOTHING):
                 self._pay(awaited.popleft(), SUSPENDED if kind == 0x73 else COMPLETE)
             position = stop
@@ -386,12 +399,18 @@ class Exchange:
         self._marked_rows = self.rows
         self._marked_bytes = self.bytes
 
+    def _copy_begins(self) -> None:
+        if not self._copy_expected or len(self.awaited) != 1 or self.awaited[0].substitute:
+            raise ProtocolViolationError("forbidden message from the site")
+        self._copy_expected = False
+        self.copying = True
+
     def _ready(self, data: bytes, position: int, length: int) -> None:
         status = data[position + 5] if length == 5 else 0
         if status not in b"ITE":
             raise ProtocolViolationError("invalid transaction status from the site")
         self._pay(self.awaited.popleft(), FAILED if self._failed else COMPLETE)
-        self._failed = False
+        self._failed = self.copying = self._copy_expected = False
         self._answered(status)
 
     def _answered(self, status: int) -> None:
@@ -428,6 +447,7 @@ class Exchange:
             return framed
         if not self.awaited:
             raise ProtocolViolationError("unexpected error from the site")
+        self.copying = self._copy_expected = False
         debt = self.awaited[0]
         if debt.substitute:
             framed = debt.substitute
