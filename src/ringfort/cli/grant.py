@@ -42,7 +42,9 @@ _TABLES = typer.Option(
 )
 _FOR = typer.Option(..., "--for", metavar="TIME", help="For how long: 30m, 2h.")
 _OPERATE = typer.Option(
-    False, "--operate", help="Of the kind operate instead of view. Nothing opens sessions on real tables yet."
+    False,
+    "--operate",
+    help="For operate sessions on the real tables instead of other forms of what the views show.",
 )
 _REASON = typer.Option("", "--reason", metavar="TEXT", help="Why, in a line that names no person.")
 _STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")

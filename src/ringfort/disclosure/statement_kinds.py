@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ringfort.disclosure import statement_operate as operate
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 from ringfort.disclosure.statement_settings import setting_refused, showing_refused
 
@@ -71,7 +72,8 @@ def read_statement(tree: Node, walk: Walk, block: Block) -> str:
         walk.query(tree, block)
         return "read"
     walk.literal_dependent = True
-    reader = _READERS.get(kind)
+    reader = operate.READERS.get(kind) if walk.surface.operate else None
+    reader = reader or _READERS.get(kind)
     if reader is not None:
         return reader(fields, walk, block)
     if kind in _REFUSED:
@@ -95,19 +97,22 @@ def _only(fields: Node, kind: str, *names: str) -> None:
 
 
 def _copy(fields: Node, walk: Walk, block: Block) -> str:
-    if fields.get("is_from"):
+    by_name = walk.surface.operate and "relation" in fields
+    if fields.get("is_from") and not by_name:
         raise StatementRefusedError("COPY FROM changes data", hint=_READ_ONLY_HINT)
     if fields.get("is_program"):
         raise StatementRefusedError("COPY ... PROGRAM runs a program on the server", hint="use TO STDOUT")
     if fields.get("filename"):
         raise StatementRefusedError("COPY to a file of the server", hint="use TO STDOUT")
-    if "relation" in fields:
+    if "relation" in fields and not by_name:
         raise StatementRefusedError(
             "COPY takes a query here, since views cannot be copied by name",
             hint="use COPY (SELECT ...) TO STDOUT",
             sqlstate="0A000",
         )
-    _only(fields, "CopyStmt", "query", "options")
+    if not by_name:
+        _only(fields, "CopyStmt", "query", "options")
+    known = operate.COPY_OPTIONS if by_name else _COPY_OPTIONS
     for option in fields.get("options", ()):
         name, value = _option(option)
         if name == "encoding":
@@ -116,12 +121,14 @@ def _copy(fields: Node, walk: Walk, block: Block) -> str:
                 raise StatementRefusedError(
                     "COPY writes UTF8 only", hint="leave ENCODING out", sqlstate="0A000"
                 )
-        elif name not in _COPY_OPTIONS:
+        elif name not in known:
             raise StatementRefusedError(
                 "an option of COPY that is not on the list",
                 hint="format, delimiter, null, header, quote, escape and force_quote may be used",
                 sqlstate="0A000",
             )
+    if by_name:
+        return operate.copy_table(fields, walk, block)
     walk.query(fields["query"], block)
     return "copy_out"
 

@@ -8,20 +8,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Surface:
-    """What a session can name: the views of its profile.
+    """What a session can name: the views of its profile, or the tables that an operate session was granted.
 
     `relations`: names of the views; `schema`: the profile's schema, which may qualify them; `columns`: names
-    of the views' columns, used for shapes only.
+    of the views' columns, used for shapes only. `operate`: the relations may be changed.
     """
 
     relations: frozenset[str]
     schema: str = ""
     columns: frozenset[str] = frozenset()
+    operate: bool = False
 
     @property
-    def key(self) -> tuple[str, frozenset[str], frozenset[str]]:
+    def key(self) -> tuple[str, frozenset[str], frozenset[str], bool]:
         """What verdicts may be cached by."""
-        return (self.schema, self.relations, self.columns)
+        return (self.schema, self.relations, self.columns, self.operate)
 
     def to_json(self) -> dict[str, Any]:
         """As the parser process takes it."""
@@ -29,7 +30,7 @@ class Surface:
             "relations": sorted(self.relations),
             "schema": self.schema,
             "columns": sorted(self.columns),
-        }
+        } | ({"operate": True} if self.operate else {})
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Surface:
@@ -38,6 +39,7 @@ class Surface:
             relations=frozenset(value["relations"]),
             schema=str(value.get("schema", "")),
             columns=frozenset(value.get("columns", ())),
+            operate=value.get("operate") is True,
         )
 
 

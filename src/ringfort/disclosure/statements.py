@@ -4,7 +4,7 @@
 and CTEs that only read; COPY (query) TO STDOUT; cursors without HOLD; transactions that stay read-only;
 PREPARE, EXECUTE and DEALLOCATE over such statements; SET, RESET and SHOW of listed parameters; what drivers
 send to reset a connection. Every statement of a text is judged. Everything else is refused with SQLSTATE,
-reason and hint.
+reason and hint. An operate session (`Surface.operate`) may also change its tables: `statement_operate`.
 
 Invariants: the database is the wall (DESIGN section 5); this is the gate before it, and closes what roles
 cannot. `Verdict.reason` and `Verdict.shape` are built from our own words and catalogued names and may stand
@@ -21,12 +21,24 @@ from typing import Any
 
 from ringfort.disclosure.statement_key import normalised_key
 from ringfort.disclosure.statement_kinds import read_statement
+from ringfort.disclosure.statement_operate import COPY_IN
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 from ringfort.disclosure.statement_shape import Block, render
 from ringfort.disclosure.statement_surface import Surface
 from ringfort.disclosure.statement_walk import Walk
 
-_PRECEDENCE = ("copy_out", "read", "cursor", "execute", "prepare", "setting", "transaction", "utility")
+_PRECEDENCE = (
+    "copy_in",
+    "write",
+    "copy_out",
+    "read",
+    "cursor",
+    "execute",
+    "prepare",
+    "setting",
+    "transaction",
+    "utility",
+)
 
 
 @dataclass(frozen=True)
@@ -91,6 +103,16 @@ def judge(sql: str, surface: Surface) -> Verdict:
             statements=count,
         )
     kinds = {kind for kind, _ in judged}
+    if COPY_IN in kinds and count > 1:
+        return Verdict(
+            allowed=False,
+            kind="utility",
+            sqlstate="0A000",
+            reason="COPY FROM STDIN stands among other statements",
+            hint="send it by itself",
+            literal_dependent=True,
+            statements=count,
+        )
     return Verdict(
         allowed=True,
         kind=next(name for name in _PRECEDENCE if name in kinds),

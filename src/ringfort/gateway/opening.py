@@ -143,6 +143,7 @@ class Opener:
             viewer=[{"source": each.source, "country": each.country} for each in viewer],
             database=request.database,
             application_name=request.application_name,
+            session=request.session,
         )
         decision: dict[str, Any] = opened["decision"]
         since = int(decision["control_size"])

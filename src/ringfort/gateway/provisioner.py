@@ -6,7 +6,7 @@ It follows the control log, decides each opening, makes what the decision needs 
 keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
 
     verifier, attempted              see `authentication_desk`
-    open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name}
+    open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name, session}
                -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
                    columns, surface, condition_keys, grants: [{grant, until}],
                    decision: {site, storage_country, processing_country, policy, evaluator, catalogue, zones,
@@ -50,10 +50,12 @@ from ringfort.gateway.provisioner_decision import (
     ControlView,
     Decider,
     Decision,
+    Ground,
     NotDecidedError,
     grant_key,
     read_request,
 )
+from ringfort.gateway.provisioner_operate import Operation, decide_operation
 from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
 from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
 from ringfort.ledger.entry import encode, format_time
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ringfort.disclosure.profile import Profile
+    from ringfort.policy.request import AccessRequest
 
 RETRY_SECONDS = 5.0
 ATTEMPTS = 3
@@ -152,6 +155,17 @@ class Served:
             self.filler.ensure(each.id for each in profile.maps)
         self.used.add(profile.digest)
         return profile, password
+
+    def operate(
+        self, ground: Ground, decider: Decider, region: frozenset[str], request: AccessRequest
+    ) -> tuple[Operation, str]:
+        """Decide an operate session and make its role; gives it with the role's password."""
+        catalogue = decider.catalogue(ground.catalogue)
+        operation = decide_operation(ground, catalogue, region, request)
+        datasets = catalogue.for_database(self.site.database)
+        with self._administering():
+            bound = self.site.bound(ground.catalogue, datasets)
+            return operation, self.site.ensure_operation(operation, bound)
 
     def collect(self) -> None:
         """Drop profiles that the policy in force did not ask for and nobody uses."""
@@ -406,8 +420,14 @@ class Provisioner:
             )
         place = (served.site.site, served.site.country)
         now = self._clock.now()
-        held = self.control.held(name, "view", now)
+        operate = fields.get("session") == "operate"
+        held = self.control.held(name, "operate" if operate else "view", now)
+        if operate:
+            stated = (fields.get("purpose"), fields.get("ticket"))
+            held = tuple(each for each in held if (each.purpose, each.ticket) == stated)
         request = read_request(fields, ground.principal, place, format_time(now), held)
+        if operate:
+            return await self._operate(served, ground, request)
         decision = await self._thread(self.decider.decide, ground, request)
         profile, password = await self._thread(served.provide, decision)
         keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
@@ -434,22 +454,70 @@ class Provisioner:
             },
             "condition_keys": keys,
             "grants": [{"grant": each.id, "until": each.until} for each in decision.stands_on],
-            "decision": {
-                "site": served.site.site,
-                "storage_country": served.site.country,
-                "processing_country": self.settings.processing_country,
-                "policy": still.policy,
-                "evaluator": still.evaluator,
-                "catalogue": still.catalogue,
-                "zones": still.zones,
-                "control_size": still.since,
-                "input": base64.b64encode(decision.input).decode(),
-                "input_digest": hashlib.sha256(decision.input).hexdigest(),
-                "map": base64.b64encode(decision.map).decode(),
-                "map_digest": hashlib.sha256(decision.map).hexdigest(),
-                "domain": profile.domain.id if profile.maps else "",
-                "key_id": profile.key_id if profile.maps else "",
+            "decision": self._recorded(
+                served,
+                still,
+                decision.input,
+                decision.map,
+                profile.domain.id if profile.maps else "",
+                profile.key_id if profile.maps else "",
+            ),
+        }
+
+    async def _operate(self, served: Served, ground: Ground, request: AccessRequest) -> dict[str, Any] | None:
+        """An operate session: the owner's role, on the tables that the grants cover."""
+        operation, password = await self._thread(
+            served.operate, ground, self.decider, self.settings.region, request
+        )
+        still = self.control.still(ground, request.grants)
+        if still is None or not served.ready:
+            return None
+        relations = sorted(table.name for table in operation.tables)
+        return {
+            **served.target(),
+            "session": "operate",
+            "profile": operation.digest,
+            "role": operation.role,
+            "password": password,
+            "database": served.site.database,
+            "search_path": operation.schema,
+            "relations": relations,
+            "columns": operation.columns,
+            "surface": {
+                "relations": relations,
+                "schema": operation.schema,
+                "columns": operation.columns,
+                "operate": True,
             },
+            "condition_keys": [
+                *ALWAYS,
+                f"principal:{ground.principal.name}",
+                "site:{}/{}".format(*served.key),
+                *(grant_key(each) for each in request.grants),
+            ],
+            "grants": [{"grant": each.id, "until": each.until} for each in request.grants],
+            "decision": self._recorded(served, still, operation.input, operation.map, "", ""),
+        }
+
+    def _recorded(  # noqa: PLR0917 - the parts of one record
+        self, served: Served, still: Ground, given: bytes, disclosed: bytes, domain: str, kept_key: str
+    ) -> dict[str, Any]:
+        """What a worker records of a decision."""
+        return {
+            "site": served.site.site,
+            "storage_country": served.site.country,
+            "processing_country": self.settings.processing_country,
+            "policy": still.policy,
+            "evaluator": still.evaluator,
+            "catalogue": still.catalogue,
+            "zones": still.zones,
+            "control_size": still.since,
+            "input": base64.b64encode(given).decode(),
+            "input_digest": hashlib.sha256(given).hexdigest(),
+            "map": base64.b64encode(disclosed).decode(),
+            "map_digest": hashlib.sha256(disclosed).hexdigest(),
+            "domain": domain,
+            "key_id": kept_key,
         }
 
     async def _domain_on_record(self, domain: Domain, kept_key: str) -> None:

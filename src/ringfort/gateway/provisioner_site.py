@@ -25,6 +25,7 @@ from ringfort.disclosure import audit, forms_sql, views
 from ringfort.disclosure.profile import Binding, Profile, maps_from_json
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.gateway.provisioner_binding import RELATIONS, binding_from, binding_json, binding_of
+from ringfort.gateway.provisioner_operate import drop_expired, make_role, owner_of
 from ringfort.gateway.verifiers import postgres_verifier
 from ringfort.pgwire.scram import build_verifier
 from ringfort.sites.connect import admin_connection
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from ringfort.catalog.model import Dataset
     from ringfort.disclosure.audit import Finding
     from ringfort.disclosure.profile import MapPlan
+    from ringfort.gateway.provisioner_operate import Operation
     from ringfort.privacy.pseudonym import Domain
 
     Connection = psycopg.Connection[tuple[Any, ...]]
@@ -229,6 +231,19 @@ class SiteDatabase:
             self._passwords[profile.role] = password
             return password
 
+    def ensure_operation(self, operation: Operation, bound: Binding) -> str:
+        """Make the role of an operate session if it is not there; gives its password for this run."""
+        with self._changing() as connection:
+            owner = owner_of(connection, operation, bound)
+            known = connection.execute(
+                "SELECT 1 FROM pg_roles WHERE rolname = %s", (operation.role,)
+            ).fetchone()
+            password = self._passwords.get(operation.role) if known else None
+            if password is None:
+                password = make_role(connection, operation, owner)
+        self._passwords[operation.role] = password
+        return password
+
     def _create(self, connection: Connection, profile: Profile, verifier: str) -> None:
         self._remove(connection, profile.role)
         present = connection.execute(
@@ -303,6 +318,7 @@ class SiteDatabase:
             dropped = self._drop_maps(connection) if gone else []
             if gone:
                 _revoke_unneeded(connection)
+            drop_expired(connection)
         return dropped
 
     def _drop_maps(self, connection: Connection) -> list[str]:

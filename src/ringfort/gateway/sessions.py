@@ -40,6 +40,8 @@ WRITE_HIGH = 262_144
 TICK_SECONDS = 1.0
 _IDLE = ord("I")
 CLOSE_SECONDS = 1.0
+OPERATE_ROWS = 100_000  # real values: a session on real tables takes less away than one on views
+OPERATE_BYTES = 100_000_000
 LOOK_SECONDS = 30.0  # the clock may be set while a timer runs
 CUT_SECONDS = 0.7
 
@@ -111,7 +113,8 @@ class Session:
 
     def at_work(self) -> bool:
         """Whether the site owes an answer to a whole segment: the client waits, it is not idle."""
-        return any(each.kind in {QUERY, SYNC} for each in self.relay.exchange.awaited)
+        exchange = self.relay.exchange
+        return exchange.copying or any(each.kind in {QUERY, SYNC} for each in exchange.awaited)
 
     def described(self, now: float) -> dict[str, object]:
         """What `ringfort sessions list` shows."""
@@ -174,7 +177,10 @@ class Sessions:
         """
         settings = self._settings
         process, secret = make_key(settings.slot, self._by_process, long=long_keys)
-        exchange = Exchange(settings.limits.rows_per_session, settings.limits.bytes_per_session)
+        rows, size = settings.limits.rows_per_session, settings.limits.bytes_per_session
+        if opened.surface.operate:
+            rows, size = min(rows or OPERATE_ROWS, OPERATE_ROWS), min(size or OPERATE_BYTES, OPERATE_BYTES)
+        exchange = Exchange(rows, size)
         client, site = conversation.transport, opened.site.conversation.transport
         if client is None or site is None or opened.site.conversation.lost:
             raise ConnectionGoneError

@@ -62,18 +62,24 @@ _REFUSED = {
 }
 PURPOSE = "ringfort.purpose"
 TICKET = "ringfort.ticket"
-_OWN = frozenset({PURPOSE, TICKET})
+SESSION = "ringfort.session"
+SESSIONS = ("view", "operate")
+_OWN = frozenset({PURPOSE, TICKET, SESSION})
 
 
 @dataclass(frozen=True)
 class SessionRequest:
-    """What a client asks for: principal, database, purpose, ticket, and the settings that are passed on."""
+    """What a client asks for: principal, database, purpose, ticket, and the settings that are passed on.
+
+    `session` is `view`, or `operate` for the real tables that a grant covers.
+    """
 
     user: str
     database: str
     purpose: str = ""
     ticket: str = ""
     settings: dict[str, str] = field(default_factory=dict)
+    session: str = "view"
 
     @property
     def application_name(self) -> str:
@@ -149,9 +155,13 @@ def read_parameters(message: StartupMessage) -> SessionRequest:
             settings[_KEPT[lowered]] = _checked(lowered, value)
         else:
             raise _not_offered(lowered)
-    return SessionRequest(
-        user, database, _label(PURPOSE, own.get(PURPOSE, "")), _label(TICKET, own.get(TICKET, "")), settings
-    )
+    session = own.get(SESSION, SESSIONS[0])
+    if session not in SESSIONS:
+        raise StartupRefusedError(
+            f"`{SESSION}` is not valid", hint=f"one of {', '.join(SESSIONS)}", sqlstate="22023"
+        )
+    purpose, ticket = _label(PURPOSE, own.get(PURPOSE, "")), _label(TICKET, own.get(TICKET, ""))
+    return SessionRequest(user, database, purpose, ticket, settings, session)
 
 
 def _all(*sources: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
@@ -218,6 +228,7 @@ def _not_offered(name: str) -> StartupRefusedError:
 
 __all__ = [
     "PURPOSE",
+    "SESSION",
     "TICKET",
     "SessionRequest",
     "option_settings",
