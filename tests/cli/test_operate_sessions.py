@@ -114,6 +114,15 @@ def test_real_rows_are_read_and_changed_and_every_statement_is_on_record(own_liv
     own_live.verify()
 
 
+def test_a_function_in_the_tables_schema_does_not_take_the_servers_place(own_live, granted):
+    with psycopg.connect(own_live.admin_dsn(), autocommit=True) as admin:
+        admin.execute("CREATE FUNCTION lower(text) RETURNS text LANGUAGE sql AS $$ SELECT 'shadow' $$")
+    with operate(own_live, granted) as session:
+        assert session.execute("SELECT lower('A'::text)").fetchone() == ("a",)
+    with psycopg.connect(own_live.admin_dsn(), autocommit=True) as admin:
+        admin.execute("DROP FUNCTION public.lower(text)")
+
+
 def test_copy_in(own_live, granted):
     with operate(own_live, granted) as session, session.cursor() as cursor:
         with cursor.copy("COPY (SELECT * FROM vault WHERE id = 2) TO STDOUT") as copy:

@@ -199,7 +199,8 @@ def make_role(connection: Connection, operation: Operation, owner: str) -> str:
     )
     settings: list[tuple[str, sql.Composable]] = [
         ("role", sql.Literal(owner)),
-        ("search_path", sql.SQL("{}, pg_catalog").format(sql.Identifier(operation.schema))),
+        # others may make functions in the tables' schema: what is called as the server's own is the server's
+        ("search_path", sql.SQL("pg_catalog, {}").format(sql.Identifier(operation.schema))),
         ("default_transaction_read_only", sql.SQL("off")),
         ("statement_timeout", sql.Literal(STATEMENT_MS)),
         ("idle_in_transaction_session_timeout", sql.Literal(IDLE_MS)),
