@@ -57,10 +57,14 @@ class Provisioner(Protocol):
 
 @dataclass(frozen=True)
 class Authenticated:
-    """Who proved to be whom; `viewer`: what the proof says about where they are."""
+    """Who proved to be whom; `viewer`: what the proof says about where they are.
+
+    `credentials` were used (method, subject): a session opens only if they are on record still.
+    """
 
     principal: str
     viewer: tuple[Viewer, ...] = ()
+    credentials: tuple[tuple[str, str], ...] = ()
 
 
 class TooManyFailuresError(AuthenticationFailedError):
@@ -118,34 +122,41 @@ class Authenticator:
                     backend.NegotiateProtocolVersion(message.version, message.unknown_extensions)
                 )
             )
-        certificate = self._certificate(user, peer)
+        registered = self._credentials()
+        subject, token = registered.get((user, "certificate")), registered.get((user, "token"))
+        certificate = self._certificate(subject, peer)
         if certificate is None and self._certificates.certificate == "required":
             raise CertificateMissingError
         viewer: tuple[Viewer, ...] = ()
+        credentials = []
         if certificate is not None:
+            credentials.append(("certificate", str(subject)))
             country = certificate_country(certificate)
             viewer = (Viewer("certificate", country),) if country else ()
         if certificate is None or self._certificates.certificate == "required":
-            viewer += await self._password_or_token(conversation, user, peer)
+            if token is not None and self._tokens is not None and peer.identity is not None:
+                credentials.append(("token", token))
+            else:
+                token = None
+            viewer += await self._password_or_token(conversation, user, token, peer)
         if certificate is not None:
             shown = b64encode(certificate.public_bytes(Encoding.DER)).decode()
             facts = {"user": user, "address": peer.address, "certificate": shown}
             await self._accepted("certificate", facts)
-        return Authenticated(user, viewer)
+        return Authenticated(user, viewer, tuple(credentials))
 
-    def _certificate(self, user: str, peer: Peer) -> x509.Certificate | None:
-        """The client's certificate, if it stands for `user`."""
-        shown, registered = peer.certificate, self._credentials().get((user, "certificate"))
+    def _certificate(self, registered: str | None, peer: Peer) -> x509.Certificate | None:
+        """The client's certificate, if it carries the name that is registered."""
+        shown = peer.certificate
         if not self._certificates.ca or shown is None or registered is None:
             return None
         return shown if registered in certificate_names(shown) else None
 
     async def _password_or_token(
-        self, conversation: Conversation, user: str, peer: Peer
+        self, conversation: Conversation, user: str, registered: str | None, peer: Peer
     ) -> tuple[Viewer, ...]:
-        """Let the client prove what is registered for `user`; gives what a token says about the place."""
-        registered = self._credentials().get((user, "token"))
-        tokens = self._tokens if registered is not None and peer.identity is not None else None
+        """Take a token that names `registered`, or a password; gives what a token says about the place."""
+        tokens = None if registered is None else self._tokens
         found = await self._provisioner.request("verifier", name=user, address=peer.address)
         if found.get("throttled"):
             raise TooManyFailuresError if found.get("first") else _too_many_failures()

@@ -30,7 +30,7 @@ from ringfort.pgwire import backend
 from ringfort.record.store import BlobStore
 
 if TYPE_CHECKING:
-    from ringfort.gateway.authentication import Provisioner
+    from ringfort.gateway.authentication import Authenticated, Provisioner
     from ringfort.gateway.control import ControlFollower
     from ringfort.gateway.pool import SitePool
     from ringfort.gateway.recording import Ledger
@@ -88,14 +88,14 @@ class Opener:
         self._connector = connector
         self._zones = settings.zones
 
-    async def open(self, request: SessionRequest, address: str, proven: tuple[Viewer, ...] = ()) -> Opened:
+    async def open(self, request: SessionRequest, address: str, client: Authenticated) -> Opened:
         """Decide, connect, record; raises a `RingfortError` that tells the client what to do.
 
-        `proven` is what the client's credential says about where the viewer is.
+        The credentials that `client` used must be on record still when the decision is made.
         """
         for attempt in range(ATTEMPTS):
             try:
-                return await self._open(request, address, proven)
+                return await self._open(request, address, client)
             except ConditionFailedError:
                 if attempt + 1 == ATTEMPTS:
                     raise SessionRefusedError(
@@ -132,8 +132,8 @@ class Opener:
             self._zones = Zones.from_json(data)
         return self._zones
 
-    async def _open(self, request: SessionRequest, address: str, proven: tuple[Viewer, ...]) -> Opened:
-        viewer = (*self.viewer(request.user, address), *proven)
+    async def _open(self, request: SessionRequest, address: str, client: Authenticated) -> Opened:
+        viewer = (*self.viewer(request.user, address), *client.viewer)
         opened = await self._provisioner.request(
             "open",
             timeout=OPEN_SECONDS,
@@ -141,6 +141,7 @@ class Opener:
             purpose=request.purpose,
             ticket=request.ticket,
             viewer=[{"source": each.source, "country": each.country} for each in viewer],
+            credentials=client.credentials,
             database=request.database,
             application_name=request.application_name,
             session=request.session,

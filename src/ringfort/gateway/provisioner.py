@@ -6,7 +6,8 @@ It follows the control log, decides each opening, makes what the decision needs 
 keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
 
     verifier, attempted              see `authentication_desk`
-    open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name, session}
+    open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name, session,
+                credentials: [[method, subject]]}   those that the client used, still on record or refused
                -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
                    columns, surface, condition_keys, grants: [{grant, until}],
                    decision: {site, storage_country, processing_country, policy, evaluator, catalogue, zones,
@@ -411,6 +412,9 @@ class Provisioner:
 
     async def _try_open(self, name: str, fields: dict[str, Any]) -> dict[str, Any] | None:
         ground = self.control.ground(name)
+        for method, subject in fields.get("credentials", ()):
+            if self.control.state.credentials.get((name, method)) != subject:
+                raise NotDecidedError("the credential is not on record any more", hint="connect again")
         served = self._database(fields)
         if not served.ready:
             raise CheckFailedError(

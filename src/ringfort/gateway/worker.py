@@ -268,7 +268,7 @@ class Worker:
             request = read_parameters(message)
             facts |= {"database": request.database, "purpose": request.purpose, "ticket": request.ticket}
             self._take_seat(facts["user"], seat)
-            return await self._opener.open(request, peer.address, client.viewer)
+            return await self._opener.open(request, peer.address, client)
         except RingfortError as error:
             await record_refused_session(
                 self._ledger, self.settings.actor, error.message, error.sqlstate, facts

@@ -32,6 +32,7 @@ from ringfort.ledger.entry_control import (
     SessionOpened,
     ZonesActivated,
 )
+from ringfort.ledger.entry_control_credentials import CredentialRegistered, CredentialRemoved
 from ringfort.ledger.folds import Condition, ControlState
 from ringfort.policy.bundle import EVALUATOR, default_bundle
 from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, key_id
@@ -380,6 +381,37 @@ def test_a_restart_goes_on_with_new_passwords_and_another_root_is_refused(deploy
     with provisioner(deployment, root_key=other), pytest.raises(RemoteError) as error:
         asyncio.run(open_once())
     assert "root secret" in error.value.message
+
+
+def test_a_credential_that_is_gone_opens_nothing(deployment):
+    """It was there when the client proved itself, and is not when the decision is made."""
+
+    async def main():
+        client = IpcClient(str(deployment.folder / "p.sock"), timeout=60)
+        given = opening(deployment)
+        used = [["certificate", "cn:ann"]]
+        for subject, good in (("cn:ann", True), ("cn:other", False), (None, False)):
+            entry = (
+                CredentialRemoved(time=TIME, actor="t", name=given["principal"], method="certificate")
+                if subject is None
+                else CredentialRegistered(
+                    time=TIME, actor="t", name=given["principal"], method="certificate", subject=subject
+                )
+            )
+            async with deployment.ledger() as (channel, _):
+                await channel.append([encode(entry)])
+            await asyncio.sleep(0.3)
+            if good:
+                await client.request("open", **given, credentials=used)
+            else:
+                with pytest.raises(RemoteError, match="not on record any more"):
+                    await client.request("open", **given, credentials=used)
+        await client.request("open", **given)
+        client.close()
+
+    asyncio.run(deployment.activate())
+    with provisioner(deployment):
+        asyncio.run(main())
 
 
 def test_without_its_ledger_it_ends(deployment):
