@@ -1,11 +1,11 @@
-# Targets: setup, demo, test, test-long, clients, check, docs, bench, lock, clean. Python 3.11+ and make are enough;
-# `clients` uses node and java where they are.
+# Targets: setup, demo, test, test-long, regression-sql, clients, check, docs, bench, lock, clean.
+# Python 3.11+ and make are enough; `clients` uses node and java where they are.
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	$$p -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 JOBS ?= 2
 
-.PHONY: setup setup-dev demo test test-long clients check docs bench lock clean
+.PHONY: setup setup-dev demo test test-long regression-sql clients check docs bench lock clean
 
 setup: .venv/.runtime
 setup-dev: .venv/.dev
@@ -29,6 +29,10 @@ test: setup-dev
 
 test-long: setup-dev
 	$(BIN)/python -m pytest -n $(JOBS) -m long
+
+# PostgreSQL's own regression SQL through the allow-list; fetched if Debian's archive is in reach
+regression-sql: setup-dev
+	.ci/regression-sql
 
 # every client that is here, through a real gateway; what is not installed is skipped and named
 clients: setup-dev
