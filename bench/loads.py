@@ -88,6 +88,27 @@ def pgbench(
     )
 
 
+def warm_up(target: Target, clients: int) -> None:
+    """All clients at once, not measured: a pooler connects to the server only when it must, one by one.
+
+    Each client waits between two statements until the others have their server connections, too.
+    """
+    threads = min(clients, os.cpu_count() or 1)
+    options = ["-n", "-c", str(clients), "-j", str(threads), "-t", "1", "-f", "/dev/stdin"]
+    done = subprocess.run(
+        [find_binaries().program("pgbench"), *options],
+        env=target.environment(),
+        input=f"SELECT 1;\n\\sleep {clients * 1000 // CONNECTIONS_A_SECOND} ms\nSELECT 1;\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise SystemExit(
+            f"error: pgbench with {clients} clients, {target.name}: {done.stderr.strip()[-500:]}"
+        )
+
+
 def _watched(
     target: Target, options: Sequence[str], folder: Path, *, whole: bool
 ) -> tuple[int, float, float]:
