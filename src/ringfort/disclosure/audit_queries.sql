@@ -56,6 +56,8 @@ format('REVOKE %%s ON SCHEMA %%I FROM %%s', a.privilege_type, n.nspname, g.quote
 FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a
 JOIN g ON g.oid = a.grantee
 WHERE NOT (a.privilege_type = 'USAGE' AND n.nspname IN ('pg_catalog', 'information_schema', g.name))
+-- the filtered copies of the catalogue are for profile roles only
+AND NOT (a.privilege_type = 'USAGE' AND g.oid <> 0 AND n.nspname IN ('ringfort_catalog', 'ringfort_catalog_system'))
 
 -- sort: relation
 SELECT CASE WHEN i.privtype = 'e' OR u.oid IS NULL THEN 'noted' ELSE 'surplus' END,
@@ -71,6 +73,8 @@ WHERE i.privtype IS DISTINCT FROM 'i'
 AND NOT (n.nspname = 'information_schema' AND c.oid < 16384 AND a.privilege_type = 'SELECT')
 AND NOT (a.privilege_type = 'SELECT' AND c.relkind = 'v' AND n.nspname = g.name
     AND pg_get_userbyid(c.relowner) = %(owner)s)
+AND NOT (a.privilege_type = 'SELECT' AND c.relkind = 'v' AND g.oid = 0
+    AND n.nspname IN ('ringfort_catalog', 'ringfort_catalog_system') AND pg_get_userbyid(c.relowner) = %(owner)s)
 
 -- sort: column
 SELECT CASE WHEN i.privtype = 'e' OR u.oid IS NULL THEN 'noted' ELSE 'surplus' END,

@@ -15,9 +15,12 @@ from ringfort.disclosure.word_list import read_words
 
 _SECTIONS = read_words("functions.txt")
 LITERAL_SECTION = "only with listed literals"
+STAND_IN_SECTION = "replaced by a stand-in"
 LITERAL_FUNCTIONS: frozenset[str] = _SECTIONS[LITERAL_SECTION]
+# never called themselves: `statement_rewrite` puts a function of the copies' schema in their place
+STAND_INS: frozenset[str] = _SECTIONS[STAND_IN_SECTION]
 FUNCTIONS: frozenset[str] = frozenset().union(
-    *(words for section, words in _SECTIONS.items() if section != LITERAL_SECTION)
+    *(words for section, words in _SECTIONS.items() if section not in {LITERAL_SECTION, STAND_IN_SECTION})
 )
 # information_schema has helpers of its own; JDBC unnests index keys with this one
 INFORMATION_SCHEMA_FUNCTIONS: frozenset[str] = frozenset({"_pg_expandarray"})

@@ -2,7 +2,7 @@
 
 Only listed names of pg_catalog. Three kinds of call are judged by their literals, and set `literal_dependent`
 before they are: set_config and current_setting by the parameter's name, and texts that name an object by that
-name.
+name. What tells of objects by number or name is noted for replacement.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ringfort.disclosure.function_list import (
     LITERAL_FUNCTIONS,
     OPERATORS,
     REFERENCE_TYPES,
+    STAND_INS,
     TYPES,
     why_refused,
 )
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from ringfort.disclosure.statement_scope import Place
     from ringfort.disclosure.statement_walk import Walk
 
+# what an operate session, for which nothing is replaced, may not call
+_NOT_THEMSELVES: Final = (REFERENCE_TYPES - {"regclass"}) | {
+    name for name in STAND_INS if name == "pg_describe_object" or why_refused(name)
+}
 _CONSTANTS: Final = frozenset({"A_Const", "ParamRef"})
 
 
@@ -50,7 +55,10 @@ def _function(walk: Walk, fields: Node, place: Place) -> None:
     elif _in_catalog(parts) and name in LITERAL_FUNCTIONS:
         walk.literal_dependent = True
         if not any(fields is call for call in walk.harmless):
-            _literal_function(walk, name, fields.get("args", []))
+            _literal_function(walk, name, fields)
+        place.block.add(place.clause, f"{name}()")
+    elif _in_catalog(parts) and name in STAND_INS and not (walk.surface.operate and name in _NOT_THEMSELVES):
+        _stand_in(walk, name, fields)
         place.block.add(place.clause, f"{name}()")
     elif not (parts[0] == "information_schema" and name in INFORMATION_SCHEMA_FUNCTIONS and len(parts) == 2):
         why = why_refused(name)
@@ -64,23 +72,37 @@ def _function(walk: Walk, fields: Node, place: Place) -> None:
         )
 
 
-def _literal_function(walk: Walk, name: str, args: list[Node]) -> None:
+def _stand_in(walk: Walk, name: str, fields: Node) -> None:
+    args = fields.get("args", [])
+    kind = name.removeprefix("to_")
+    if kind in REFERENCE_TYPES and len(args) == 1:
+        _reference(walk, kind, args[0])
+    if walk.surface.operate:
+        return
+    if name == "pg_typeof":
+        walk.replacements.type_questions.append(fields)
+    else:
+        walk.replacements.functions.append(fields)
+
+
+def _literal_function(walk: Walk, name: str, fields: Node) -> None:
+    args = fields.get("args", [])
     if not args or any("NamedArgExpr" in arg for arg in args):
         raise StatementRefusedError("a function whose arguments decide takes them by position", hint="")
     first = literal(args[0])
     if name == "set_config":
         _set_config(args, first)
-    elif name == "current_setting":
-        if first is None:
+    elif first is None:
+        if walk.surface.operate:
             raise StatementRefusedError(
                 "current_setting takes only a literal name here",
                 hint="write the parameter's name into the text",
             )
+        walk.replacements.functions.append(fields)
+    else:
         refused = showing_refused(first)
         if refused is not None:
             raise StatementRefusedError(refused[0], hint=refused[1])
-    else:
-        _reference(walk, name.removeprefix("to_"), args[0])
 
 
 def _set_config(args: list[Node], name: str | None) -> None:
@@ -168,8 +190,13 @@ def _collation(walk: Walk, fields: Node, place: Place) -> None:
 
 
 def _type(walk: Walk, fields: Node, place: Place) -> None:
-    del walk, place
-    _type_name(fields)
+    del place
+    naming = _type_name(fields) in REFERENCE_TYPES and not walk.surface.operate
+    if naming and id(fields) not in walk.replacements.cast_types:
+        raise StatementRefusedError(
+            "a type that names objects is not available here",
+            hint="cast to it, as in `oid::regclass`; use oid or text for parameters and columns",
+        )
 
 
 def _type_name(fields: Node) -> str:
@@ -199,13 +226,22 @@ def _cast(walk: Walk, fields: Node, place: Place) -> None:
     name = _type_name(fields["typeName"])
     if name in REFERENCE_TYPES:
         _reference(walk, name, fields["arg"])
+        if walk.surface.operate:
+            return
+        of_type = fields["typeName"]
+        if of_type.keys() & {"typmods", "arrayBounds"} or words(of_type["names"])[-1] != name:
+            raise StatementRefusedError(
+                "a cast to an array of names of objects",
+                hint=f"cast single values to `{name}`",
+                sqlstate="0A000",
+            )
+        walk.replacements.cast(fields, name)
 
 
 def _reference(walk: Walk, kind: str, arg: Node) -> None:
-    """A text that names an object: only what the session may know of.
+    """A text that names an object: only what the session may know of, or it is told so.
 
-    This keeps honest texts tidy. It is no wall: a name in a parameter or a column, or an implicit cast, gets
-    by. What that tells is whether a name exists, which pg_class tells as well.
+    The stand-in of the cast finds nothing else in any case, and says NULL.
     """
     constant = plain(arg)
     if "A_Const" not in constant:

@@ -1,4 +1,4 @@
-"""Columns of catalogue relations that may not be touched, and function calls that look like columns.
+"""What an operate session may not touch of the catalogue, and function calls that look like columns.
 
 Both are checked at the end of a statement, when all its relations are known.
 

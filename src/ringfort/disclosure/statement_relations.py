@@ -1,15 +1,16 @@
 """Checks of the walk for what names relations and columns.
 
 A relation is a CTE in scope, as the server scopes it, or a view of the surface, or a listed catalogue
-relation. The server looks an unqualified name up in pg_catalog first, then in the profile's schema, so a name
-that starts with `pg_` is always the catalogue's, and no CTE may be called like that.
+relation, which is then replaced by its copy (an operate session reads the relation itself). The server looks
+an unqualified name up in pg_catalog first, then in the profile's schema, so a name that starts with `pg_` is
+always the catalogue's, and no CTE may be called like that.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ringfort.disclosure.catalog_relations import RELATIONS
+from ringfort.disclosure.catalog_relations import OPERATE_RELATIONS, RELATIONS, SYSTEM_COLUMNS
 from ringfort.disclosure.function_list import NAMED_SCALAR_FUNCTIONS
 from ringfort.disclosure.statement_constants import literal, words
 from ringfort.disclosure.statement_refusal import StatementRefusedError, unsupported
@@ -66,10 +67,13 @@ def _relation(walk: Walk, fields: Node, place: Place) -> None:
         place.block.add("from", name)
         return
     catalog = schema or "pg_catalog"
-    guarded = RELATIONS.get((catalog, name))
-    if guarded is None:
+    if (catalog, name) not in (OPERATE_RELATIONS if surface.operate else RELATIONS):
         raise _no_relation(schema, name)
     place.block.add("from", f"{catalog}.{name}")
+    if not surface.operate:
+        walk.replacements.relations.append(fields)
+        return
+    guarded = OPERATE_RELATIONS[catalog, name]
     if guarded and not any(fields is relation for relation in walk.harmless):
         walk.guard.relation(fields, guarded, place.block)
 
@@ -124,6 +128,10 @@ def _column(walk: Walk, fields: Node, place: Place) -> None:
     parts = fields["fields"]
     last = parts[-1]
     qualifier = parts[-2]["String"]["sval"] if len(parts) > 1 else ""
+    if not walk.surface.operate and len(parts) > 2 and parts[-3]["String"]["sval"] in CATALOG_SCHEMAS:
+        if len(parts) > 3:
+            raise unsupported("RangeVar.catalogname")
+        walk.replacements.columns.append(fields)
     if "A_Star" in last:
         if qualifier:
             walk.guard.touched.add(qualifier)
@@ -132,6 +140,8 @@ def _column(walk: Walk, fields: Node, place: Place) -> None:
         return
     name = last["String"]["sval"]
     walk.guard.touched.add(name)
+    if name in SYSTEM_COLUMNS:
+        walk.replacements.system = True
     if qualifier:
         walk.notation.reference(qualifier, name)
     note_column(walk, name, place, place.clause)

@@ -14,6 +14,8 @@ Hostile texts can make the C library overflow its stack: call `parse` only in th
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ import orjson
 from postgast.native import lib
 
 from ringfort.disclosure.statement_refusal import StatementRefusedError
+
+_SCAN_RESULT: Any = importlib.import_module("postgast.pg_query_pb2").ScanResult  # its stub is no Python
 
 if TYPE_CHECKING:
     from ringfort.disclosure.statement_rules import Node
@@ -72,6 +76,18 @@ def parse(sql: str) -> list[Node]:
     return [raw["stmt"] for raw in tree["stmts"] if raw.get("stmt")]
 
 
+def scan(text: bytes) -> list[tuple[int, int, int]]:
+    """The tokens of a text that `parse` has read: first byte, byte behind, class of keyword; comments too."""
+    result = lib.pg_query_scan(text)
+    try:
+        if result.error:
+            raise ValueError("the text has no tokens")
+        tokens = _SCAN_RESULT.FromString(ctypes.string_at(result.pbuf.data, result.pbuf.len)).tokens
+    finally:
+        lib.pg_query_free_scan_result(result)
+    return [(token.start, token.end, token.keyword_kind) for token in tokens]
+
+
 def _grammar_error(error: Any) -> StatementRefusedError:  # noqa: ANN401 - a ctypes structure
     """A syntax error in our own words; what the grammar said may quote the client, so it is the hint."""
     said = (error.message or b"").decode("utf-8", "replace")[:300]
@@ -89,4 +105,4 @@ def _too_deep() -> StatementRefusedError:
     )
 
 
-__all__ = ["MAX_TEXT_BYTES", "parse"]
+__all__ = ["MAX_TEXT_BYTES", "parse", "scan"]

@@ -21,6 +21,7 @@ from ringfort.disclosure.statement_relations import (
     note_single_setting,
     require_select,
 )
+from ringfort.disclosure.statement_rewrite import Replacements
 from ringfort.disclosure.statement_rules import NAME, NODE, NODES, ROWS, SKIP
 from ringfort.disclosure.statement_scope import Place, Scope
 
@@ -45,13 +46,15 @@ _CHECKS: Final = {**RELATION_CHECKS, **CALL_CHECKS}
 class Walk:
     """Reads the trees of one statement. `literal_dependent` is valid whether or not a refusal was raised.
 
-    `harmless` holds nodes that a check has found harmless where they stand, by identity.
+    `harmless` holds nodes that a check has found harmless where they stand, by identity; `replacements` what
+    is to be replaced in the text.
     """
 
-    def __init__(self, surface: Surface) -> None:
+    def __init__(self, surface: Surface, replacements: Replacements | None = None) -> None:
         self.surface = surface
         self.literal_dependent = False
         self.guard = Guard()
+        self.replacements = replacements if replacements is not None else Replacements()
         self.notation = Notation(surface.columns)
         self.harmless: list[Node] = []
         self._todo: list[tuple[str, Node, Place]] = []
@@ -108,7 +111,8 @@ class Walk:
         with_clause = fields.get("withClause")
         if with_clause is not None:
             scope = self._with(with_clause, scope, block)
-        note_single_setting(self, fields)
+        if self.surface.operate:
+            note_single_setting(self, fields)
         if fields.get("op", "SETOP_NONE") != "SETOP_NONE":
             block.flags.add(fields["op"].removeprefix("SETOP_").lower())
         if "limitCount" in fields:

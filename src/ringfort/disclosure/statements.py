@@ -11,7 +11,10 @@ cannot. `Verdict.reason` and `Verdict.shape` are built from our own words and ca
 in a ledger entry; `Verdict.hint` may quote the client's words and goes to the client only. Two texts with one
 `normalised_key` get one verdict, unless it is `literal_dependent`.
 
-Left out: what a read costs (limits are the session's), and what filtered copies of the catalogue will hide.
+A text that reads the system catalogue, or calls what tells of objects by number or name, is allowed in
+another form: `Verdict.rewritten`, in which filtered copies stand (statement_rewrite.py).
+
+Left out: what a read costs (limits are the session's).
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ from ringfort.disclosure.statement_key import normalised_key
 from ringfort.disclosure.statement_kinds import read_statement
 from ringfort.disclosure.statement_operate import COPY_IN
 from ringfort.disclosure.statement_refusal import StatementRefusedError
+from ringfort.disclosure.statement_rewrite import Replacements, rewrite
 from ringfort.disclosure.statement_shape import Block, render
 from ringfort.disclosure.statement_surface import Surface
 from ringfort.disclosure.statement_walk import Walk
@@ -47,6 +51,7 @@ class Verdict:
 
     `kind` is that of the statement that releases most, if there are several. `literal_dependent`: the verdict
     depends on a literal and must not be cached by `normalised_key`. `statements` counts those of the text.
+    `rewritten` is what must be sent in place of the text, "" if that may be sent as it is.
     """
 
     allowed: bool
@@ -57,6 +62,7 @@ class Verdict:
     hint: str = ""
     literal_dependent: bool = False
     statements: int = 0
+    rewritten: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """As the parser process answers it."""
@@ -84,14 +90,18 @@ def judge(sql: str, surface: Surface) -> Verdict:
         if not trees:
             return Verdict(allowed=True, kind="empty", shape=render([("empty", Block())]))
         judged: list[tuple[str, Block]] = []
+        replacements = Replacements()
         for tree in trees:
-            walk = Walk(surface)
+            walk = Walk(surface, replacements)
             block = Block()
             try:
                 kind = read_statement(tree, walk, block)
             finally:
                 literal_dependent = literal_dependent or walk.literal_dependent
             judged.append((kind, block))
+        # what is sent holds the text's own constants: it is the answer to this very text only
+        literal_dependent = literal_dependent or bool(replacements)
+        rewritten = rewrite(sql, trees, replacements) if replacements else ""
     except StatementRefusedError as refusal:
         return Verdict(
             allowed=False,
@@ -119,6 +129,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
         shape=render(judged),
         literal_dependent=literal_dependent,
         statements=count,
+        rewritten=rewritten,
     )
 
 

@@ -6,9 +6,9 @@ set to `pg_catalog` alone, so that every operator and function in a view is the 
 
 Invariants: the views belong to `ringfort_views` (NOLOGIN NOBYPASSRLS, owner of no table, SELECT on just the
 columns in need), so row-level security of the base tables holds beneath; the profile's role has USAGE on
-its schema, SELECT on its views, CONNECT to its database and nothing else. A pseudonym is joined from a
-mapping table: NOT NULL keys by an inner join, others by a left join, and in both cases a row whose
-pseudonym is not there yet is not shown until it is. DESIGN section 5.
+its schema, SELECT on its views, the filtered copies of the catalogue, CONNECT to its database, nothing else.
+A pseudonym is joined from a mapping table: NOT NULL keys by an inner join, others by a left join, and in both
+cases a row whose pseudonym is not there yet is not shown until it is. DESIGN section 5.
 """
 
 from __future__ import annotations
@@ -18,10 +18,13 @@ from typing import TYPE_CHECKING
 
 from psycopg import sql
 
+from ringfort.disclosure.catalog_copies import SCHEMAS as COPIES
 from ringfort.disclosure.forms_sql import SCHEMA, bare_type
 from ringfort.policy.forms import Form
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ringfort.disclosure.profile import MapPlan, Profile, ViewColumn, ViewPlan
 
 OWNER = "ringfort_views"
@@ -91,7 +94,43 @@ def create_statements(
         sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(OWNER)),
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(profile.database), role),
+        copies_grant(profile.role),
     ]
+    return statements
+
+
+def copies_grant(role: str) -> sql.Composed:
+    """Let a profile's role read the filtered copies of the catalogue."""
+    return sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(_copies(), sql.Identifier(role))
+
+
+def _copies() -> sql.Composed:
+    return sql.SQL(", ").join(sql.Identifier(each) for each in COPIES)
+
+
+def copies_statements(made: Iterable[str], digest: str) -> list[sql.Composed]:
+    """The schemas of the copies with all that is `made` in them, anew; `digest` is kept as their comment.
+
+    Only their owner may create in them, and only meanwhile.
+    """
+    owner = sql.Identifier(OWNER)
+    statements = [sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(_copies())]
+    for schema in COPIES:
+        name = sql.Identifier(schema)
+        statements += [
+            sql.SQL("CREATE SCHEMA {}").format(name),
+            sql.SQL("REVOKE ALL ON SCHEMA {} FROM PUBLIC").format(name),
+            sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(name, owner),
+        ]
+    statements.append(sql.SQL("SET LOCAL ROLE {}").format(owner))
+    statements += [sql.Composed([sql.SQL(each)]) for each in made]
+    statements.append(sql.SQL("RESET ROLE").format())
+    for schema in COPIES:
+        name = sql.Identifier(schema)
+        statements += [
+            sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(name, owner),
+            sql.SQL("COMMENT ON SCHEMA {} IS {}").format(name, sql.Literal(digest)),
+        ]
     return statements
 
 
@@ -164,6 +203,7 @@ def drop_statements(role: str, database: str) -> list[sql.Composed]:
     """A profile away: its views, schema, grants and role. No session may use it."""
     return [
         sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(role)),
+        sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(_copies(), sql.Identifier(role)),
         sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(sql.Identifier(database), sql.Identifier(role)),
         sql.SQL("DROP ROLE {}").format(sql.Identifier(role)),
     ]
@@ -248,6 +288,8 @@ __all__ = [
     "REGISTRY",
     "RoleLimits",
     "bootstrap_statements",
+    "copies_grant",
+    "copies_statements",
     "create_statements",
     "drop_statements",
     "map_index_statements",

@@ -1,9 +1,8 @@
 """The client's half of a relay: frames messages, judges and records statements, forwards what may go.
 
-Bytes are forwarded as they came, never re-serialised; what needs no change goes on whole. A statement that is
-no read waits for its record, one whose text is new for the parser, one that names what an unanswered segment
-changed for that answer; everything behind it waits with it. A malformed message ends the session and is not
-passed on.
+Bytes are forwarded as they came, but for texts that their verdicts replace. A statement that is no read waits
+for its record, one whose text is new for the parser, one that names what an unanswered segment changed for
+that answer; everything behind it waits with it. What is malformed ends the session and is not passed on.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from ringfort.gateway.one_constant import learn
-from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, TOO_LONG, Known
+from ringfort.gateway.rewritten import names_objects, parse_message
+from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, NAMING_PARAMETER, TOO_LONG, Known
 from ringfort.pgwire import evidence
 from ringfort.pgwire.backend import error_response
 from ringfort.pgwire.errors import ProtocolViolationError
@@ -196,7 +196,7 @@ class Forwarder:
             known = last.known
         else:
             found = self._verdicts.lookup(sql)
-            if found is None or not found.at_once:
+            if found is None or not found.as_it_came:
                 return False
             known = found
             self._last = learn(sql, known, self._verdicts)
@@ -324,13 +324,13 @@ class Forwarder:
         reader.rewind(reader.end - reader.start + 5)
         return _WAIT
 
-    def _defer(self, reader: FrameReader, known: Known) -> object:
-        """Forward the message when its record is durable, and nothing before."""
+    def _defer(self, reader: FrameReader, known: Known, message: bytes | None = None) -> object:
+        """Forward the message, or `message` in its place, when its record is durable, and nothing before."""
         if known.copies_in:
             self._exchange.expect_copy()
             self._copy_next = True
         self._waiting = _DURABLE
-        self._deferred = reader.data[reader.start - 5 : reader.end]
+        self._deferred = message or reader.data[reader.start - 5 : reader.end]
         return _WAIT
 
     def _let_record(self, reader: FrameReader) -> object:
@@ -390,7 +390,7 @@ class Forwarder:
             return self._refuse_query(MIXED_NAMES, sql)
         self._unrecorded += len(sql)
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))
-        return None if known.at_once else self._defer(reader, known)
+        return known.query if known.at_once else self._defer(reader, known, known.query)
 
     def _refuse_query(self, known: Known, sql: bytes) -> bytes:
         self._unrecorded += len(sql)
@@ -412,6 +412,8 @@ class Forwarder:
         known = self._known(reader, sql)
         if known is None:
             return _WAIT
+        if len(types) > 2 and names_objects(types):
+            known = NAMING_PARAMETER
         if known.form is None:
             self._unrecorded += len(sql)
             self._recorder.refuse(known.sqlstate, known.reason, evidence.parse_text(sql, types))
@@ -419,7 +421,7 @@ class Forwarder:
         if len(exchange.statements) >= MAX_STATEMENTS or not self._has_room(len(sql)):
             return exchange.refuse_step(_TOO_MANY_NAMES, name)
         exchange.parse(name, _Prepared(known, evidence.prefix(sql, types)))
-        return None
+        return None if known.sent is None else parse_message(name, known.sent, types)
 
     def _bind(self, reader: FrameReader) -> object:
         exchange = self._exchange

@@ -21,7 +21,7 @@ import orjson
 import psycopg
 from psycopg import sql
 
-from ringfort.disclosure import audit, forms_sql, views
+from ringfort.disclosure import audit, catalog_copies, forms_sql, views
 from ringfort.disclosure.profile import Binding, Profile, maps_from_json
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.gateway.provisioner_binding import RELATIONS, binding_from, binding_json, binding_of
@@ -138,10 +138,34 @@ class SiteDatabase:
                 connection.execute(statement)
             for statement in forms_sql.create_statements():
                 connection.execute(statement)
+            self._make_copies(connection)
             if self.ours:
                 connection.execute(
                     sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(self.database))
                 )
+
+    def _make_copies(self, connection: Connection) -> None:
+        """The filtered copies of the catalogue, if they are not those of this release and server already."""
+        columns = connection.execute(catalog_copies.COLUMNS_QUERY).fetchall()
+        made = catalog_copies.statements(columns, connection.info.server_version)
+        digest = catalog_copies.digest(made)
+        kept = connection.execute(
+            "SELECT obj_description(oid, 'pg_namespace'), pg_has_role(nspowner, 'USAGE') FROM pg_namespace "
+            "WHERE nspname = ANY (%s)",
+            (list(catalog_copies.SCHEMAS),),
+        ).fetchall()
+        if not all(row[1] for row in kept):
+            raise CheckFailedError(
+                f"a schema of the catalogue's copies in database `{self.database}` belongs to another role",
+                hint="drop it, or connect as its owner",
+            )
+        if [row[0] for row in kept] == [digest] * len(catalog_copies.SCHEMAS):
+            return
+        for statement in views.copies_statements(made, digest):
+            connection.execute(statement)
+        for role in self._roles(connection):
+            if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).fetchone():
+                connection.execute(views.copies_grant(role))
 
     def _join_owner(self, connection: Connection) -> None:
         """Who hands views over to their owner must be able to become it; superusers are."""

@@ -2,7 +2,8 @@
 
 The parser process reads a text once for each surface (what a session can name); the worker keeps the verdict.
 A verdict that depends on a literal is kept for the exact text only. Both memories are bounded: each keeps two
-generations and drops the older one when the younger is full.
+generations and drops the older one when the younger is full. A verdict that puts another text in the place of
+the client's depends on its literals, and is kept for longer texts, as tools send them about the catalogue.
 
 A parser that dies, hangs or is flooded costs the statement that met it: it is refused, nothing is remembered.
 """
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from ringfort.disclosure.statements import Surface, Verdict, normalised_key
 from ringfort.errors import RingfortError
+from ringfort.gateway.rewritten import query_message
 from ringfort.ledger.entry_templates import StatementForm
 from ringfort.pgwire.backend import error_response
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 GENERATION = 2_048
 EXACT_BYTES = 2_048
+REWRITTEN_GENERATION = 256
+REWRITTEN_BYTES = 8_192
 MAX_WAITING = 256
 MAX_SURFACES = 512
 _AT_ONCE = frozenset({"read", "empty"})
@@ -39,6 +43,9 @@ class ParserCalls(Protocol):
 class Known:
     """A verdict in the form that the relay needs.
 
+    `sent`: what goes to the site in place of the client's text, and `query` as a message; None if that goes
+    itself. `as_it_came`: at once, and with the client's own bytes.
+
     `at_once`: it may be forwarded before its record is durable (its answer may not be released). `prepares`
     and `declares`: it makes or runs a prepared statement or a cursor in SQL, whose names are the protocol's,
     too: an EXECUTE of what a Parse made would give rows of a text that is in no evidence.
@@ -46,13 +53,16 @@ class Known:
 
     __slots__ = (
         "allowed",
+        "as_it_came",
         "at_once",
         "copies_in",
         "declares",
         "form",
         "prepares",
+        "query",
         "reason",
         "refusal",
+        "sent",
         "sqlstate",
     )
 
@@ -65,6 +75,9 @@ class Known:
         self.prepares = cut or '"prepare"' in verdict.shape or '"execute"' in verdict.shape
         self.declares = cut or '"declare"' in verdict.shape or '"fetch"' in verdict.shape
         self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not (self.prepares or self.declares)
+        self.sent = verdict.rewritten.encode("utf-8") if verdict.rewritten else None
+        self.query = None if self.sent is None else query_message(self.sent)
+        self.as_it_came = self.at_once and self.sent is None
         self.copies_in = verdict.allowed and verdict.kind == "copy_in"
         self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None
         self.refusal = (
@@ -110,6 +123,7 @@ class SurfaceVerdicts:
         self._text_bytes = text_bytes
         self._exact: Memory[Known] = Memory()
         self._normalised: Memory[Known] = Memory()
+        self._rewritten: Memory[Known] = Memory(REWRITTEN_GENERATION)
         self._waiting = 0
 
     def lookup(self, sql: bytes) -> Known | None:
@@ -119,6 +133,8 @@ class SurfaceVerdicts:
             key = normalised_key(sql)
             if key is not None:
                 known = self._normalised.get(key)
+            if known is None and EXACT_BYTES < len(sql) <= REWRITTEN_BYTES:
+                known = self._rewritten.get(sql)
         return known
 
     async def ask(self, sql: bytes) -> Known:
@@ -146,6 +162,8 @@ class SurfaceVerdicts:
     def _remember(self, sql: bytes, verdict: Verdict, known: Known) -> None:
         if len(sql) <= EXACT_BYTES:
             self._exact.put(sql, known)
+        elif known.sent is not None and len(sql) <= REWRITTEN_BYTES:
+            self._rewritten.put(sql, known)
         if not verdict.literal_dependent:
             key = normalised_key(sql)
             if key is not None:
@@ -186,6 +204,11 @@ UNREADABLE: Final = _refused(
 FUNCTION_CALL: Final = _refused(
     "0A000", "the function call protocol is not offered", "use SELECT with the function's name"
 )
+NAMING_PARAMETER: Final = _refused(
+    "0A000",
+    "a parameter of a type that prints names of objects, such as regclass",
+    "declare the parameter as text or oid",
+)
 MIXED_NAMES: Final = _refused(
     "0A000",
     "SQL PREPARE, EXECUTE, DECLARE and FETCH do not mix with the protocol's named statements and portals",
@@ -196,6 +219,7 @@ __all__ = [
     "BUSY",
     "FUNCTION_CALL",
     "MIXED_NAMES",
+    "NAMING_PARAMETER",
     "NOT_UTF8",
     "TOO_LONG",
     "UNREADABLE",

@@ -24,48 +24,10 @@ SURFACE = Surface(
     "rf_test",
     frozenset({"aid", "abalance", "at", "born", "country", "customer_id", "email", "id", "total"}),
 )
-SIZES = "shows statistics or sizes of relations"
-DEFINITIONS = "shows the definition of a view, rule or function"
-COLUMNS = "columns of a catalogue relation"
-# what the person did -> part of each reason for which one of its statements is refused; these wait for filtered
-# copies of the catalogue
+# what the person did -> part of each reason for which one of its statements is refused
 NOT_YET = {
-    "psql": {
-        "\\d+": {SIZES},
-        "\\dt+": {SIZES},
-        "\\dv+": {SIZES},
-        "\\di+": {SIZES},
-        "\\dP+": {SIZES},
-        "\\dvS+": {SIZES},
-        "\\l+": {SIZES},
-        "\\d+ customers": {DEFINITIONS},
-        "\\sv customers": {DEFINITIONS},
-        "\\d app.customers": {DEFINITIONS, COLUMNS},
-        "\\d pg_class": {DEFINITIONS, COLUMNS},
-        "\\dX": {DEFINITIONS},
-        "\\df+ lower": {DEFINITIONS, COLUMNS},
-        "\\dp": {COLUMNS},
-        "\\z customers": {COLUMNS},
-        "\\dFd+": {COLUMNS},
-        "\\des+": {COLUMNS},
-        "\\dew+": {COLUMNS},
-        "\\dx+": {"a function that is not on the list"},
-        "\\db": {"shows settings of the server"},
-        "\\db+": {"shows settings of the server"},
-        "\\dconfig": {"current_setting takes only a literal name"},
-        "\\dconfig timezone": {"current_setting takes only a literal name"},
-        "\\deu": {"a catalogue relation that is not on the list"},
-        "\\dl": {"a catalogue relation that is not on the list"},
-        "\\drds": {"a catalogue relation that is not on the list"},
-        "\\dRs": {"a catalogue relation that is not on the list"},
-    },
-    "psql_completion": {
-        "ALTER SUBSCRIPTION": {"a catalogue relation that is not on the list"},
-        "NOTIFY": {"sends or shows notifications"},
-    },
+    "psql_completion": {"NOTIFY": {"sends or shows notifications"}},
     "psql_session": {"other": {"COPY takes a query here"}},
-    "jdbc": {"getIndexInfo": {COLUMNS}},
-    "sqlalchemy": {"sqlalchemy get_view_def": {DEFINITIONS}},
     "pgbench": {
         f"pgbench -S -M {mode}": {"VACUUM and ANALYZE", "TRUNCATE"}
         for mode in ("simple", "extended", "prepared")
