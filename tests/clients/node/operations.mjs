@@ -76,6 +76,14 @@ const operations = {
     await client.end()
   },
 
+  async 'TLS without asking first'() {
+    await using(
+      'analyst',
+      async (client) => assert.equal((await client.query('SELECT 1 AS one')).rows[0].one, 1),
+      { sslNegotiation: 'direct' },
+    )
+  },
+
   async 'the purpose decides what is seen'() {
     await using('support', async (client) => {
       assert.equal((await client.query('SELECT h_email FROM vault')).rowCount, 8)
