@@ -77,8 +77,9 @@ def reads_only(connection, statement):
             connection.execute("SET TRANSACTION READ ONLY")
             connection.execute("SET LOCAL statement_timeout = '500ms'")
             connection.execute(statement.encode())
-    except psycopg.Error as error:
-        assert error.sqlstate != "25006", statement
+    except psycopg.errors.ReadOnlySqlTransaction:
+        raise AssertionError(statement) from None
+    except psycopg.Error:
         return False
     return True
 
