@@ -31,6 +31,10 @@ SYSTEM = {
 }
 
 
+# psql of one version asks a server of another for columns that it does not have: the same without a gateway
+OTHER_VERSION = re.compile(r"column \w\.(daticulocale|datlocale|colliculocale|colllocale) does not exist")
+
+
 def ask(program, live, who, home, *commands):
     arguments = [part for each in commands for part in ("-c", each)]
     return subprocess.run(
@@ -54,7 +58,8 @@ def test_every_command_that_describes_is_answered_and_names_nothing_hidden(live,
     ]  # fmt: skip
     done = ask(program, live, ANALYST, tmp_path, *commands)
     assert done.returncode == 0, done.stderr
-    assert not [line for line in done.stderr.splitlines() if line.startswith("ERROR")], done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    assert not [line for line in errors if not OTHER_VERSION.search(line)], done.stderr
     assert not names_in(done.stdout.encode())
     assert "vault" in done.stdout
 
