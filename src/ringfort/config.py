@@ -98,15 +98,15 @@ class GatewayConfig:
     tls: str = "required"  # or "optional": plaintext then only from loopback
     tls_certificate: str = ""  # PEM file; empty: one is made in secrets/
     tls_key: str = ""
-    workers: int = 0  # as many as there are processors, at most 8
+    workers: int = 0  # one for two processors, at most 8
     statement_text_bytes: int = 262_144
     max_sessions: int = 1_000
     idle_site_connections: int = 16
 
     @property
     def worker_count(self) -> int:
-        """How many workers there are."""
-        return self.workers or min(len(os.sched_getaffinity(0)), AUTOMATIC_WORKERS)
+        """How many workers there are: the writer and the site's own processes want the other processors."""
+        return self.workers or min(max(1, len(os.sched_getaffinity(0)) // 2), AUTOMATIC_WORKERS)
 
 
 @dataclass(frozen=True)
