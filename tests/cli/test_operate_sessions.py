@@ -7,6 +7,7 @@ import uuid
 
 import psycopg
 import pytest
+from tests.faults.gateway_live.resident import MIB, resident_below
 from tests.live_deployment import OPERATOR, SUPPORT, Who, wait_for
 
 OPERATE = "-c ringfort.session=operate"
@@ -151,6 +152,26 @@ def test_copy_in_by_the_extended_protocol(own_live, granted):
         assert line.get_result().error_field(psycopg.pq.DiagnosticField.SQLSTATE) == b"22P02"
         assert line.get_result() is None
         assert session.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    "mebibytes", [200, pytest.param(5 * 1024, marks=[pytest.mark.long, pytest.mark.timeout(600)])]
+)
+def test_copy_in_holds_no_more_than_a_little_of_what_comes(own_live, granted, mebibytes):
+    """Wide rows, broken off at their end: nothing stays in the table."""
+    workers = sorted(each["process"] for each in own_live.workers())
+    row = b"1000\t1\t" + b"x" * (MIB - 8) + b"\n"
+    with (
+        operate(own_live, granted) as session,
+        resident_below(200, own_live.pids()["record.writer"], *workers),
+        contextlib.suppress(ZeroDivisionError),
+        session.cursor().copy("COPY vault (id, owner_id, label) FROM STDIN") as copy,
+    ):
+        for _ in range(mebibytes):
+            copy.write(row)
+        raise ZeroDivisionError
+    with operate(own_live, granted) as session:
+        assert session.execute("SELECT count(*) FROM vault").fetchone() == (8,)
 
 
 def pour(cursor, statement, data, times, first=lambda: None):
