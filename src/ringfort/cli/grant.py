@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ringfort.cli.password import read_line
 from ringfort.config import load_config
 from ringfort.errors import UsageError
 from ringfort.gateway.granting import Desk, proven
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from ringfort.ledger.grants import Grant
-
-MAX_PASSWORD_BYTES = 1024
 
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
 _GRANT = typer.Argument(..., metavar="GRANT", help="The grant's id, as `ringfort grants` shows it.")
@@ -220,10 +219,7 @@ def _desk(folder: Path, who: str, *, stdin: bool) -> Iterator[Desk]:
 
 def _password(who: str, *, stdin: bool) -> str:
     if stdin:
-        text = sys.stdin.readline(MAX_PASSWORD_BYTES + 2).rstrip("\r\n")
-        if not text:
-            raise UsageError("standard input holds no password", hint="pipe one line into --password-stdin")
-        return text
+        return read_line()
     if not sys.stdin.isatty():
         raise UsageError("there is nobody to ask for a password", hint="pipe one line into --password-stdin")
     return getpass.getpass(f"Password of {who}: ")

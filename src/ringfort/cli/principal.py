@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ringfort.cli.password import read_line
 from ringfort.config import load_config
 from ringfort.errors import UsageError
 from ringfort.gateway.authentication_certificate import MOST, credential
@@ -29,7 +30,6 @@ from ringfort.sites.keystore import write_private
 from ringfort.sites.paths import private_folder
 
 ROLES = ("support", "analyst", "engineer", "operator", "approver", "overseer")
-MAX_PASSWORD_BYTES = 1024
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _ACTOR = "operator"
@@ -90,7 +90,7 @@ def add(  # noqa: PLR0917 - typer calls it by name
             hint="give --certificate or --token, and no --password-stdin",
         )
     no_password = no_password or bool(token)
-    password = _read_password() if password_stdin else secrets.token_urlsafe(18)
+    password = read_line() if password_stdin else secrets.token_urlsafe(18)
     with open_ledger(config.folder) as ledger:
         size = ledger.state.size
         if name in ledger.state.principals:
@@ -158,7 +158,7 @@ def password(folder: Path = _FOLDER, name: str = _NAME, password_stdin: bool = _
     """
     config = load_config(folder)
     _check_name(name)
-    fresh = _read_password() if password_stdin else secrets.token_urlsafe(18)
+    fresh = read_line() if password_stdin else secrets.token_urlsafe(18)
     with open_ledger(config.folder) as ledger:
         _require(ledger, name)
     _write_verifier(config.folder, name, fresh)
@@ -271,18 +271,6 @@ def _require(ledger: SyncLedger, name: str) -> None:
 def _write_verifier(folder: Path, name: str, text: str) -> None:
     place = private_folder(folder / "secrets" / "scram")
     write_private(place / f"{name}.json", make_verifier(text, SystemRandomness()))
-
-
-def _read_password() -> str:
-    text = sys.stdin.readline(MAX_PASSWORD_BYTES + 2)
-    if len(text.encode()) > MAX_PASSWORD_BYTES:
-        raise UsageError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes")
-    text = text.rstrip("\r\n")
-    if not text:
-        raise UsageError("standard input holds no password", hint="pipe one line into --password-stdin")
-    if "\0" in text:
-        raise UsageError("the password holds a NUL character")
-    return text
 
 
 def _note(text: str) -> None:

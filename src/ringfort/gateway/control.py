@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ringfort.ledger.entry import decode
-from ringfort.ledger.entry_control import GatewayStopped, PrincipalRemoved, SessionOpened
+from ringfort.ledger.entry_control import GatewayStopped, PrincipalRemoved
 from ringfort.ledger.folds import ControlState
 
 if TYPE_CHECKING:
@@ -44,12 +44,10 @@ class ControlFollower:
         """The next entry of the control log; raises EntryError or FoldError if it does not follow."""
         entry = decode(data)
         self.state.apply(entry)
-        if isinstance(entry, SessionOpened):
-            return
         changed = self.state.changed
-        for key in reversed(changed):
-            if changed[key] == index:
-                self._on_change(key, index, _text(key, entry))
+        newest = next(reversed(changed), "")  # an entry changes one key at most
+        if changed.get(newest) == index:
+            self._on_change(newest, index, _text(newest, entry))
 
     def changed_since(self, keys: Iterable[str], since: int) -> bool:
         """Whether any of `keys` changed at an index of `since` or later."""

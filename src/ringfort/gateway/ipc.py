@@ -77,6 +77,19 @@ def encode_frame(message: dict[str, Any]) -> bytes:
     return _LENGTH.pack(len(body)) + body
 
 
+def refusal(number: object, error: RingfortError) -> bytes:
+    """The answer to request `number` that says `error`."""
+    return encode_frame(
+        {
+            "id": number,
+            "ok": False,
+            "message": error.message,
+            "hint": error.hint,
+            "sqlstate": error.sqlstate,
+        }
+    )
+
+
 class FrameReader:
     """Bytes in, messages out; pure. Bytes may be cut anywhere."""
 
@@ -109,7 +122,11 @@ class FrameReader:
 
 def same_user(transport: asyncio.BaseTransport) -> bool:
     """Whether the process at the other end of a unix socket runs as our user."""
-    peer: socket.socket = transport.get_extra_info("socket")
+    return runs_as_us(transport.get_extra_info("socket"))
+
+
+def runs_as_us(peer: socket.socket) -> bool:
+    """The same of a connected socket."""
     packed = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     return cast("int", _CREDENTIALS.unpack(packed)[1]) == os.getuid()
 
@@ -327,15 +344,7 @@ class _ServerConnection(asyncio.Protocol):
             answer = await self._handler(op if isinstance(op, str) else "", request)
             frame = encode_frame({**answer, "id": number, "ok": True})
         except RingfortError as error:
-            frame = encode_frame(
-                {
-                    "id": number,
-                    "ok": False,
-                    "message": error.message,
-                    "hint": error.hint,
-                    "sqlstate": error.sqlstate,
-                }
-            )
+            frame = refusal(number, error)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, the peer gets an answer and no value
             where = " < ".join(f"{at.name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__))
             sys.stderr.write(f"{type(error).__name__} in `{op}` at {where}\n")
@@ -401,4 +410,6 @@ __all__ = [
     "RemoteError",
     "bind_private",
     "encode_frame",
+    "refusal",
+    "runs_as_us",
 ]

@@ -27,6 +27,7 @@ from ringfort.policy.canonical import canonical_bytes
 from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
 from ringfort.policy.forms import Form
 from ringfort.policy.grants import covered
+from ringfort.policy.request import input_document
 from ringfort.policy.vocabulary import UNPROVEN_COUNTRY
 
 if TYPE_CHECKING:
@@ -99,14 +100,14 @@ def decide_operation(
             hint="ask for a grant on tables of one schema",
             sqlstate=_REFUSED,
         )
-    document = {
-        "format": FORMAT,
-        "policy": ground.policy,
-        "catalogue": ground.catalogue,
-        "evaluator": ground.evaluator,
-        "region": sorted(region),
-        "request": request.to_json(),
-    }
+    document = input_document(
+        FORMAT,
+        evaluator=ground.evaluator,
+        policy=ground.policy,
+        catalogue=ground.catalogue,
+        region=region,
+        request=request.to_json(),
+    )
     names = ", ".join(each.id for each in grants)
     columns = {
         (dataset.name, table.name, column.name): ColumnDisclosure(Form.RAW, (), f"operate grant {names}")
@@ -123,7 +124,7 @@ def decide_operation(
         schema=schemas.pop(),
         tables=tuple(tables.values()),
         until=min(each.until for each in grants),
-        input=canonical_bytes(document),
+        input=document,
         map=DisclosureMap(columns).to_json(),
     )
 

@@ -7,20 +7,17 @@ that does not say its request within `PEER_SECONDS` is cut off.
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
-import struct
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import RingfortError
-from ringfort.gateway.ipc import FrameReader, bind_private, encode_frame
+from ringfort.gateway.ipc import FrameReader, bind_private, encode_frame, refusal, runs_as_us
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 PEER_SECONDS = 2.0
-_CREDENTIALS = struct.Struct("3i")
 
 
 class RequestSocket:
@@ -44,7 +41,7 @@ class RequestSocket:
                 connection.settimeout(PEER_SECONDS)
                 request = _request(connection)
                 if request is not None:
-                    connection.sendall(encode_frame(_answer(request, handler)))
+                    connection.sendall(_answer(request, handler))
 
     def close(self) -> None:
         """Stop listening and remove the socket's file."""
@@ -53,8 +50,7 @@ class RequestSocket:
 
 
 def _request(connection: socket.socket) -> dict[str, Any] | None:
-    packed = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    if _CREDENTIALS.unpack(packed)[1] != os.getuid():
+    if not runs_as_us(connection):
         return None
     reader = FrameReader()
     with contextlib.suppress(RingfortError):
@@ -64,15 +60,12 @@ def _request(connection: socket.socket) -> dict[str, Any] | None:
     return None
 
 
-def _answer(
-    request: dict[str, Any], handler: Callable[[str, dict[str, Any]], dict[str, Any]]
-) -> dict[str, Any]:
+def _answer(request: dict[str, Any], handler: Callable[[str, dict[str, Any]], dict[str, Any]]) -> bytes:
     number, op = request.pop("id", None), str(request.pop("op", ""))
     try:
-        return {**handler(op, request), "id": number, "ok": True}
+        return encode_frame({**handler(op, request), "id": number, "ok": True})
     except RingfortError as error:
-        said = {"message": error.message, "hint": error.hint, "sqlstate": error.sqlstate}
-        return {**said, "id": number, "ok": False}
+        return refusal(number, error)
 
 
 __all__ = ["RequestSocket"]

@@ -100,7 +100,8 @@ class ControlState:
         index = self.size
         key = step(self, entry)
         if key:
-            self.changed[key] = index
+            self.changed.pop(key, None)
+            self.changed[key] = index  # the newest stands last
         self.size = index + 1
         return index
 

@@ -102,20 +102,11 @@ def requested(state: ControlState, entry: entries.GrantRequested) -> str:
     _new(state, entry.grant, entry.principal, entry.TYPE)
     if not 1 <= entry.approvals <= MOST_APPROVALS:
         raise FoldError("`GrantRequested` needs no approval, or more than there can be")
-    time = moment(entry.time)
-    state.grants[entry.grant] = Grant(
-        id=entry.grant,
-        principal=entry.principal,
-        purpose=entry.purpose,
-        ticket=entry.ticket,
-        tables=entry.tables,
-        kind=entry.kind,
-        seconds=_seconds(entry.seconds, entry.TYPE),
-        reason=entry.reason,
-        requested=time,
-        last=time,
+    begun = _begun(entry)
+    state.grants[entry.grant] = replace(
+        begun,
         needed=entry.approvals,
-        open_until=time + timedelta(seconds=_seconds(entry.open_seconds, entry.TYPE)),
+        open_until=begun.requested + timedelta(seconds=_seconds(entry.open_seconds, entry.TYPE)),
     )
     return _key(entry.grant)
 
@@ -159,19 +150,11 @@ def glass_broken(state: ControlState, entry: entries.BreakGlassOpened) -> str:
     time = moment(entry.time)
     if any(each.principal == entry.principal and each.overdue(time) for each in state.grants.values()):
         raise FoldError("`BreakGlassOpened` names somebody whose last one is unreviewed past its deadline")
-    state.grants[entry.grant] = Grant(
-        id=entry.grant,
-        principal=entry.principal,
-        purpose=entry.purpose,
-        ticket=entry.ticket,
-        tables=entry.tables,
-        kind=entry.kind,
-        seconds=_seconds(entry.seconds, entry.TYPE),
-        reason=entry.reason,
-        requested=time,
-        last=time,
+    begun = _begun(entry)
+    state.grants[entry.grant] = replace(
+        begun,
         starts=time,
-        ends=time + timedelta(seconds=entry.seconds),
+        ends=time + timedelta(seconds=begun.seconds),
         review_due=time + timedelta(seconds=_seconds(entry.review_seconds, entry.TYPE)),
     )
     return _key(entry.grant)
@@ -221,6 +204,23 @@ def _new(state: ControlState, grant: str, principal: str, kind: str) -> None:
         raise FoldError(f"`{kind}` names a grant that there is already")
     if principal not in state.principals:
         raise FoldError(f"`{kind}` names a principal that is not registered")
+
+
+def _begun(entry: entries.GrantRequested | entries.BreakGlassOpened) -> Grant:
+    """What both ways into a grant say of it."""
+    time = moment(entry.time)
+    return Grant(
+        id=entry.grant,
+        principal=entry.principal,
+        purpose=entry.purpose,
+        ticket=entry.ticket,
+        tables=entry.tables,
+        kind=entry.kind,
+        seconds=_seconds(entry.seconds, entry.TYPE),
+        reason=entry.reason,
+        requested=time,
+        last=time,
+    )
 
 
 def _known(state: ControlState, grant: str, time: str, kind: str) -> tuple[Grant, datetime]:

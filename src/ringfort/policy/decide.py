@@ -26,11 +26,10 @@ import functools
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ringfort.policy.canonical import canonical_bytes
 from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
 from ringfort.policy.engine import Query
 from ringfort.policy.forms import ASKED, WITHOUT_ANSWER, Form, effective
-from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
+from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource, input_document
 from ringfort.policy.vocabulary import (
     action_uid,
     column_entity,
@@ -185,15 +184,13 @@ def decision_input(
 
     With the bundle and the catalogue of these digests, `decide` gives the recorded map again.
     """
-    return canonical_bytes(
-        {
-            "format": INPUT_FORMAT,
-            "evaluator": bundle.evaluator,
-            "policy": bundle.digest,
-            "catalogue": catalogue.digest(),
-            "region": sorted(set(region)),
-            "request": request.to_json(),
-        }
+    return input_document(
+        INPUT_FORMAT,
+        evaluator=bundle.evaluator,
+        policy=bundle.digest,
+        catalogue=catalogue.digest(),
+        region=region,
+        request=request.to_json(),
     )
 
 

@@ -16,10 +16,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import UsageError
-from ringfort.policy.canonical import canonical_bytes
 from ringfort.policy.engine import Query
 from ringfort.policy.grant_rules import STRICTEST_FIRST
-from ringfort.policy.request import Principal
+from ringfort.policy.request import Principal, input_document
 from ringfort.policy.vocabulary import (
     action_uid,
     entity_name,
@@ -103,9 +102,9 @@ class ActRequest:
         """The request as a JSON object; equal requests give equal objects."""
         return {
             "action": self.action,
-            "actor": _principal(self.actor),
+            "actor": self.actor.to_json(),
             "actor_managers": list(self.actor_managers),
-            "requester": _principal(self.requester),
+            "requester": self.requester.to_json(),
             "requester_managers": list(self.requester_managers),
             "grant": {
                 "id": self.grant.id,
@@ -212,29 +211,18 @@ def grant_input(
     bundle: CompiledBundle, catalogue: Catalogue, region: Iterable[str], request: ActRequest
 ) -> bytes:
     """All that the decision depends on, as canonical JSON: with bundle and catalogue it can be made again."""
-    return canonical_bytes(
-        {
-            "format": INPUT_FORMAT,
-            "evaluator": bundle.evaluator,
-            "policy": bundle.digest,
-            "catalogue": catalogue.digest(),
-            "region": sorted(set(region)),
-            "request": request.to_json(),
-        }
+    return input_document(
+        INPUT_FORMAT,
+        evaluator=bundle.evaluator,
+        policy=bundle.digest,
+        catalogue=catalogue.digest(),
+        region=region,
+        request=request.to_json(),
     )
 
 
 def _denied(reason: str) -> GrantDecision:
     return GrantDecision(Outcome.DENIED, (), reason)
-
-
-def _principal(principal: Principal) -> dict[str, str]:
-    return {
-        "name": principal.name,
-        "country": principal.country,
-        "employer": principal.employer,
-        "role": principal.role,
-    }
 
 
 def _uid(request: ActRequest) -> Uid:

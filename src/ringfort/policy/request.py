@@ -7,9 +7,32 @@ that an overseer can decide again from the same input.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from ringfort.policy.canonical import canonical_bytes
 from ringfort.policy.vocabulary import UNPROVEN_COUNTRY, country_code
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def input_document(
+    form: str, *, evaluator: str, policy: str, catalogue: str, region: Iterable[str], request: dict[str, Any]
+) -> bytes:
+    """All that a decision depends on, as canonical JSON of the format `form`.
+
+    `policy` and `catalogue` are digests: with what they name the decision can be made again.
+    """
+    return canonical_bytes(
+        {
+            "format": form,
+            "evaluator": evaluator,
+            "policy": policy,
+            "catalogue": catalogue,
+            "region": sorted(set(region)),
+            "request": request,
+        }
+    )
 
 
 @dataclass(frozen=True)
@@ -20,6 +43,15 @@ class Principal:
     country: str
     employer: str
     role: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {
+            "name": self.name,
+            "country": self.country,
+            "employer": self.employer,
+            "role": self.role,
+        }
 
 
 @dataclass(frozen=True)
@@ -87,12 +119,7 @@ class AccessRequest:
         """The request as a JSON object; equal requests give equal objects. No grants, no word of them."""
         held = {"grants": [each.to_json() for each in self.grants]} if self.grants else {}
         return held | {
-            "principal": {
-                "name": self.principal.name,
-                "country": self.principal.country,
-                "employer": self.principal.employer,
-                "role": self.principal.role,
-            },
+            "principal": self.principal.to_json(),
             "purpose": self.purpose,
             "ticket": self.ticket,
             "viewer": [{"source": each.source, "country": each.country} for each in self.viewer],
