@@ -97,6 +97,13 @@ class Cmac:
         values = (plain[:, 1] ^ self._first[1]).view(">i8").astype(np.int64)
         return values, valid
 
+    def open_blocks(self, tags: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """The inverse of `blocks`: any 16 bytes are the tag of some block, so nothing tells a wrong key."""
+        plain = np.frombuffer(
+            self._ecb.decryptor().update(np.ascontiguousarray(tags).tobytes()), np.uint64
+        ).reshape(len(tags), 2)
+        return (plain ^ self._first).view(np.uint8).reshape(len(tags), BLOCK)
+
     def messages(self, data: NDArray[np.uint8], offsets: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Tags of messages of any length: row `i` is `data[offsets[i]:offsets[i + 1]]`.
 

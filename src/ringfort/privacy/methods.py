@@ -1,0 +1,147 @@
+"""The one door for columns of pseudonyms: three methods, one secret a domain, Arrow in, Arrow out.
+
+    cmac    16 bytes, the same ones that the database shows (`privacy.pseudonym`); any type with pseudonyms
+    ff1     text of the value's own format (`privacy.formats`): phone, card, IBAN, digits and letters
+    siv     text that comes back byte for byte (`privacy.siv`): base64url of AES-SIV
+
+Keys derive by HKDF-SHA256 from the domain's 32-byte secret, with a label for each method, over recipient,
+purpose, epoch and identity space: nothing links two domains, epochs, spaces or methods. `cmac` keys are those
+of `pseudonym.derive_key`, which also knows the type. NULL stays NULL, always.
+
+Invariants: a value's pseudonym depends on the secret, domain, space, method and value alone, never on how
+the column is chunked, sliced or dictionary-encoded, nor on its neighbours. No value raises: what a method
+cannot take comes out as NULL, and no byte of it is left in the buffers beneath. Only a method, kind or type
+that does not fit raises `UsageError`, whatever the values are.
+Left out: whether somebody may have pseudonyms of a column, and who may resolve them: policy. DESIGN 5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+
+import pyarrow as pa
+
+from ringfort.errors import UsageError
+from ringfort.privacy.cmac import BLOCK
+from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
+from ringfort.privacy.pseudonym import pseudonym_type as type_of
+
+if TYPE_CHECKING:
+    from ringfort.privacy.pseudonym import Domain, PseudonymType
+
+Method = Literal["cmac", "ff1", "siv"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+# kinds with so few values that their frequencies give them away: no method hides that
+_TELLING = frozenset({"flag", "gender", "age", "country"})
+_PROSE = frozenset({"free_text", "content"})  # nothing is equal in them, so there is nothing to link
+_OTHERS = frozenset(
+    {
+        "key", "name", "email", "phone", "ip_address", "birth_date", "date", "timestamp", "address",
+        "postcode", "city", "iban", "card", "national_id", "amount", "number", "url", "code", "category",
+        "location", "user_agent", "unknown",
+    }
+)  # fmt: skip
+FF1_KINDS = frozenset({"phone", "card", "iban", "national_id", "code", "key", "number"})
+SIV_KINDS = frozenset(_OTHERS | _PROSE)
+CMAC_KINDS = _OTHERS
+_KINDS: dict[str, frozenset[str]] = {"cmac": CMAC_KINDS, "ff1": FF1_KINDS, "siv": SIV_KINDS}
+
+
+def check(method: str, kind: str, arrow: pa.DataType | None = None) -> None:
+    """Raise `UsageError` if `method` is none, or does not fit this catalogue kind or Arrow type."""
+    if method not in METHODS:
+        raise UsageError(
+            f"there is no pseudonymisation method `{method}`", hint=f"methods: {', '.join(METHODS)}"
+        )
+    if kind not in _KINDS[method]:
+        others = [each for each in METHODS if kind in _KINDS[each]]
+        raise UsageError(
+            f"the method `{method}` does not fit columns of kind `{kind}`",
+            hint=f"methods for this kind: {', '.join(others)}" if others else "hide or generalise the column",
+        )
+    if arrow is not None and method == "cmac" and not pa.types.is_null(arrow):
+        type_of(arrow)
+
+
+def output_type(method: str) -> pa.DataType:
+    """The Arrow type of a column of pseudonyms."""
+    return pa.binary(BLOCK) if method == "cmac" else pa.string()
+
+
+def pseudonymise(
+    values: pa.Array | pa.ChunkedArray,
+    *,
+    method: str,
+    kind: str,
+    secret: bytes,
+    domain: Domain,
+    identity_space: str,
+) -> pa.Array:
+    """Pseudonyms of a column, of the type `output_type(method)` and the length of `values`.
+
+    `secret` is the domain's own, 32 bytes. Raises `UsageError` if the method does not fit kind or type.
+    """
+    check(method, kind, values.type)
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), output_type(method))
+    if method == "cmac":
+        found = type_of(values.type)
+        key = derive_key(secret, domain, identity_space, found)
+        return Pseudonymiser(key, found).column(values)
+    raise UsageError(f"the method `{method}` is not there yet")
+
+
+def resolve(
+    pseudonyms: pa.Array | pa.ChunkedArray,
+    *,
+    method: str,
+    kind: str,
+    secret: bytes,
+    domain: Domain,
+    identity_space: str,
+    pseudonym_type: PseudonymType = "text",
+) -> pa.Array:
+    """The values behind pseudonyms; null where it is none of this domain and space, as far as can be told.
+
+    For use inside the enclave only, as a recorded act of its own. `cmac` gives back whole numbers (int64),
+    dates, timestamps and uuids, by `pseudonym_type`, but no text: a MAC is not invertible, text is found by
+    computing its pseudonym again (`UsageError`). Every 16 bytes are the pseudonym of *some* uuid.
+    """
+    check(method, kind)
+    if method == "cmac":
+        if pseudonym_type == "text":
+            raise UsageError(
+                "a text cannot be computed from its pseudonym by `cmac`",
+                hint="compute the pseudonyms of the candidates and compare",
+            )
+        key = derive_key(secret, domain, identity_space, pseudonym_type)
+        return Pseudonymiser(key, pseudonym_type).resolve(_tags(pseudonyms))
+    raise UsageError(f"the method `{method}` is not there yet")
+
+
+def _tags(pseudonyms: pa.Array | pa.ChunkedArray) -> pa.FixedSizeBinaryArray:
+    """One array of 16-byte values, from uuid too."""
+    found: Any = pseudonyms.combine_chunks() if isinstance(pseudonyms, pa.ChunkedArray) else pseudonyms
+    if isinstance(found.type, pa.BaseExtensionType):
+        found = found.storage
+    if pa.types.is_null(found.type):
+        found = pa.nulls(len(found), pa.binary(BLOCK))
+    if not (pa.types.is_fixed_size_binary(found.type) and found.type.byte_width == BLOCK):
+        raise UsageError(
+            f"pseudonyms of the method `cmac` are 16 bytes, the column is of type `{found.type}`"
+        )
+    return cast("pa.FixedSizeBinaryArray", found)
+
+
+__all__ = [
+    "CMAC_KINDS",
+    "FF1_KINDS",
+    "METHODS",
+    "SIV_KINDS",
+    "Method",
+    "check",
+    "output_type",
+    "pseudonymise",
+    "resolve",
+]

@@ -1,0 +1,83 @@
+"""The door for columns of pseudonyms: what fits, what is refused, what comes back."""
+
+import datetime as dt
+import uuid
+
+import pyarrow as pa
+import pytest
+
+from ringfort.catalog.model import KINDS
+from ringfort.errors import UsageError
+from ringfort.privacy import methods
+from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, pseudonym_type
+
+SECRET = bytes(range(32))
+DOMAIN = Domain("ACME Ltd", "analytics", 3)
+SPACE = "shop.customers.id"
+
+
+def made(values, method="cmac", kind="key", **others):
+    given = {"secret": SECRET, "domain": DOMAIN, "identity_space": SPACE} | others
+    return methods.pseudonymise(values, method=method, kind=kind, **given)
+
+
+def back(values, method="cmac", kind="key", **others):
+    given = {"secret": SECRET, "domain": DOMAIN, "identity_space": SPACE} | others
+    return methods.resolve(values, method=method, kind=kind, **given)
+
+
+def test_cmac_is_what_the_database_shows():
+    values = pa.array([1, None, 3])
+    kernel = Pseudonymiser(derive_key(SECRET, DOMAIN, SPACE, "number"), "number")
+    assert made(values).equals(kernel.column(values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([1, None, -7, 2**63 - 1]),
+        pa.array([dt.date(1984, 2, 29), None, dt.date(9999, 12, 31)]),
+        pa.array([2**60 + 1, None, -1], pa.timestamp("us")),
+        pa.array([2**60 + 1, None, -1], pa.timestamp("us", "UTC")),
+        pa.array([uuid.UUID(int=7).bytes, None], pa.binary(16)),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_what_is_one_block_comes_back(values):
+    kind = pseudonym_type(values.type)
+    assert back(made(values), pseudonym_type=kind).equals(values)
+    if kind != "uuid":
+        other = back(made(values), pseudonym_type=kind, identity_space="another")
+        assert other.null_count == len(values)
+
+
+def test_a_text_does_not_come_back_from_a_mac():
+    with pytest.raises(UsageError):
+        back(made(pa.array(["x"])), pseudonym_type="text")
+
+
+def test_a_column_without_any_value():
+    assert made(pa.nulls(3)).equals(pa.nulls(3, pa.binary(16)))
+
+
+def test_every_kind_of_the_catalogue_is_admitted_or_refused_on_purpose():
+    listed = methods.CMAC_KINDS | methods.SIV_KINDS | {"flag", "gender", "age", "country"}
+    assert listed == KINDS
+    assert methods.FF1_KINDS <= KINDS
+    for kind in KINDS:
+        for method in methods.METHODS:
+            if (
+                kind
+                in {"cmac": methods.CMAC_KINDS, "ff1": methods.FF1_KINDS, "siv": methods.SIV_KINDS}[method]
+            ):
+                methods.check(method, kind)
+            else:
+                with pytest.raises(UsageError):
+                    methods.check(method, kind)
+
+
+def test_no_such_method_or_type():
+    with pytest.raises(UsageError, match="no pseudonymisation method `rot13`"):
+        made(pa.array(["x"]), method="rot13")
+    with pytest.raises(UsageError):
+        made(pa.array([True]))
