@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from ringfort.gateway.kept import MAX_PORTALS, MAX_STATEMENTS, Bound, Kept, Prepared
 from ringfort.gateway.one_constant import learn
 from ringfort.gateway.rewritten import names_objects, parse_message
 from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, NAMING_PARAMETER, TOO_LONG, Known
@@ -25,19 +26,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ringfort.gateway.one_constant import OneConstant
-    from ringfort.gateway.recording import StatementRecorder
+    from ringfort.gateway.recording import Ledger, StatementRecorder
     from ringfort.gateway.relay_ports import Host, Site, Verdicts
 
 UNREAD_MOST = 65_536
 OWED_MOST = 1_024
-EVIDENCE_MOST = 262_144  # bytes of evidence on the way to the record, one statement's not counted
-MAX_STATEMENTS = 10_000
-MAX_PORTALS = 1_000
-KEPT_MOST = 16_777_216  # bytes of texts and values under names
-UNANSWERED_MOST = 4_194_304  # bytes of texts and values that are to be undone if the site refuses them
+EVIDENCE_MOST = 262_144  # bytes on the way to the record, one statement's not counted
+ENTRY_BYTES = 256  # what an entry counts for beside its evidence
 
 # what a statement waits for
 _DURABLE, _VERDICT, _SETTLED, _QUIET, _COPY = "durable", "verdict", "settled", "quiet", "copy"
+_ROOM = "room"
 _WAIT: Final = object()
 _DROP: Final = b""
 _LENGTH_AT = UINT32.unpack_from
@@ -64,26 +63,6 @@ _TOO_LONG_BIND = error_response(
 )
 
 
-class _Prepared:
-    """What is kept of a prepared statement."""
-
-    __slots__ = ("evidence", "known")
-
-    def __init__(self, known: Known, plain: bytes) -> None:
-        self.known = known
-        self.evidence = plain
-
-
-class _Bound:
-    """What is kept of a portal: each Execute of it is admitted anew."""
-
-    __slots__ = ("evidence", "known")
-
-    def __init__(self, known: Known, plain: bytes) -> None:
-        self.known = known
-        self.evidence = plain
-
-
 class Forwarder:
     """One session's statements on their way to the site."""
 
@@ -91,6 +70,7 @@ class Forwarder:
         self,
         *,
         host: Host,
+        ledger: Ledger,
         recorder: StatementRecorder,
         exchange: Exchange,
         verdicts: Verdicts,
@@ -98,6 +78,7 @@ class Forwarder:
         message_bytes: int,
     ) -> None:
         self._host = host
+        self._ledger = ledger
         self._recorder = recorder
         self._exchange = exchange
         self._verdicts = verdicts
@@ -109,8 +90,7 @@ class Forwarder:
         self._deferred = b""
         self._copy_next = False
         self._unrecorded = 0
-        self._unanswered = 0
-        self._kept = 0
+        self._kept = Kept(exchange)
         self._judged: tuple[bytes, Known] | None = None
         self._last: OneConstant | None = None
         self._task: asyncio.Task[None] | None = None
@@ -146,6 +126,11 @@ class Forwarder:
         """Everything that was issued is durable: go on if that was waited for."""
         self._unrecorded = 0
         if self._waiting == _DURABLE:
+            self._resume()
+
+    def relieved(self) -> None:
+        """The ledger writer has room again: go on if that was waited for."""
+        if self._waiting == _ROOM:
             self._resume()
 
     def answered(self) -> None:
@@ -188,7 +173,7 @@ class Forwarder:
         size = len(data)
         if not 6 <= size <= self._limit or _LENGTH_AT(data, 1)[0] != size - 1:
             return False
-        if data.find(0, 5) != size - 1 or self._unrecorded > EVIDENCE_MOST:
+        if data.find(0, 5) != size - 1 or self._unrecorded > EVIDENCE_MOST or self._ledger.crowded:
             return False
         sql = data[5:-1]
         last = self._last
@@ -200,7 +185,7 @@ class Forwarder:
                 return False
             known = found
             self._last = learn(sql, known, self._verdicts)
-        self._unrecorded += size
+        self._unrecorded += size + ENTRY_BYTES
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))  # type: ignore[arg-type]
         self._pass(data)
         return True
@@ -219,12 +204,12 @@ class Forwarder:
         if portal or prepared is None or prepared is UNSETTLED or exchange.portal(b"") is UNSETTLED:
             return False
         if TYPE_CHECKING:
-            assert isinstance(prepared, _Prepared)
+            assert isinstance(prepared, Prepared)
         known = prepared.known
-        if not known.at_once or len(exchange.portals) >= MAX_PORTALS or self._unrecorded > EVIDENCE_MOST:
+        if not known.at_once or len(exchange.portals) >= MAX_PORTALS or self._must_pause():
             return False
-        bound = _Bound(known, evidence.bound(prepared.evidence, data[at:end]))
-        self._unrecorded += len(bound.evidence)
+        bound = Bound(known, evidence.bound(prepared.evidence, data[at:end]))
+        self._unrecorded += len(bound.evidence) + ENTRY_BYTES
         number = self._recorder.admit(known.form, bound.evidence + b"\0\0\0\0")  # type: ignore[arg-type]
         exchange.run_unnamed(bound, number)
         self._pass(data)
@@ -333,12 +318,16 @@ class Forwarder:
         self._deferred = message or reader.data[reader.start - 5 : reader.end]
         return _WAIT
 
+    def _must_pause(self) -> bool:
+        """Whether too much is on its way to the record: of this session's, or of everybody's."""
+        return self._unrecorded > EVIDENCE_MOST or self._ledger.crowded
+
     def _let_record(self, reader: FrameReader) -> object:
-        """Wait until what was issued is durable, then look at the message again.
+        """Wait until what was issued is durable, or the writer has room, then look at the message again.
 
         Each Execute is recorded with its portal's values: ten bytes from the client may stand for a megabyte.
         """
-        self._waiting = _DURABLE
+        self._waiting = _DURABLE if self._unrecorded > EVIDENCE_MOST else _ROOM
         reader.rewind(reader.end - reader.start + 5)
         return _WAIT
 
@@ -347,27 +336,6 @@ class Forwarder:
         self._waiting = _QUIET
         reader.rewind(reader.end - reader.start + 5)
         return _WAIT
-
-    def _overtakes(self, size: int) -> bool:
-        """Whether too much is on the way to keep `size` bytes more before the site has answered."""
-        if self._exchange.quiet:
-            self._unanswered = 0
-        elif self._unanswered + size > UNANSWERED_MOST:
-            return True
-        self._unanswered += size
-        return False
-
-    def _has_room(self, size: int) -> bool:
-        """Whether `size` bytes more may be kept under names."""
-        self._kept += size
-        if self._kept > KEPT_MOST:
-            exchange = self._exchange
-            values = [
-                each.value for table in (exchange.statements, exchange.portals) for each in table.values()
-            ]
-            held = [each.evidence for each in values if isinstance(each, _Prepared | _Bound)]
-            self._kept = size + sum(map(len, held))
-        return self._kept <= KEPT_MOST
 
     def _mixes(self, known: Known) -> bool:
         """Whether SQL would make a name beside the protocol's: the record could not tell them apart."""
@@ -378,7 +346,7 @@ class Forwarder:
     def _query(self, reader: FrameReader) -> object:
         if reader.oversize:
             return self._refuse_query(TOO_LONG, b"")
-        if self._unrecorded > EVIDENCE_MOST:
+        if self._must_pause():
             return self._let_record(reader)
         sql = read_query(reader.data, reader.start, reader.end)
         known = self._known(reader, sql)
@@ -388,12 +356,12 @@ class Forwarder:
             return self._refuse_query(known, sql)
         if not known.at_once and self._mixes(known):
             return self._refuse_query(MIXED_NAMES, sql)
-        self._unrecorded += len(sql)
+        self._unrecorded += len(sql) + ENTRY_BYTES
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))
         return known.query if known.at_once else self._defer(reader, known, known.query)
 
     def _refuse_query(self, known: Known, sql: bytes) -> bytes:
-        self._unrecorded += len(sql)
+        self._unrecorded += len(sql) + ENTRY_BYTES
         self._recorder.refuse(known.sqlstate, known.reason, evidence.simple(sql))
         return self._exchange.refuse_query(known.refusal)
 
@@ -401,13 +369,13 @@ class Forwarder:
         if reader.oversize:
             self._recorder.refuse(TOO_LONG.sqlstate, TOO_LONG.reason, evidence.parse_text(b"", b"\0\0"))
             return self._exchange.refuse_step(TOO_LONG.refusal)
-        if self._unrecorded > EVIDENCE_MOST:
+        if self._must_pause():
             return self._let_record(reader)
         name, sql, types = read_parse(reader.data, reader.start, reader.end)
         exchange = self._exchange
         if exchange.statement(name) is UNSETTLED:
             return self._settle(reader)
-        if self._overtakes(len(sql)):
+        if self._kept.overtakes(len(sql)):
             return self._let_answer(reader)
         known = self._known(reader, sql)
         if known is None:
@@ -415,12 +383,12 @@ class Forwarder:
         if len(types) > 2 and names_objects(types):
             known = NAMING_PARAMETER
         if known.form is None:
-            self._unrecorded += len(sql)
+            self._unrecorded += len(sql) + ENTRY_BYTES
             self._recorder.refuse(known.sqlstate, known.reason, evidence.parse_text(sql, types))
             return exchange.refuse_step(known.refusal, name)
-        if len(exchange.statements) >= MAX_STATEMENTS or not self._has_room(len(sql)):
+        if len(exchange.statements) >= MAX_STATEMENTS or not self._kept.has_room(len(sql)):
             return exchange.refuse_step(_TOO_MANY_NAMES, name)
-        exchange.parse(name, _Prepared(known, evidence.prefix(sql, types)))
+        exchange.parse(name, Prepared(known, evidence.prefix(sql, types)))
         return None if known.sent is None else parse_message(name, known.sent, types)
 
     def _bind(self, reader: FrameReader) -> object:
@@ -435,19 +403,17 @@ class Forwarder:
         if prepared is None:
             return exchange.refuse_step(_UNKNOWN_STATEMENT)
         if TYPE_CHECKING:
-            assert isinstance(prepared, _Prepared)
+            assert isinstance(prepared, Prepared)
         size = len(prepared.evidence) + reader.end - at
-        if self._overtakes(size):
+        if self._kept.overtakes(size):
             return self._let_answer(reader)
-        if len(exchange.portals) >= MAX_PORTALS or not self._has_room(size):
+        if len(exchange.portals) >= MAX_PORTALS or not self._kept.has_room(size):
             return exchange.refuse_step(_TOO_MANY_NAMES)
-        exchange.bind(
-            portal, _Bound(prepared.known, evidence.bound(prepared.evidence, data[at : reader.end]))
-        )
+        exchange.bind(portal, Bound(prepared.known, evidence.bound(prepared.evidence, data[at : reader.end])))
         return None
 
     def _execute(self, reader: FrameReader) -> object:
-        if self._unrecorded > EVIDENCE_MOST:
+        if self._must_pause():
             return self._let_record(reader)
         exchange = self._exchange
         name, rows = read_execute(reader.data, reader.start, reader.end)
@@ -457,11 +423,11 @@ class Forwarder:
         if bound is None:
             return exchange.refuse_step(_UNKNOWN_PORTAL)
         if TYPE_CHECKING:
-            assert isinstance(bound, _Bound)
+            assert isinstance(bound, Bound)
         known = bound.known
         if known.form is None:
             raise AssertionError
-        self._unrecorded += len(bound.evidence)
+        self._unrecorded += len(bound.evidence) + ENTRY_BYTES
         if not known.at_once and self._mixes(known):
             self._recorder.refuse(MIXED_NAMES.sqlstate, MIXED_NAMES.reason, bound.evidence + rows)
             return exchange.refuse_step(MIXED_NAMES.refusal)
@@ -507,7 +473,10 @@ class Forwarder:
         return _DROP
 
     def _function_call(self, reader: FrameReader) -> object:
-        del reader  # its body is never looked at: it may hold values for any function
+        if not reader.oversize and self._must_pause():
+            return self._let_record(reader)
+        # its body is never looked at: it may hold values for any function
+        self._unrecorded += ENTRY_BYTES
         self._recorder.refuse(FUNCTION_CALL.sqlstate, FUNCTION_CALL.reason, evidence.simple(b""))
         return self._exchange.refuse_query(FUNCTION_CALL.refusal)
 

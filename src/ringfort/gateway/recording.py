@@ -49,6 +49,11 @@ class Ledger(Protocol):
         """Size of the control log as far as it has been followed."""
         ...
 
+    @property
+    def crowded(self) -> bool:
+        """Whether the writer is behind: who can wait with an admission waits."""
+        ...
+
     def admit(self, entry: bytes, evidence: bytes, done: Callable[[bool], None]) -> None:
         """Queue a traffic entry; `done` is told whether it became durable, in the order of the calls."""
         ...

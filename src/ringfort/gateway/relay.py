@@ -100,6 +100,7 @@ class Relay:
         self._last_words: tuple[bytes, str] | None = None
         self._forwarder = Forwarder(
             host=self,
+            ledger=ledger,
             recorder=self.recorder,
             exchange=exchange,
             verdicts=verdicts,
@@ -107,6 +108,7 @@ class Relay:
             message_bytes=message_bytes,
         )
         self.from_client = self._forwarder.from_client  # bytes from the client
+        self.relieved = self._forwarder.relieved  # the ledger writer has room again
 
     # -- site to client ------------------------------------------------------------------------------
 

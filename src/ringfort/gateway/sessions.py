@@ -292,6 +292,11 @@ class Sessions:
         for session in list(self._by_process.values()):
             session.relay.end(sqlstate, text, hint, outcome)
 
+    def relieved(self) -> None:
+        """The ledger writer has room again: whoever waited for that goes on."""
+        for session in list(self._by_process.values()):
+            session.relay.relieved()
+
     def described(self) -> list[dict[str, object]]:
         """Every open session, as `ringfort sessions list` shows it."""
         now = self._loop.time()

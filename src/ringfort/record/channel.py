@@ -29,6 +29,9 @@ GATHER_TURNS = 6
 """Turns of the loop, some microseconds each, that a write waits at most for company."""
 MAX_WAITING = 65_536
 """Admissions that may be open; more are refused at once."""
+CROWDED_BYTES = 8 << 20
+CROWDED_WAITING = 16_384
+"""Bytes on their way to the writer, and open admissions, above which `crowded` asks for patience."""
 MAX_QUEUED_BYTES = 64 << 20
 _pack_item = frames.ITEM.pack
 
@@ -42,6 +45,12 @@ class _Protocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._channel._attach(transport)  # type: ignore[arg-type]  # noqa: SLF001 - two halves of one object
+
+    def pause_writing(self) -> None:
+        self._channel._press()  # noqa: SLF001
+
+    def resume_writing(self) -> None:
+        self._channel._relieve()  # noqa: SLF001
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -64,6 +73,10 @@ class LedgerChannel:
         """The control log's origin."""
         self.last_refusal = ""
         """Why the writer last refused a traffic entry."""
+        self.crowded = False
+        """Whether the writer is behind: who can wait with an admission does, until `on_room` is called."""
+        self.on_room: Callable[[], None] = lambda: None
+        """Called when it is not crowded any more."""
         self._on_control = on_control
         self._on_lost = on_lost
         self._loop = asyncio.get_running_loop()
@@ -73,7 +86,9 @@ class LedgerChannel:
         self._lost: Exception | None = None
         self._closing = False
         self._parts: list[bytes] = []
-        self._queued = 0
+        self._queued = 0  # bytes of notes in this turn
+        self._evidence = 0  # and of evidence
+        self._full = False  # the transport holds all that it should
         self._scheduled = False
         self._fresh = 0  # admitted since the last write
         self._expected = 0  # how many the last acknowledgement let go on
@@ -136,6 +151,9 @@ class LedgerChannel:
         self._parts += (_pack_item(0, len(entry), len(evidence)), entry, evidence)
         self._waiting.append(done)
         self._fresh += 1
+        self._evidence += len(evidence)
+        if self._evidence > CROWDED_BYTES or len(self._waiting) > CROWDED_WAITING:
+            self.crowded = True
         if not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._gather)
@@ -171,7 +189,7 @@ class LedgerChannel:
             self._note_timer.cancel()
             self._note_timer = None
         parts, self._parts = self._parts, []
-        self._queued = 0
+        self._queued = self._evidence = 0
         transport = self._transport
         if not parts or transport is None or self._lost is not None:
             return
@@ -179,6 +197,8 @@ class LedgerChannel:
         transport.write(frames.HEADER.pack(len(payload), frames.TRAFFIC) + payload)
         if transport.get_write_buffer_size() > MAX_QUEUED_BYTES:
             self._lose(LedgerLostError("the ledger writer does not keep up"))
+        elif self.crowded:
+            self._loop.call_soon(self._look)
 
     # Appends that are awaited
 
@@ -223,6 +243,26 @@ class LedgerChannel:
 
     def _attach(self, transport: asyncio.Transport) -> None:
         self._transport = transport
+        transport.set_write_buffer_limits(high=CROWDED_BYTES, low=CROWDED_BYTES // 4)
+
+    def _press(self) -> None:
+        self._full = self.crowded = True
+
+    def _relieve(self) -> None:
+        self._full = False
+        self._look()
+
+    def _look(self) -> None:
+        """Whether there is room again."""
+        if (
+            self.crowded
+            and not self._full
+            and self._evidence <= CROWDED_BYTES
+            and len(self._waiting) <= CROWDED_WAITING // 2
+            and self._lost is None
+        ):
+            self.crowded = False
+            self.on_room()
 
     def _write(self, data: bytes) -> None:
         if self._transport is not None:
@@ -243,6 +283,8 @@ class LedgerChannel:
                     pop()(durable)
                 acknowledged += count
             self._expected = acknowledged
+            if self.crowded:
+                self._look()
         elif kind == frames.CONTROL:
             self._control(payload)
         elif kind == frames.REPLY:

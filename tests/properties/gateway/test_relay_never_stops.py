@@ -213,13 +213,21 @@ class RelayMachine(RuleBasedStateMachine):
         if self.unsent and self.bench.client.reading:
             data = bytes(self.unsent[:size])
             del self.unsent[:size]
+            before = len(self.bench.ledger.entries)
             self.run(self.bench.relay.from_client, data)
+            assert not self.bench.ledger.crowded or len(self.bench.ledger.entries) == before
 
     # -- the rest of the world -----------------------------------------------------------------------
 
     @rule(count=st.sampled_from([1, 1, 5, None]))
     def records_become_durable(self, count):
         self.run(self.bench.ledger.settle, count)
+
+    @rule(crowded=st.booleans())
+    def ledger_is_crowded(self, crowded):
+        self.bench.ledger.crowded = crowded
+        if not crowded:
+            self.run(self.bench.relay.relieved)
 
     @rule(keep=st.booleans())
     def parser_answers(self, keep):
@@ -279,6 +287,7 @@ class RelayMachine(RuleBasedStateMachine):
         bench, relay = self.bench, self.bench.relay
         self.site_transport(takes=True)
         self.client_transport(takes=True)
+        self.ledger_is_crowded(crowded=False)
         steps = {
             "ledger": self.records_become_durable,
             "parser": self.parser_answers,

@@ -52,6 +52,7 @@ class SimulatedLedger:
     """Keeps what it is given; `settle` makes the oldest admissions durable, or not."""
 
     control_size = 17
+    crowded = False
 
     def __init__(self):
         self.entries = []
