@@ -8,12 +8,19 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 from psycopg import sql
 from tests.live_deployment import live, own_live  # noqa: F401 - fixtures
 
 from ringfort.sites.postgres import EmbeddedServer
 
 REPOSITORY = Path(__file__).parent.parent
+
+# Tests never assert a time, and machines are shared. In CI examples are the same at each run: what it says is
+# about the commit, not about the dice; those are thrown at every run by hand.
+settings.register_profile("ringfort", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", settings.get_profile("ringfort"), derandomize=True)
+settings.load_profile(os.environ.get("RINGFORT_TEST_PROFILE", "ringfort"))
 
 
 def pytest_configure(config):
