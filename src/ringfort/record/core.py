@@ -27,6 +27,7 @@ from ringfort.record import evidence as sealing
 from ringfort.record import recovery
 from ringfort.record.disk import OsDisk
 from ringfort.record.errors import JournalError, RecordError, RefusedError
+from ringfort.record.ground import Ground
 from ringfort.record.journal import Journal
 from ringfort.record.logs import (
     LedgerSettings,
@@ -109,11 +110,7 @@ class LedgerCore:
         self.pending_blobs: dict[str, bytes] = {}
         self._oldest: float | None = None
         self._in_round = False
-        self._referenced: tuple[str, int] = ("", -1)
-        self._usable: dict[
-            int, tuple[bytes, float]
-        ] = {}  # superseded control size -> root, until when usable
-        self._references: set[tuple[str, int]] = set()
+        self._ground = Ground(settings.control_staleness, monotonic)
 
     # Opening and closing
 
@@ -204,8 +201,7 @@ class LedgerCore:
     def _sequence_control(self, data: bytes) -> int:
         log = self.control
         if log.size:
-            until = self._monotonic() + self.settings.control_staleness
-            self._usable[log.size] = (log.sequencer.root(), until)
+            self._ground.superseded(log.size, log.sequencer.root())
         self._group_control.append(data)
         self.tail.append(data)
         self.staged_bytes += len(data)
@@ -246,7 +242,7 @@ class LedgerCore:
         if control_size < 0 and not (shard.size or self._group_traffic):
             control_size = self.control.size
         if control_size >= 0 and (
-            self._referenced != (shard.name, control_size) or control_size != self.control.size
+            self._ground.last != (shard.name, control_size) or control_size != self.control.size
         ):
             self._reference(shard, control_size)
         self._group_shard = shard
@@ -271,19 +267,9 @@ class LedgerCore:
         Refuse a stale size.
         """
         present = self.control
-        if size == present.size:
-            root = present.sequencer.root()
-        else:
-            root, until = self._usable.get(size, (b"", 0.0))
-            if not root or until < self._monotonic():
-                raise RefusedError(
-                    "the entry stands on a state of the control log that is unknown or out of date",
-                    hint="follow the control log, and decide again",
-                )
-        self._referenced = (shard.name, size)
-        if (shard.name, size) in self._references:
+        root = present.sequencer.root() if size == present.size else self._ground.root(size)
+        if not self._ground.stand(shard.name, size):
             return
-        self._references.add((shard.name, size))
         data = encode(traffic.ControlReferenced(**self._own(), size=size, root=root.hex()))
         self._group_traffic.append(data)
         self._group_shard = shard
@@ -455,15 +441,10 @@ class LedgerCore:
         del self.tail[: self.control.published - self.tail_start]
         self.tail_start = self.control.published
         self._anchor(publication)
-        now = self._monotonic()
-        for size in [size for size, (_, until) in self._usable.items() if until < now]:
-            del self._usable[size]
-        self._references = {
-            each for each in self._references if each[1] in self._usable or each[1] == self.control.size
-        }
+        self._ground.prune(self.control.size)
         self.commit()
         if self._oldest is None and any(log.waiting for log in self.logs()):
-            self._oldest = now
+            self._oldest = self._monotonic()
         self.journal.release(publication.group)
 
     def _anchor(self, publication: Publication) -> None:
