@@ -11,6 +11,7 @@ Left out: verification of tags (nobody sends us one) and truncated tags. Source:
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,33 +52,44 @@ class Cmac:
         self._keep = keep.view(_BLOCK_TYPE).reshape(-1)
         self._add = add.view(_BLOCK_TYPE).reshape(-1)
 
-    def blocks(self, messages: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Tags of messages that are exactly one block: shape (n, 16) to shape (n, 16)."""
-        count = len(messages)
-        words = np.ascontiguousarray(messages).view(np.uint64)
-        return self._single(count, words[:, 0], words[:, 1])
+    def blocks(self, messages: NDArray[np.uint8], room: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
+        """Tags of messages that are exactly one block: shape (n, 16) to shape (n, 16).
 
-    def integers(self, label: bytes, values: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Tags of `label (8 bytes) | value as int8, big-endian`: shape (n,) to shape (n, 16)."""
+        `room`, if given, takes the tags: at least 16 (n + 1) contiguous bytes, of which the last 16 stay.
+        """
+        words = np.ascontiguousarray(messages).view(np.uint64)
+        return self._single(words[:, 0], words[:, 1], room)
+
+    def integers(
+        self, label: bytes, values: NDArray[np.int64], room: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
+        """Tags of `label (8 bytes) | value as int8, big-endian`: shape (n,) to shape (n, 16).
+
+        `room` as for `blocks`.
+        """
         if len(label) != BLOCK // 2:
             raise ValueError("the label must be 8 bytes")
-        high = np.frombuffer(label, np.uint64)
-        return self._single(len(values), high, values, big_endian=True)
+        return self._single(np.frombuffer(label, np.uint64)[0], values, room)
 
     def _single(
-        self, count: int, high: NDArray[np.uint64], low: NDArray[Any], *, big_endian: bool = False
+        self, high: NDArray[np.uint64] | np.uint64, low: NDArray[Any], room: NDArray[np.uint8] | None
     ) -> NDArray[np.uint8]:
-        tags = np.empty(count * BLOCK + BLOCK, np.uint8)
+        """`high` is one word for all rows and `low` numbers, or both are columns of words as they are."""
+        count = len(low)
+        tags = np.empty((count + 1) * BLOCK, np.uint8) if room is None else room
         block = np.empty((min(count, CHUNK), 2), np.uint64)
         encryptor = self._ecb.encryptor()
+        if isinstance(high, np.uint64):
+            block[:, 0] = high ^ self._first[0]
         for start in range(0, count, CHUNK):
             rows = min(CHUNK, count - start)
             words = low[start : start + rows]
-            if big_endian:
-                words = words.astype(">i8").view(np.uint64)
-            np.bitwise_xor(
-                high if len(high) == 1 else high[start : start + rows], self._first[0], out=block[:rows, 0]
-            )
+            if isinstance(high, np.uint64):
+                words = (
+                    words.byteswap().view(np.uint64) if sys.byteorder == "little" else words.view(np.uint64)
+                )
+            else:
+                np.bitwise_xor(high[start : start + rows], self._first[0], out=block[:rows, 0])
             np.bitwise_xor(words, self._first[1], out=block[:rows, 1])
             encryptor.update_into(block[:rows].data.cast("B"), tags.data[start * BLOCK :])
         return tags[: count * BLOCK].reshape(count, BLOCK)
@@ -112,41 +124,61 @@ class Cmac:
         count = len(offsets) - 1
         tags = np.empty((count, BLOCK), np.uint8)
         for start in range(0, count, CHUNK):
-            part = offsets[start : start + CHUNK + 1]
-            text = np.zeros(int(part[-1] - part[0]) + 2 * BLOCK, np.uint8)
-            text[: -2 * BLOCK] = data[int(part[0]) : int(part[-1])]
-            self._chunk(text, part - part[0], tags[start : start + CHUNK])
+            self.chunk(data, offsets[start : start + CHUNK + 1], tags[start : start + CHUNK])
         return tags
 
-    def _chunk(self, text: NDArray[np.uint8], offsets: NDArray[np.int64], tags: NDArray[np.uint8]) -> None:
-        sizes = np.diff(offsets)
-        blocks = np.maximum((sizes + (BLOCK - 1)) // BLOCK, 1)
-        longest = int(blocks.max(initial=0))
-        if longest > LONG_BLOCKS:
+    def chunk(
+        self, data: NDArray[np.uint8], offsets: NDArray[np.signedinteger[Any]], tags: NDArray[np.uint8]
+    ) -> None:
+        """`messages` for at most `CHUNK` rows, into `tags`, contiguous, of shape (n, 16)."""
+        first, last = int(offsets[0]), int(offsets[-1])
+        text = np.empty(last - first + BLOCK, np.uint8)  # whole blocks can be read from every byte on
+        text[:-BLOCK] = data[first:last]
+        text[-BLOCK:] = 0
+        starts = offsets[:-1].astype(np.int64) - first
+        sizes = np.diff(offsets).astype(np.int64)
+        blocks = np.maximum((sizes + (BLOCK - 1)) >> 4, 1)
+        if int(blocks.max(initial=0)) > LONG_BLOCKS:
             for row in np.flatnonzero(blocks > LONG_BLOCKS):
                 one = CMAC(self._cipher)
-                one.update(text[int(offsets[row]) : int(offsets[row + 1])].tobytes())
+                one.update(text[int(starts[row]) : int(starts[row] + sizes[row])].tobytes())
                 tags[row] = np.frombuffer(one.finalize(), np.uint8)
-        order = np.argsort(blocks.astype(np.uint16).clip(max=LONG_BLOCKS + 1), kind="stable")[::-1]
-        order = order[int((blocks > LONG_BLOCKS).sum()) :]
-        blocks, starts, sizes = blocks[order], offsets[:-1][order], sizes[order]
-        longest = int(blocks[0]) if len(blocks) else 0
+            blocks[blocks > LONG_BLOCKS] = 0
+        # longest first; those that are done come last and are left out
+        order = np.argsort((LONG_BLOCKS - blocks).astype(np.uint16), kind="stable")
+        ending = np.bincount(blocks)
+        order = order[: len(order) - int(ending[0])]
+        if len(order):
+            state = self._columns(text, np.take(starts, order), np.take(sizes, order), ending)
+            tags.view(_BLOCK_TYPE).reshape(-1)[order] = state
+
+    def _columns(
+        self,
+        text: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        ending: NDArray[np.int64],
+    ) -> NDArray[np.void]:
+        """Tags of rows sorted by their number of blocks, longest first; `ending[b]` rows have `b` blocks."""
+        active = len(starts)
         at_byte = np.ndarray((len(text) - BLOCK + 1,), _BLOCK_TYPE, buffer=text, strides=(1,))
-        state = np.zeros((len(order) + 1, BLOCK // 8), np.uint64)  # `update_into` asks for a spare row
+        state = np.empty((active + 1, BLOCK // 8), np.uint64)  # `update_into` asks for a spare row
         encryptor = self._ecb.encryptor()
-        active = len(order)
-        for position in range(longest):
-            block = at_byte[starts[:active] + position * BLOCK].view(np.uint64).reshape(active, 2)
-            going_on = int(np.searchsorted(-blocks[:active], -(position + 1), side="left"))
+        for position in range(1, len(ending)):
+            # numpy's `take` would copy the whole of an overlapping view: here indexing is the faster gather
+            block = at_byte[starts[:active]].view(np.uint64).reshape(active, 2)
+            going_on = active - int(ending[position])
             if going_on < active:
-                left = sizes[going_on:active] - position * BLOCK
-                block[going_on:] &= self._keep[left].view(np.uint64).reshape(-1, 2)
-                block[going_on:] ^= self._add[left].view(np.uint64).reshape(-1, 2)
-            if position:
+                left = sizes[going_on:active] - (position - 1) * BLOCK
+                last = block[going_on:]
+                last &= np.take(self._keep, left).view(np.uint64).reshape(-1, 2)
+                last ^= np.take(self._add, left).view(np.uint64).reshape(-1, 2)
+            if position > 1:
                 block ^= state[:active]
             encryptor.update_into(block.data.cast("B"), state.data.cast("B"))
             active = going_on
-        tags[order] = state[:-1].view(np.uint8).reshape(-1, BLOCK)
+            starts[:active] += BLOCK
+        return state[:-1].view(_BLOCK_TYPE).reshape(-1)
 
 
 def _double(block: bytes) -> bytes:

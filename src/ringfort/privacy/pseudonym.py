@@ -34,7 +34,7 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -43,11 +43,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
+from ringfort.privacy import arrow_values as buffers
 from ringfort.privacy.cmac import BLOCK, CHUNK, KEY_BYTES, Cmac
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
 PseudonymType = Literal["number", "text", "uuid", "date", "timestamp", "instant"]
@@ -64,6 +63,7 @@ _KEY_LABEL = b"ringfort-pseudonym/1"
 _KEY_ID_LABEL = b"ringfort-pseudonym-key-id/1"
 _INT8_LIMIT = 2.0**63
 _QUIET_NAN = 0x7FF8000000000000
+_ASCII = 127
 
 
 @dataclass(frozen=True)
@@ -117,22 +117,18 @@ def _hkdf(root: bytes, info: bytes) -> bytes:
 
 def pseudonym_type(arrow: pa.DataType) -> PseudonymType:
     """The type of message for an Arrow type; raises `UsageError` for one that has no pseudonyms."""
+    arrow = buffers.plain_type(arrow)
     if pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow):
         return "number"
-    if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
+    if buffers.is_text(arrow):
         return "text"
-    if _is_uuid(arrow):
+    if pa.types.is_fixed_size_binary(arrow) and arrow.byte_width == BLOCK:
         return "uuid"
     if pa.types.is_date(arrow):
         return "date"
     if pa.types.is_timestamp(arrow):
         return "timestamp" if arrow.tz is None else "instant"
     raise UsageError(f"values of type `{arrow}` have no pseudonyms", hint="hide the column instead")
-
-
-def _is_uuid(arrow: pa.DataType) -> bool:
-    storage = arrow.storage_type if isinstance(arrow, pa.BaseExtensionType) else arrow
-    return bool(pa.types.is_fixed_size_binary(storage) and storage.byte_width == BLOCK)
 
 
 class Pseudonymiser:
@@ -147,24 +143,41 @@ class Pseudonymiser:
     def column(self, values: pa.Array | pa.ChunkedArray) -> pa.FixedSizeBinaryArray:
         """Pseudonyms of a column: `fixed_size_binary[16]` of the same length, null where `values` is.
 
-        Raises `UsageError` if the column's type is of another `PseudonymType`.
+        Each value of a dictionary is computed once. Memory beyond the result is that of a few chunks. Raises
+        `UsageError` if the column's type is of another `PseudonymType`.
         """
         found = pseudonym_type(values.type)
         if found != self.kind:
             raise UsageError(f"this key is for `{self.kind}`, the column is `{found}`")
-        pieces = [self._piece(each) for each in _pieces(values)]
-        if not pieces:
-            return pa.array([], pa.binary(BLOCK))
-        return pa.concat_arrays(pieces)
+        count = len(values)
+        room = np.empty((count + 1) * BLOCK, np.uint8)  # AES asks for a spare block behind
+        valid = np.empty(count, np.bool_) if values.null_count or _has_values_apart(values.type) else None
+        row, known = 0, None
+        for chunk in buffers.plain_chunks(values):
+            if pa.types.is_dictionary(chunk.type) and len(chunk.dictionary) > len(chunk):
+                chunk = chunk.dictionary_decode()  # noqa: PLW2901 - the rest of the dictionary is not shown
+            if pa.types.is_dictionary(chunk.type):
+                if known is None or not known[0].equals(chunk.dictionary):
+                    known = (chunk.dictionary, self.column(chunk.dictionary))
+                self._spread(chunk.indices, known[1], room[row * BLOCK :], _part(valid, row, len(chunk)))
+            else:
+                for start, piece in buffers.slices(chunk, CHUNK):
+                    at = row + start
+                    self._piece(piece, room[at * BLOCK :], _part(valid, at, len(piece)))
+            row += len(chunk)
+        bitmap = None
+        if valid is not None and not valid.all():
+            bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
+        return pa.FixedSizeBinaryArray.from_buffers(
+            pa.binary(BLOCK), count, [bitmap, pa.py_buffer(room[: count * BLOCK])]
+        )
 
     def resolve_numbers(self, pseudonyms: pa.FixedSizeBinaryArray) -> pa.Int64Array:
         """Whole numbers from their pseudonyms; null where it is no pseudonym of a whole number here.
 
         For use inside the enclave only, as a recorded act of its own.
         """
-        tags = _fixed_rows(pseudonyms)
-        values, valid = self._cmac.open_integers(_INTEGER, tags)
-        valid &= pseudonyms.is_valid().to_numpy(zero_copy_only=False)
+        values, valid = self._open(_INTEGER, pseudonyms)
         return pa.array(values, pa.int64(), mask=~valid)
 
     def resolve(self, pseudonyms: pa.FixedSizeBinaryArray) -> pa.Array:
@@ -175,55 +188,100 @@ class Pseudonymiser:
         """
         if self.kind == "text":
             raise UsageError("a text cannot be computed from its pseudonym")
-        tags = _fixed_rows(pseudonyms)
-        found = pseudonyms.is_valid().to_numpy(zero_copy_only=False)
         if self.kind == "uuid":
-            blocks = self._cmac.open_blocks(tags)
-            blocks[~found] = 0
-            validity = pseudonyms.is_valid().buffers()[1] if pseudonyms.null_count else None
+            blocks = self._cmac.open_blocks(buffers.fixed_rows(pseudonyms))
+            valid = buffers.valid_rows(pseudonyms)
+            if valid is not None:
+                blocks[~valid] = 0
+            bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
             return pa.FixedSizeBinaryArray.from_buffers(
-                pa.binary(BLOCK), len(blocks), [validity, pa.py_buffer(blocks)]
+                pa.binary(BLOCK), len(blocks), [bitmap, pa.py_buffer(blocks)]
             )
-        counts, valid = self._cmac.open_integers(_LABELS[self.kind], tags)
-        valid &= found
-        if self.kind == "date":
-            valid &= (counts >= -(2**31)) & (counts < 2**31)
-            return pa.array(np.where(valid, counts, 0).astype(np.int32), pa.int32(), mask=~valid).cast(
-                pa.date32()
-            )
-        whole = pa.array(np.where(valid, counts, 0), pa.int64(), mask=~valid)
         if self.kind == "number":
-            return whole
-        return whole.cast(pa.timestamp("us", "UTC" if self.kind == "instant" else None))
+            return self.resolve_numbers(pseudonyms)
+        counts, found = self._open(_LABELS[self.kind], pseudonyms)
+        if self.kind == "date":
+            found &= (counts >= -(2**31)) & (counts < 2**31)
+            days = np.where(found, counts, 0).astype(np.int32)
+            return pa.array(days, pa.int32(), mask=~found).cast(pa.date32())
+        zone = "UTC" if self.kind == "instant" else None
+        return pa.array(counts, pa.int64(), mask=~found).cast(pa.timestamp("us", zone))
 
-    def _piece(self, values: pa.Array) -> pa.FixedSizeBinaryArray:
-        arrow = values.type
-        if isinstance(arrow, pa.BaseExtensionType):
-            return self._piece(cast("pa.ExtensionArray", values).storage)
-        if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
-            tags = self._text(values)
-        elif pa.types.is_fixed_size_binary(arrow):
-            tags = self._cmac.blocks(_fixed_rows(values))
-        elif pa.types.is_floating(arrow):
-            tags = self._floats(_filled(values.cast(pa.float64()), 0.0))
-        elif pa.types.is_decimal(arrow):
-            tags = self.decimals([each or Decimal(0) for each in values.to_pylist()])
+    def _open(
+        self, label: bytes, pseudonyms: pa.FixedSizeBinaryArray
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        values, found = self._cmac.open_integers(label, buffers.fixed_rows(pseudonyms))
+        valid = buffers.valid_rows(pseudonyms)
+        if valid is not None:
+            found &= valid
+        return np.where(found, values, 0), found
+
+    def _spread(
+        self,
+        indices: pa.Array,
+        pseudonyms: pa.FixedSizeBinaryArray,
+        room: NDArray[np.uint8],
+        valid: NDArray[np.bool_] | None,
+    ) -> None:
+        """Put the pseudonym that each index names into `room`, and whether there is one into `valid`."""
+        given = buffers.valid_rows(indices)
+        at = buffers.integers(indices)
+        at = at.astype(np.intp) if given is None else np.where(given, at, 0).astype(np.intp)
+        rows = room[: len(at) * BLOCK].view("V16")
+        if not len(pseudonyms):
+            rows.view(np.uint8)[:] = 0
+            found = np.zeros(len(at), np.bool_)
         else:
-            tags = self.whole(_filled(_counts(values), 0))
-        validity = values.is_valid().buffers()[1] if values.null_count else None
-        return pa.FixedSizeBinaryArray.from_buffers(
-            pa.binary(BLOCK), len(values), [validity, pa.py_buffer(np.ascontiguousarray(tags))]
-        )
+            np.take(buffers.fixed(pseudonyms, "V16"), at, out=rows, mode="clip")
+            real = buffers.valid_rows(pseudonyms)
+            found = np.ones(len(at), np.bool_) if real is None else np.take(real, at)
+        if given is not None:
+            found &= given
+            rows.view(np.uint8).reshape(-1, BLOCK)[~given] = 0
+        if valid is not None:
+            valid[:] = found
 
-    def _text(self, values: pa.Array) -> NDArray[np.uint8]:
-        if not pc.all(pc.string_is_ascii(values), min_count=0).as_py():
-            values = pc.utf8_normalize(values, "NFC")
-        data, offsets = _text_buffers(values)
-        return self._cmac.messages(data, offsets)
+    def _piece(self, values: pa.Array, room: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> None:
+        """Put the pseudonyms of at most `CHUNK` values into `room`, zeros where there is none."""
+        arrow = values.type
+        if buffers.is_text(arrow):
+            self._text(values, room)
+        elif pa.types.is_fixed_size_binary(arrow):
+            self._cmac.blocks(buffers.fixed_rows(values), room)
+        elif pa.types.is_floating(arrow):
+            self._floats(buffers.floats(values), room)
+        elif pa.types.is_decimal(arrow):
+            self._decimals(values, room)
+        elif pa.types.is_date(arrow):
+            self.whole(buffers.days(values), room)
+        elif pa.types.is_timestamp(arrow):
+            self.whole(buffers.microseconds(values), room)
+        else:
+            self._integers(buffers.integers(values), room)
+        if valid is not None:
+            found = buffers.valid_rows(values)
+            valid[:] = True if found is None else found
+            if found is not None:
+                room[: len(values) * BLOCK].reshape(-1, BLOCK)[~found] = 0
 
-    def whole(self, values: NDArray[np.int64]) -> NDArray[np.uint8]:
+    def _text(self, values: pa.Array, room: NDArray[np.uint8]) -> None:
+        data, offsets = buffers.text(values)
+        if data[int(offsets[0]) : int(offsets[-1])].max(initial=0) > _ASCII:
+            if pa.types.is_string_view(values.type):
+                values = values.cast(pa.large_string())
+            data, offsets = buffers.text(pc.utf8_normalize(values, "NFC"))
+        self._cmac.chunk(data, offsets, room[: len(values) * BLOCK].reshape(-1, BLOCK))
+
+    def whole(self, values: NDArray[np.int64], room: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
         """Pseudonyms, shape (n, 16), of int8 values: numbers, or days or microseconds since 1970-01-01."""
-        return self._cmac.integers(_LABELS[self.kind], values.astype(np.int64, copy=False))
+        return self._cmac.integers(_LABELS[self.kind], values.astype(np.int64, copy=False), room)
+
+    def _integers(self, values: NDArray[Any], room: NDArray[np.uint8]) -> None:
+        tags = self._cmac.integers(_INTEGER, values.view(np.int64), room)
+        if values.dtype == np.uint64:
+            large = np.flatnonzero(values.view(np.int64) < 0)
+            if len(large):
+                tags[large] = self.decimals([Decimal(each) for each in values[large].tolist()])
 
     def decimals(self, values: list[Decimal]) -> NDArray[np.uint8]:
         """Pseudonyms, shape (n, 16), of exact decimals of any size."""
@@ -231,16 +289,32 @@ class Pseudonymiser:
         offsets = np.cumsum([0, *map(len, messages)], dtype=np.int64)
         return self._cmac.messages(np.frombuffer(b"".join(messages), np.uint8), offsets)
 
-    def _floats(self, values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def _decimals(self, values: pa.Array, room: NDArray[np.uint8]) -> None:
+        counts, whole = buffers.decimals(values)
+        tags = self._cmac.integers(_INTEGER, counts, room)
+        given = buffers.valid_rows(values)
+        rest = np.flatnonzero(~whole if given is None else ~whole & given)
+        if len(rest):
+            tags[rest] = self.decimals(values.take(pa.array(rest)).to_pylist())
+
+    def _floats(self, values: NDArray[np.float64], room: NDArray[np.uint8]) -> None:
         with np.errstate(invalid="ignore"):
             whole = (np.floor(values) == values) & (values >= -_INT8_LIMIT) & (values < _INT8_LIMIT)
-            tags = self._cmac.integers(_INTEGER, np.where(whole, values, 0).astype(np.int64))
+            tags = self._cmac.integers(_INTEGER, np.where(whole, values, 0).astype(np.int64), room)
         rest = np.flatnonzero(~whole)
         if len(rest):
             odd = values[rest]
             bits = np.where(np.isnan(odd), np.int64(_QUIET_NAN), odd.view(np.int64))
             tags[rest] = self._cmac.integers(_FLOAT, bits)
-        return tags
+
+
+def _has_values_apart(arrow: pa.DataType) -> bool:
+    """Whether values lie apart from the rows, so that the number of nulls does not tell of all."""
+    return bool(pa.types.is_dictionary(arrow) or pa.types.is_run_end_encoded(arrow))
+
+
+def _part(valid: NDArray[np.bool_] | None, start: int, rows: int) -> NDArray[np.bool_] | None:
+    return None if valid is None else valid[start : start + rows]
 
 
 def number_message(value: Decimal) -> bytes:
@@ -253,46 +327,6 @@ def number_message(value: Decimal) -> bytes:
     else:
         value_text = str(value.copy_abs() if value.is_nan() else value)
     return _NUMERIC + value_text.encode("ascii")
-
-
-def _counts(values: pa.Array) -> pa.Int64Array:
-    """Whole numbers, days or microseconds as int64."""
-    arrow = values.type
-    if pa.types.is_date(arrow):
-        return values.cast(pa.date32()).cast(pa.int32()).cast(pa.int64())
-    if pa.types.is_timestamp(arrow):
-        return values.cast(pa.timestamp("us", arrow.tz)).cast(pa.int64())
-    return values.cast(pa.int64())
-
-
-def _pieces(values: pa.Array | pa.ChunkedArray) -> Iterator[pa.Array]:
-    chunks: list[Any] = values.chunks if isinstance(values, pa.ChunkedArray) else [values]
-    for chunk in chunks:
-        for start in range(0, len(chunk), CHUNK):
-            yield chunk.slice(start, CHUNK)
-
-
-def _filled(values: pa.Array, nothing: float) -> NDArray[Any]:
-    filled = values.fill_null(nothing) if values.null_count else values
-    return cast("NDArray[Any]", filled.to_numpy(zero_copy_only=False))
-
-
-def _fixed_rows(values: pa.FixedSizeBinaryArray) -> NDArray[np.uint8]:
-    data = values.buffers()[1]
-    if data is None:
-        return np.zeros((len(values), BLOCK), np.uint8)
-    start = values.offset * BLOCK
-    return np.frombuffer(data, np.uint8)[start : start + len(values) * BLOCK].reshape(-1, BLOCK)
-
-
-def _text_buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    width = np.int64 if pa.types.is_large_string(values.type) else np.int32
-    _, offset_buffer, data_buffer = values.buffers()
-    if offset_buffer is None or not len(offset_buffer):
-        return np.empty(0, np.uint8), np.zeros(len(values) + 1, np.int64)
-    offsets = np.frombuffer(offset_buffer, width)[values.offset : values.offset + len(values) + 1]
-    data = np.empty(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
-    return data, offsets.astype(np.int64)
 
 
 __all__ = [
