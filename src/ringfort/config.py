@@ -64,6 +64,7 @@ _Section = TypeVar(
     "OidcConfig",
     "LedgerConfig",
     "LimitsConfig",
+    "KeysConfig",
     "SiteConfig",
 )
 
@@ -155,6 +156,18 @@ class LedgerConfig:
 
 
 @dataclass(frozen=True)
+class KeysConfig:
+    """What wraps the secrets of pseudonyms: a key in a file, or one in a PKCS#11 token."""
+
+    store: str = "file"  # or "pkcs11"
+    kek_file: str = ""  # the key-encryption key's file; empty: secrets/kek.key
+    module: str = ""  # path of the token's PKCS#11 library
+    token: str = ""  # label of the token
+    pin_file: str = ""  # file with the user PIN, 0600; empty: secrets/pkcs11.pin
+    key_label: str = "ringfort-kek"  # label of the key-encryption key in the token
+
+
+@dataclass(frozen=True)
 class SiteConfig:
     """A data centre: an embedded PostgreSQL, or an existing one reached by a DSN kept in `secrets/`.
 
@@ -183,6 +196,7 @@ class Config:
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
     oidc: OidcConfig = field(default_factory=OidcConfig)
+    keys: KeysConfig = field(default_factory=KeysConfig)
 
     @property
     def folder(self) -> Path:
@@ -216,6 +230,7 @@ def load_config(folder: Path) -> Config:
     gateway = _section(document, GatewayConfig, ("gateway",), {**at_gate, **within} if within else at_gate)
     ledger = _section(document, LedgerConfig, ("ledger",), data.pop("ledger", {}))
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
+    keys = _section(document, KeysConfig, ("keys",), data.pop("keys", {}))
     sites_data = data.pop("site", {})
     if data:
         key = next(iter(data))
@@ -240,6 +255,7 @@ def load_config(folder: Path) -> Config:
         authentication,
         client_certificates,
         oidc,
+        keys,
     )
     _validate(document, config)
     return config
@@ -296,6 +312,17 @@ def _typed(document: TomlDocument, annotation: object, keys: tuple[str, ...], va
     raise document.error(f"{name} must be {expected}", *keys)
 
 
+def _validate_keys(document: TomlDocument, keys: KeysConfig) -> None:
+    if keys.store not in {"file", "pkcs11"}:
+        raise document.error("`keys.store` must be `file` or `pkcs11`", "keys", "store")
+    if keys.store == "pkcs11":
+        for name in ("module", "token", "key_label"):
+            if not getattr(keys, name):
+                raise document.error(
+                    f"`keys.store` is `pkcs11`, and `keys.{name}` is not set", "keys", "store"
+                )
+
+
 def _validate(document: TomlDocument, config: Config) -> None:
     for code in config.region.countries:
         if not _COUNTRY.fullmatch(code):
@@ -310,6 +337,7 @@ def _validate(document: TomlDocument, config: Config) -> None:
         )
     if config.gateway.tls not in {"required", "optional"}:
         raise document.error("`gateway.tls` must be `required` or `optional`", "gateway", "tls")
+    _validate_keys(document, config.keys)
     if not config.authentication.failures_before_delay or not (
         config.authentication.address_failures_before_delay
     ):

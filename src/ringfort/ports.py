@@ -42,3 +42,20 @@ class KeyStore(Protocol):
     def get(self, name: str) -> bytes:
         """The secret called `name`; raises a RingfortError if it is not held."""
         ...
+
+
+class KeyEncryptionKey(Protocol):
+    """A key that encrypts secrets for storage and is kept apart from them: a file of its own, or a token."""
+
+    @property
+    def id(self) -> str:
+        """Names this key and its store, such as `file:...`; reveals nothing about the key."""
+        ...
+
+    def wrap(self, secret: bytes, context: bytes) -> bytes:
+        """`secret` encrypted and bound to `context`."""
+        ...
+
+    def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
+        """The inverse; raises a RingfortError for another key or context, or for bytes that were changed."""
+        ...

@@ -22,6 +22,7 @@ from ringfort.catalog.zones import load_zones
 from ringfort.cli.main import run
 from ringfort.config import load_config
 from ringfort.sites.connect import read_dsn
+from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.deployment import UNFINISHED
 from ringfort.sites.keystore import FileKeyStore
 from ringfort.sites.paths import LOCATION, Layout
@@ -119,9 +120,12 @@ def test_everything_that_a_deployment_needs_is_there(shop):
 def test_secrets_are_keys_that_nobody_else_can_read(shop):
     folder, _ = shop
     store = FileKeyStore(folder / "secrets")
-    keys = [store.get(name) for name in ("root.key", "ledger.key", "evidence.key", "scram-mock.key")]
+    keys = [store.get(name) for name in ("kek.key", "ledger.key", "evidence.key", "scram-mock.key")]
     assert all(len(base64.b64decode(key.strip(), validate=True)) == 32 for key in keys)
     assert len(set(keys)) == 4
+    custody = Custody(CustodySettings.of(load_config(folder)))
+    assert [(each.name, each.kek) for each in custody.status()] == [("root.key", custody.current.id)]
+    assert len(custody.get("root.key")) == 32
     for path in [folder / "secrets", *(folder / "secrets").rglob("*")]:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
     assert stat.S_IMODE((folder / "state").stat().st_mode) == 0o700

@@ -212,6 +212,7 @@ def setting_names() -> dict[str, object]:
         ("gateway.oidc", config.OidcConfig),
         ("ledger", config.LedgerConfig),
         ("limits", config.LimitsConfig),
+        ("keys", config.KeysConfig),
         ("site", config.SiteConfig),
     ):
         for each in dataclasses.fields(kind):

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import GatewayStarted, GatewayStopped
 from ringfort.record.client import ledger_folder, load_settings, read_key
+from ringfort.sites.custody import ROOT, Custody, CustodySettings
 from ringfort.sites.keystore import read_private
 from ringfort.sites.paths import Layout, runtime_folder
 
@@ -64,7 +65,7 @@ def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str,
         "ledger_socket": _socket(config, "ledger"),
         "blobs": str(ledger_folder(config.folder) / "blobs"),
         "region": list(config.region.countries),
-        "root_key": base64.b64encode(read_key(layout.secrets / "root.key")).decode(),
+        "root_key": base64.b64encode(Custody(CustodySettings.of(config)).get(ROOT)).decode(),
         "verifiers": str(layout.secrets / "scram"),
         "mock_key": base64.b64encode(read_key(layout.secrets / "scram-mock.key")).decode(),
         "sites": [_site(config, site, servers.get(site.name)) for site in config.sites],

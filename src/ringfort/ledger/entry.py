@@ -5,7 +5,7 @@ and the type's own fields, at most 65,535 bytes. Decoding is strict: an unknown 
 missing field, a wrong type, or bytes that are not exactly what encoding gives are refused. Decoders are kept
 for good. No field is a data value or derived from one. Every type declares its log and its retention.
 
-`entry_control`, `entry_control_grants` and `entry_traffic` hold the types; importing this module alone knows
+`entry_control` and its neighbours and `entry_traffic` hold the types; importing this module alone knows
 none of them.
 """
 
@@ -39,7 +39,7 @@ OptionalDigest = str  # a Digest, or empty
 Country = str  # ISO 3166-1 alpha-2; ZZ unknown
 OptionalCountry = str  # a Country, or empty
 Count = int  # 0 to 2**53 - 1
-GrantKind = str  # view or operate
+GrantKind = str  # view, operate, resolve or bridge
 
 _TIME = re.compile(
     r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -128,7 +128,7 @@ def _is_count(value: object) -> bool:
 
 
 def _is_grant_kind(value: object) -> bool:
-    return value in {"view", "operate"} and type(value) is str
+    return type(value) is str and value in {"view", "operate", "resolve", "bridge"}
 
 
 def _is_names(value: object) -> bool:

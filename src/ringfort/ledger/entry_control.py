@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ringfort.ledger import entry_control_domains as domains
 from ringfort.ledger import entry_control_grants as grants
 from ringfort.ledger.entry import (
     CONTROL,
@@ -80,7 +81,10 @@ class PrincipalRemoved(Entry):
 @entry_type(CONTROL, Retention.PERMANENT)
 @dataclass(frozen=True, kw_only=True)
 class DomainKeyCreated(Entry):
-    """A pseudonymisation domain has this key; the id reveals nothing about the key."""
+    """A pseudonymisation domain has this key; the id reveals nothing about the key.
+
+    Of before each epoch had a secret of its own (`DomainOpened`); not written any more.
+    """
 
     domain: Name
     key_id: Name
@@ -187,6 +191,7 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
     SiteAudited: ("findings",),
     SessionOpened: ("input", "map"),
     **grants.BLOBS,
+    **domains.BLOBS,
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""
 

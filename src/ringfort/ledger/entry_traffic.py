@@ -102,6 +102,19 @@ class StatementsEnded(Entry):
 
 @entry_type(TRAFFIC, Retention.SHARD)
 @dataclass(frozen=True, kw_only=True)
+class PseudonymsDisclosed(Entry):
+    """What `PseudonymsResolved` or `PseudonymsBridged` gave, as evidence; given once this was durable.
+
+    Without this entry the act was counted, and nothing was given.
+    """
+
+    act: Name
+    control: Count
+    evidence: Digest
+
+
+@entry_type(TRAFFIC, Retention.SHARD)
+@dataclass(frozen=True, kw_only=True)
 class SessionEnded(Entry):
     """A session is over: how, and its totals.
 

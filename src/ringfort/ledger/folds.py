@@ -5,8 +5,8 @@ that does not follow from the state before it raises FoldError and changes nothi
 entry and the verifier reports it. `changed` tells at which index each state key last changed, for
 conditional appends.
 
-State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:ID`, `site:NAME/DATABASE`, `session:ID`,
-`shard:NAME`, `gateway`, `grant:ID`, `review:ID`.
+State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:DIGEST`, `site:NAME/DATABASE`,
+`session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `asked:PRINCIPAL/DOMAIN`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ringfort.ledger import domains as epochs
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_control_credentials as credentials
+from ringfort.ledger import entry_control_domains as undoing
 from ringfort.ledger import entry_control_grants as granting
 from ringfort.ledger import grants
 from ringfort.ledger.entry import CONTROL, decode
@@ -76,7 +78,11 @@ class ControlState:
     credentials: dict[tuple[str, str], str] = field(default_factory=dict)
     """(principal, `certificate` or `token`) -> the name that it carries."""
     domains: dict[str, str] = field(default_factory=dict)
-    """Pseudonymisation domain -> key id."""
+    """Id of an epoch of a pseudonymisation domain -> key id; without those erased."""
+    pseudonymisation: dict[tuple[str, str], epochs.PseudonymisationDomain] = field(default_factory=dict)
+    """(recipient, purpose) -> every epoch of the domain."""
+    asked: dict[str, tuple[epochs.Asked, ...]] = field(default_factory=dict)
+    """`asked:PRINCIPAL/DOMAIN` -> what was resolved or bridged in the last 90 days."""
     sites: dict[tuple[str, str], str] = field(default_factory=dict)
     """(site, database) -> outcome of the last audit."""
     sessions: dict[str, int] = field(default_factory=dict)
@@ -112,6 +118,8 @@ class ControlState:
             "principals",
             "credentials",
             "domains",
+            "pseudonymisation",
+            "asked",
             "sites",
             "sessions",
             "shards",
@@ -277,4 +285,9 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     granting.GrantRevoked: grants.revoked,
     granting.BreakGlassOpened: grants.glass_broken,
     granting.BreakGlassReviewed: grants.reviewed,
+    undoing.DomainOpened: epochs.opened,
+    undoing.DomainRotated: epochs.rotated,
+    undoing.DomainErased: epochs.erased,
+    undoing.PseudonymsResolved: epochs.resolved,
+    undoing.PseudonymsBridged: epochs.bridged,
 }

@@ -7,6 +7,7 @@ Laws, whoever writes the entries:
   needs; nothing prolongs it, and what is denied, lapsed, expired or revoked stays so;
 - time comes from entries: an entry that is older than the one before it on the same grant does not follow;
 - who took a grant without asking and has a review overdue takes no second one;
+- nobody takes a grant to resolve or bridge pseudonyms without asking;
 - what is known of a principal changes or ends: so do its grants, and its approvals of pending requests.
 
 Whether policy permitted an approval is not judged here: the entry names the input that it was decided on.
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 MOST_SECONDS = 366 * 86_400
 MOST_APPROVALS = 100
 OUTCOMES = ("justified", "unjustified")
+UNDOING = frozenset({"resolve", "bridge"})
+"""Kinds that undo pseudonyms: nobody takes one without asking."""
 REQUESTED, ACTIVE, LAPSED, DENIED, EXPIRED, REVOKED = (
     "requested",
     "active",
@@ -147,6 +150,8 @@ def revoked(state: ControlState, entry: entries.GrantRevoked) -> str:
 def glass_broken(state: ControlState, entry: entries.BreakGlassOpened) -> str:
     """`BreakGlassOpened`."""
     _new(state, entry.grant, entry.principal, entry.TYPE)
+    if entry.kind in UNDOING:
+        raise FoldError("`BreakGlassOpened` undoes pseudonyms, which takes an approval")
     time = moment(entry.time)
     if any(each.principal == entry.principal and each.overdue(time) for each in state.grants.values()):
         raise FoldError("`BreakGlassOpened` names somebody whose last one is unreviewed past its deadline")

@@ -22,6 +22,7 @@ from ringfort.config import EEA, SiteConfig, load_config
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.policy.bundle import write_defaults
 from ringfort.sites.connect import admin_connection
+from ringfort.sites.custody import ROOT, ROOT_BYTES, Custody, CustodySettings
 from ringfort.sites.keystore import FileKeyStore, sync_folder
 from ringfort.sites.paths import Layout, private_folder
 from ringfort.sites.tabular import MAX_NAME_BYTES
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 UNFINISHED = "init-unfinished"
 GATEWAY_NAMES = ("localhost", "127.0.0.1", "::1")
-_KEYS = ("root.key", "ledger.key", "evidence.key", "scram-mock.key")
+_KEYS = ("ledger.key", "evidence.key", "scram-mock.key")
 _RESERVED = frozenset({"postgres", "template0", "template1"})
 
 _CONFIGURATION = """\
@@ -194,6 +195,10 @@ class Deployment:
                     else os.urandom(32)
                 )
                 store.create(name, base64.b64encode(key) + b"\n")
+        custody = Custody(CustodySettings.of(load_config(self.layout.folder)))
+        if not custody.has(ROOT):
+            custody.make_current()
+            custody.create(ROOT, os.urandom(ROOT_BYTES))
         ensure_tls(private_folder(self.layout.tls), GATEWAY_NAMES)
 
 

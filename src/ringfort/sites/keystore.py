@@ -2,7 +2,7 @@
 
 Invariants: a secret file is 0600 from the moment it exists (never made wider and then narrowed), is replaced
 as a whole or not at all, and is refused if another account owns it, if others may read or write it, or if it
-is a link. Leaves out encryption at rest: a hardware or cloud key store is another implementation of the port.
+is a link. Leaves out encryption at rest: see `sites.custody`.
 """
 
 from __future__ import annotations
@@ -49,6 +49,10 @@ class FileKeyStore:
     def remove(self, name: str) -> None:
         """Delete `name`; nothing happens if there is none."""
         self._path(name).unlink(missing_ok=True)
+
+    def destroy(self, name: str) -> None:
+        """Overwrite `name` with noise, delete it and make that durable; nothing happens if there is none."""
+        destroy_private(self._path(name))
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -112,6 +116,36 @@ def write_private(path: Path, value: bytes, *, replace: bool = True, account: Ac
             f"cannot write `{path}`: {(error.strerror or 'error').lower()}",
             hint="check the folder's owner and its free space",
         ) from None
+
+
+def destroy_private(path: Path) -> None:
+    """Overwrite `path` with noise, unlink it, and sync its folder; OS failures raise.
+
+    What a copying file system, a flash disk or a backup still holds is beyond reach: hence the secret in it
+    is wrapped, and the key apart.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _not_destroyed(path, error) from None
+    try:
+        os.pwrite(descriptor, os.urandom(os.fstat(descriptor).st_size), 0)
+        os.fsync(descriptor)
+        path.unlink()
+    except OSError as error:
+        raise _not_destroyed(path, error) from None
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
+def _not_destroyed(path: Path, error: OSError) -> MissingEnvironmentError:
+    return MissingEnvironmentError(
+        f"cannot destroy `{path}`: {(error.strerror or 'error').lower()}",
+        hint="check the folder's owner, and run the command again",
+    )
 
 
 def sync_folder(folder: Path) -> None:

@@ -1,0 +1,136 @@
+"""Domains' secrets: one for each epoch, checked against the record, and gone when they are erased."""
+
+import pytest
+from tests.unit.sites.control_ledger import BASIC, MemoryLedger
+
+from ringfort.config import KeysConfig
+from ringfort.errors import CheckFailedError, UsageError
+from ringfort.ledger import entry_control as control
+from ringfort.ledger.errors import ConditionFailedError
+from ringfort.privacy.pseudonym import Domain, derive_key, key_id
+from ringfort.sites.custody import ROOT, Custody, CustodySettings
+from ringfort.sites.domains import DomainStore, ErasedDomainError
+
+WHO = {"by": "root", "reason": "yearly"}
+
+
+@pytest.fixture
+def custody(tmp_path):
+    secrets = tmp_path / "secrets"
+    secrets.mkdir(mode=0o700)
+    made = Custody(CustodySettings(secrets, KeysConfig(kek_file=str(tmp_path / "kek.key"))))
+    made.make_current()
+    made.create(ROOT, bytes(range(32)))
+    return made
+
+
+@pytest.fixture
+def store(custody):
+    return DomainStore(custody)
+
+
+def test_the_first_use_opens_an_epoch_and_later_ones_find_it(store):
+    ledger = MemoryLedger()
+    with pytest.raises(UsageError, match="no epoch in force"):
+        store.current("ACME Inc", "analytics", ledger.state)
+    domain = store.ensure(ledger, "ACME Inc", "analytics")
+    assert domain == Domain("ACME Inc", "analytics", 1) == store.ensure(ledger, "ACME Inc", "analytics")
+    assert len(ledger.entries) == 2
+    secret = store.secret(domain, ledger.state)
+    assert len(secret) == 32
+    assert ledger.state.domains == {domain.id: key_id(secret, domain)}
+    assert DomainStore(Custody(store.custody.settings)).secret(domain) == secret
+    assert len(derive_key(secret, domain, "space", "number")) == 16
+
+
+def test_domains_and_epochs_have_secrets_of_their_own(store):
+    ledger = MemoryLedger()
+    domains = [store.ensure(ledger, *each) for each in (("A", "x"), ("A", "y"), ("B", "x"))]
+    domains.append(store.rotate(ledger, "A", "x", **WHO))
+    assert domains[-1].epoch == 2
+    assert len({store.secret(each) for each in domains}) == 4
+    assert store.current("A", "x", ledger.state) == domains[-1]
+
+
+def test_a_secret_needs_both_the_root_and_its_random_value(store, custody, tmp_path):
+    ledger = MemoryLedger()
+    domain = store.ensure(ledger, "A", "x")
+    custody.destroy(ROOT)
+    custody.create(ROOT, bytes(32))
+    other = DomainStore(custody)
+    assert other.secret(domain) != store.secret(domain)
+    with pytest.raises(CheckFailedError, match="root secret is not the one"):
+        other.secret(domain, ledger.state)
+
+
+def test_erasing_destroys_one_domain_and_leaves_the_others(store, custody):
+    ledger = MemoryLedger()
+    gone, kept = store.ensure(ledger, "A", "x"), store.ensure(ledger, "B", "x")
+    before = store.secret(gone)
+    path = custody.settings.secrets / "domains" / f"{gone.id}.key"
+    assert path.exists()
+    store.rotate(ledger, "A", "x", **WHO)
+    assert [each.number for each in store.erase(ledger, "A", "x", **WHO)] == [1, 2]
+    assert not path.exists()
+    for each in (store, DomainStore(custody)):
+        with pytest.raises(ErasedDomainError):
+            each.secret(gone)
+        with pytest.raises(ErasedDomainError, match="epoch 1 of this pseudonymisation domain is erased"):
+            each.secret(gone, ledger.state)
+        assert each.secret(kept, ledger.state)
+    with pytest.raises(UsageError, match="erased already"):
+        store.erase(ledger, "A", "x", **WHO)
+    again = store.ensure(ledger, "A", "x")
+    assert again.epoch == 3
+    assert store.secret(again) != before
+
+
+def test_an_erasure_that_was_cut_off_is_finished_and_gives_nothing_meanwhile(store, custody):
+    ledger = MemoryLedger()
+    domain = store.ensure(ledger, "A", "x")
+    known = ledger.state.pseudonymisation["A", "x"]
+    ledger.append(store.erasures(known, known.epochs, "root", ""))
+    fresh = DomainStore(custody)
+    with pytest.raises(ErasedDomainError):
+        fresh.secret(domain, ledger.state)
+    assert fresh.settle(ledger.state) == [domain.id]
+    assert fresh.settle(ledger.state) == []
+    with pytest.raises(ErasedDomainError):
+        fresh.secret(domain)
+
+
+def test_only_one_of_two_rotations_wins(store, custody):
+    ledger = MemoryLedger()
+    store.ensure(ledger, "A", "x")
+    ledger.before_append = lambda: DomainStore(custody).rotate(ledger, "A", "x", **WHO)
+    with pytest.raises(ConditionFailedError):
+        store.rotate(ledger, "A", "x", **WHO)
+    assert [each.status for each in ledger.state.pseudonymisation["A", "x"].epochs] == ["retired", "in force"]
+
+
+def test_two_who_open_at_once_open_the_same(store, custody):
+    ledger = MemoryLedger()
+    other = DomainStore(custody)
+    ledger.before_append = lambda: other.ensure(ledger, "A", "x")
+    domain = store.ensure(ledger, "A", "x")
+    assert store.secret(domain, ledger.state) == other.secret(domain, ledger.state)
+    assert len(ledger.state.pseudonymisation["A", "x"].epochs) == 1
+
+
+def test_a_domain_from_before_goes_on_with_a_second_epoch(store):
+    ledger = MemoryLedger()
+    old = Domain("A", "x", 1)
+    ledger.append([control.DomainKeyCreated(**BASIC, domain=old.id, key_id="k")])
+    assert store.ensure(ledger, "A", "x").epoch == 2
+
+
+def test_names_that_are_equal_in_nfc_are_one_domain(store):
+    ledger = MemoryLedger()
+    assert store.ensure(ledger, "Caf\u00e9", "x") == store.ensure(ledger, "Cafe\u0301", "x")
+
+
+def test_the_fingerprint_key_is_no_secret_of_a_domain(store):
+    ledger = MemoryLedger()
+    domain = store.ensure(ledger, "A", "x")
+    assert store.fingerprint_key() not in {store.secret(domain), bytes(range(32))}
+    assert len(store.fingerprint_key()) == 32
