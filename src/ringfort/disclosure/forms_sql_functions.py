@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ringfort.disclosure.country_groups import COUNTRY_GROUPS
+from ringfort.privacy.country_groups import COUNTRY_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -1,0 +1,98 @@
+r"""What masks and generalisations go by: limits, lists, bands and shapes, for SQL and for columns alike.
+
+The forms are written twice, as SQL expressions (`ringfort.disclosure.forms_sql_functions`) and as operations
+on Arrow columns (`ringfort.privacy.columns`), with equal results. Whatever decides about a result stands here
+once, and both read it.
+
+Shapes are regular expressions in what PostgreSQL's ARE and RE2 have in common and read alike: no `.`, no `\s`
+or `\w` (RE2's space lacks the vertical tab), no back references, no lookahead, groups for capture without
+names, and only such repetitions that there is one way to match. `SPACE` is white space in collation "C".
+Names carry `VERSION`; it grows when any result changes, never otherwise. DESIGN section 5.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+VERSION = 1
+TEXT_LIMIT = 320  # characters of a text that are looked at
+NAME_LIMIT = 120  # characters of a name that are looked at
+
+SPACE = r"\t-\r "  # within brackets
+_S = rf"[{SPACE}]*"
+
+# -- e-mail, web, programs ---------------------------------------------------------------------------------
+
+EMAIL_ENDING = r"\.[A-Za-z]{2,24}$"
+EMAIL = rf"^[^@{SPACE}]+@[^@{SPACE}]+{EMAIL_ENDING}"
+_PROVIDERS = (
+    "gmail.com googlemail.com outlook.com hotmail.com live.com msn.com yahoo.com ymail.com icloud.com me.com "
+    "aol.com proton.me protonmail.com gmx.de gmx.net gmx.at gmx.ch web.de t-online.de mail.ru yandex.ru "
+    "qq.com 163.com 126.com sina.com orange.fr wanadoo.fr free.fr laposte.net libero.it virgilio.it "
+    "naver.com hotmail.co.uk hotmail.fr hotmail.de yahoo.co.uk yahoo.fr yahoo.de yahoo.co.jp "
+    "daum.net uol.com.br"
+)
+EMAIL_PROVIDERS = tuple(_PROVIDERS.split())
+URL_WITH_USER = r"^[^/?#]*//[^/?#]*@"
+URL = rf"^{_S}[A-Za-z][A-Za-z0-9+.-]{{1,15}}://([A-Za-z0-9.-]{{1,253}})(?:[:/?#]|{_S}$)"
+USER_AGENTS = (  # the first that is found names the family
+    ("Edge?/", "Edge"),
+    ("OPR/|Opera", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/|CriOS/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+
+# -- numbers that people are known by ----------------------------------------------------------------------
+
+PHONE_DIGITS = (7, 20)
+INTERNATIONAL = rf"^{_S}(?:\+|00)"
+DIALLED_DIGITS = (7, 18)  # after the 00
+SHORT_CALLING_CODES = ("1", "7")
+_TWO_DIGITS = (
+    "20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 "
+    "81 82 84 86 90 91 92 93 94 95 98"
+)
+TWO_DIGIT_CALLING_CODES = tuple(_TWO_DIGITS.split())  # E.164; else three, if not 0, 1 or 7 comes first
+IBAN = "^([A-Z]{2})[0-9]{2}[0-9A-Z]{11,30}$"
+CARD = "^[0-9 -]{12,30}$"
+CARD_DIGITS = (12, 19)
+CARD_SCHEMES = (
+    ("^4", "Visa"),
+    ("^(?:5[1-5]|2[2-7])", "Mastercard"),
+    ("^3[47]", "American Express"),
+)
+NUMBER_END_LENGTH = (8, 40)
+CODE_LENGTH = (5, 40)
+POSTCODE_LENGTH = (4, 10)
+ADDRESS_LENGTH = 8
+
+_OCTET = "[0-9]{1,3}"
+_GROUP = "[0-9A-Fa-f]{1,4}"
+IPV4_24 = rf"^{_S}({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}(?:/[0-9]{{1,2}})?{_S}$"
+IPV4_16 = rf"^{_S}({_OCTET}\.{_OCTET})\.{_OCTET}\.{_OCTET}(?:/[0-9]{{1,2}})?{_S}$"
+IPV6_48 = rf"^{_S}({_GROUP}:{_GROUP}:{_GROUP}):[0-9A-Fa-f:.]*(?:/[0-9]{{1,3}})?{_S}$"
+IPV6_32 = rf"^{_S}({_GROUP}:{_GROUP}):[0-9A-Fa-f:.]*(?:/[0-9]{{1,3}})?{_S}$"
+
+# -- words -------------------------------------------------------------------------------------------------
+
+ANY_WORD = rf"[^{SPACE}]"
+THREE_WORDS = rf"^{_S}([^{SPACE}]+(?:[{SPACE}]+[^{SPACE}]+){{0,2}})"
+COUNTRY_PADDING = " \t\n\r"
+
+# -- dates and numbers -------------------------------------------------------------------------------------
+
+ISO_DAY = rf"^{_S}([0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}})"
+ISO_MONTH = rf"^{_S}([0-9]{{4}}-[0-9]{{2}})-[0-9]{{2}}"
+ISO_YEAR = rf"^{_S}([0-9]{{4}})-[0-9]{{2}}-[0-9]{{2}}"
+LOCAL_YEAR = rf"^{_S}[0-9]{{1,2}}[./-][0-9]{{1,2}}[./-]([0-9]{{4}})(?:[^0-9]|$)"
+AGE_UNDER_TEN = rf"^{_S}0?[0-9]{_S}$"
+AGE_IN_TENS = rf"^{_S}([1-8])[0-9]{_S}$"
+AGE_HIGH = rf"^{_S}9[0-9]{_S}$"
+
+BANDS = (0, 1, 2, 5, *(step * 10**power for power in range(1, 10) for step in (1, 2, 5)))
+BAND_LABELS = (*(f"{low}-{high}" for low, high in pairwise(BANDS)), f"{BANDS[-1]} or more")
+TEXT_SIZES = (20, 100, 500, 2500)  # bytes, for the note of a text's length
+
+MASK_NETWORKS = (24, 48)  # prefix lengths, IPv4 and IPv6
+GENERAL_NETWORKS = (16, 32)

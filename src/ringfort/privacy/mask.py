@@ -1,0 +1,138 @@
+"""The form `masked` of text, as columns: what `ringfort.mask_..._v1` of the database gives, row by row.
+
+Each function takes a column that was cleaned and cut (`text_columns.clean`, `cut`), and is total. What is not
+of the expected shape becomes `***`. Networks that are no text: `mask_network.py`. Free text: `mask_text.py`.
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ringfort.privacy import form_rules as rules
+from ringfort.privacy.text_columns import (
+    between,
+    compact,
+    cut,
+    digits,
+    ends,
+    first,
+    groups,
+    joined,
+    matches,
+    only,
+    sizes,
+    starts,
+)
+
+_NOTHING = "***"
+_ADDRESS = (
+    rf"^(?:([^@{rules.SPACE}])[^@{rules.SPACE}]{{2,}}|[^@{rules.SPACE}]{{1,2}})"
+    rf"@([^@{rules.SPACE}])[^@{rules.SPACE}]*({rules.EMAIL_ENDING[:-1]})$"
+)
+_WORD = rf"([^{rules.SPACE}])[^{rules.SPACE}]*"
+_GAP = rf"([{rules.SPACE}]+)"
+_NAME = rf"^[{rules.SPACE}]*{_WORD}(?:{_GAP}{_WORD})?(?:{_GAP}{_WORD})?"
+
+
+def email(text: pa.Array) -> pa.Array:
+    """`j***@e***.com`; of a local part of one or two characters nothing is shown."""
+    local, host, ending = groups(text, _ADDRESS)
+    return first([joined(local, "***@", host, "***", ending, like=text)], _NOTHING, text)
+
+
+def phone(text: pa.Array) -> pa.Array:
+    """The last two digits."""
+    found = digits(text)
+    long_enough = between(sizes(found), rules.PHONE_DIGITS)
+    return first([only(long_enough, joined("***", ends(found, 2), like=text), text)], _NOTHING, text)
+
+
+def name(text: pa.Array) -> pa.Array:
+    """The initials of up to three words, with the white space between them."""
+    one, gap, two, gap2, three = groups(cut(text, rules.NAME_LIMIT), _NAME)
+    stars = pa.scalar("***", text.type)
+    nothing = pa.scalar("", text.type)
+    initials = joined(
+        one, "***",
+        gap, two, pc.if_else(pc.equal(two, nothing), nothing, stars),
+        gap2, three, pc.if_else(pc.equal(three, nothing), nothing, stars),
+        like=text,
+    )  # fmt: skip
+    # as in SQL: white space as far as one looks and a word behind it gives null
+    blank = pc.invert(matches(text, rules.ANY_WORD))
+    return pc.if_else(blank, pa.scalar(_NOTHING, text.type), initials)
+
+
+def ip_text(text: pa.Array) -> pa.Array:
+    """The /24 or /48 that an address lies in, where it is written in full so far."""
+    (four,), (six,) = groups(text, rules.IPV4_24), groups(text, rules.IPV6_48)
+    return first([joined(four, ".0/24", like=text), joined(six, "::/48", like=text)], _NOTHING, text)
+
+
+def iban(text: pa.Array) -> pa.Array:
+    """The country and the last four characters."""
+    found = compact(text)
+    (country,) = groups(found, rules.IBAN)
+    return first([joined(country, "** **** ", ends(found, 4), like=text)], _NOTHING, text)
+
+
+def card(text: pa.Array) -> pa.Array:
+    """The last four digits."""
+    shaped, found = card_shaped(text)
+    return first([only(shaped, joined("**** ", ends(found, 4), like=text), text)], _NOTHING, text)
+
+
+def card_shaped(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Whether each value is shaped like a card number, and its digits."""
+    found = digits(text)
+    return pc.and_(matches(text, rules.CARD), between(sizes(found), rules.CARD_DIGITS)), found
+
+
+def number_end(text: pa.Array) -> pa.Array:
+    """The last two letters or digits of a number with at least eight."""
+    found = compact(text)
+    long_enough = between(sizes(found), rules.NUMBER_END_LENGTH)
+    return first([only(long_enough, joined("***", ends(found, 2), like=text), text)], _NOTHING, text)
+
+
+def code(text: pa.Array) -> pa.Array:
+    """The first two letters or digits of a code with at least five."""
+    found = compact(text)
+    long_enough = between(sizes(found), rules.CODE_LENGTH)
+    return first([only(long_enough, joined(starts(found, 2), "***", like=text), text)], _NOTHING, text)
+
+
+def address(text: pa.Array) -> pa.Array:
+    """The first three characters, digits struck out."""
+    begin = starts(pc.utf8_trim(text, " "), 3)
+    hidden = pc.replace_substring_regex(begin, "[0-9]", "*")
+    long_enough = pc.greater_equal(pc.utf8_length(text), rules.ADDRESS_LENGTH)
+    return first([only(long_enough, joined(hidden, "***", like=text), text)], _NOTHING, text)
+
+
+def postcode(text: pa.Array) -> pa.Array:
+    """The first three characters, of a code of four the first two."""
+    found = compact(text)
+    size = sizes(found)
+    low, high = rules.POSTCODE_LENGTH
+    return first(
+        [
+            only(between(size, (low + 1, high)), joined(starts(found, 3), "**", like=text), text),
+            only(pc.equal(size, low), joined(starts(found, 2), "**", like=text), text),
+        ],
+        _NOTHING,
+        text,
+    )
+
+
+def city(text: pa.Array) -> pa.Array:
+    """The first character that is not white space."""
+    (letter,) = groups(text, f"({rules.ANY_WORD})")
+    return first([joined(letter, "***", like=text)], _NOTHING, text)
+
+
+def url(text: pa.Array) -> pa.Array:
+    """The host; nothing where somebody's name or password stands before it."""
+    (host,) = groups(text, rules.URL)
+    return first([only(pc.invert(matches(text, rules.URL_WITH_USER)), host, text)], _NOTHING, text)

@@ -1,0 +1,69 @@
+"""Networks of addresses of PostgreSQL's type inet, as columns: `ringfort.mask_inet_v1` and `general_inet_v1`.
+
+Arrow has no such type: taken is text as PostgreSQL writes an inet or cidr (`192.0.2.77`, `2001:db8::/32`).
+Text that is no address becomes null.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ringfort.privacy import form_rules as rules
+from ringfort.privacy.text_columns import clean, groups, joined, only
+
+_OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_LENGTH = "(?:/(?:3[0-2]|[12]?[0-9]))?"
+_FOUR = {
+    16: rf"^({_OCTET}\.{_OCTET})\.{_OCTET}\.{_OCTET}{_LENGTH}$",
+    24: rf"^({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}{_LENGTH}$",
+}
+_GROUP = "(?:0|[1-9a-f][0-9a-f]{0,3})"
+# eight groups written out, as most are: no zeros to restore
+_SIX = {
+    32: rf"^({_GROUP}:{_GROUP}):(?:{_GROUP}:){{5}}{_GROUP}(?:/[0-9]{{1,3}})?$",
+    48: rf"^({_GROUP}:{_GROUP}:{_GROUP}):(?:{_GROUP}:){{4}}{_GROUP}(?:/[0-9]{{1,3}})?$",
+}
+_SUFFIX = {16: ".0.0/16", 24: ".0/24"}
+
+
+def mask_inet(text: pa.Array) -> pa.Array:
+    """The /24 or /48."""
+    return _networks(clean(text), *rules.MASK_NETWORKS)
+
+
+def general_inet(text: pa.Array) -> pa.Array:
+    """The /16 or /32."""
+    return _networks(clean(text), *rules.GENERAL_NETWORKS)
+
+
+def _networks(text: pa.Array, four: int, six: int) -> pa.Array:
+    (prefix,) = groups(text, _FOUR[four])
+    (groups_of_six,) = groups(text, _SIX[six])
+    bare = pc.replace_substring_regex(groups_of_six, "(?::0)+$|^0(?::0)*$", "")
+    found = pc.coalesce(joined(prefix, _SUFFIX[four], like=text), joined(bare, f"::/{six}", like=text))
+    rest = pc.and_(text.is_valid(), found.is_null())
+    if not pc.any(rest, min_count=0).as_py():
+        return found
+    distinct = only(rest, text, text).dictionary_encode()
+    slow = pa.array([_network(each, four, six) for each in distinct.dictionary.to_pylist()], text.type)
+    return pc.coalesce(found, slow.take(distinct.indices))
+
+
+def _network(text: str, four: int, six: int) -> str | None:
+    if not re.fullmatch(r"[0-9a-fA-F:.]{2,45}(?:/[0-9]{1,3})?", text):
+        return None
+    try:
+        address = ipaddress.ip_interface(text).ip
+    except ValueError:
+        return None
+    if address.version == 4:
+        octets = str(address).split(".")[: four // 8]
+        return ".".join(octets) + _SUFFIX[four]
+    words = [int.from_bytes(address.packed[at : at + 2]) for at in range(0, six // 8, 2)]
+    while words and not words[-1]:
+        words.pop()
+    return ":".join(f"{word:x}" for word in words) + f"::/{six}"
