@@ -28,7 +28,6 @@ import struct
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from ringfort.pgwire.backend import ParameterStatus, serialise_backend
 from ringfort.pgwire.debts import (
     AWAIT_CLOSE,
     AWAIT_DESCRIBE,
@@ -52,17 +51,14 @@ from ringfort.pgwire.debts import (
     Entry,
 )
 from ringfort.pgwire.errors import ProtocolViolationError
-from ringfort.pgwire.fields import FieldReader
 from ringfort.pgwire.framing import MAX_FRAME
 from ringfort.pgwire.frontend import Parse, Query, serialise_frontend
 from ringfort.pgwire.redaction import redact_error, redact_notice
 from ringfort.pgwire.scanner import skip_run
+from ringfort.pgwire.status import pass_status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_PASSED_STATUS = frozenset({b"client_encoding", b"DateStyle", b"IntervalStyle", b"TimeZone"})
-_GUARDED_STATUS = {b"client_encoding": b"UTF8", b"standard_conforming_strings": b"on"}
 
 MAX_MESSAGE = 1_048_576
 STREAM_ABOVE = 65_536
@@ -432,7 +428,7 @@ class Exchange:
     def _aside(self, kind: int, body: bytes, length: int) -> bytes:
         """What is passed on of a message that may come at any time."""
         if kind == 0x53:
-            return _parameter_status(body)
+            return pass_status(body)
         if kind == 0x41:
             return b""  # nobody may LISTEN: a notification is another session's bytes
         if len(body) < length - 4:
@@ -478,15 +474,6 @@ class Exchange:
                 table[name] = entry
         if not self.awaited:
             self.skipping = True
-
-
-def _parameter_status(body: bytes) -> bytes:
-    reader = FieldReader(body)
-    name, value = reader.string(), reader.string()
-    reader.finish()
-    if _GUARDED_STATUS.get(name, value) != value:
-        raise ProtocolViolationError("a setting changed that decides how SQL is read")
-    return serialise_backend(ParameterStatus(name, value)) if name in _PASSED_STATUS else b""
 
 
 __all__ = [
