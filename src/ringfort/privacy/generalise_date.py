@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FIRST_DAY = -2_440_588  # 4714-11-24 BC, PostgreSQL's first
-LAST_DAY = {"date": 2_145_042_540, "timestamp": 106_741_034}  # 5874897-12-31 and 294276-12-31
+LAST_DAY = {"date": 2_145_042_905, "timestamp": 106_762_939}  # 5874897-12-31 and 294276-12-31
 _UNITS_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 _TABLE = 4096  # texts are made by table if there are not more between the least and the largest
 

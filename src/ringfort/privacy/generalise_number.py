@@ -168,8 +168,9 @@ def _whole(values: pa.Array) -> _Whole:
 def _of_integers(values: pa.Array) -> _Whole:
     numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
     negative, zero = numbers < 0, numbers == 0
-    capped = np.clip(numbers, -_LARGE, _LARGE) if numbers.dtype == np.int64 else np.minimum(numbers, _LARGE)
-    magnitude = np.abs(capped.astype(np.int64))
+    if numbers.dtype == np.uint64:
+        numbers = np.minimum(numbers, np.uint64(_LARGE))
+    magnitude = np.abs(np.clip(numbers.astype(np.int64), -_LARGE, _LARGE))
     return _Whole(magnitude, negative, zero, np.zeros(len(numbers), np.bool_), _valid(values))
 
 

@@ -8,7 +8,7 @@ hold, or where its cast would raise, become null. Left out: casts between other 
 from __future__ import annotations
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringfort.errors import UsageError
+from ringfort.privacy.float_text import float_text
 from ringfort.privacy.generalise_date import civil, days_of
 
 if TYPE_CHECKING:
@@ -120,44 +121,6 @@ def _by_shape(values: pa.Array, texts: pa.Array, sign: str, exact: Callable[[Any
         return texts
     right = [exact(each) for each in values.filter(odd).to_pylist()]
     return pc.replace_with_mask(texts, odd.fill_null(False), pa.array(right, texts.type))
-
-
-def float_text(value: float, *, single: bool = False) -> str:
-    """A float as PostgreSQL writes it: the fewest digits that lie nearer to it than to any other float."""
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "Infinity" if value > 0 else "-Infinity"
-    if value == 0:
-        return "-0" if math.copysign(1, value) < 0 else "0"
-    digits, exponent = _shortest(abs(value), single=single)
-    sign = "-" if value < 0 else ""
-    most = 6 if single else 15
-    if not -4 <= exponent < most:
-        mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
-        return f"{sign}{mantissa}e{'-' if exponent < 0 else '+'}{abs(exponent):02}"
-    if exponent < 0:
-        return f"{sign}0.{'0' * (-exponent - 1)}{digits}"
-    whole, fraction = digits[: exponent + 1].ljust(exponent + 1, "0"), digits[exponent + 1 :]
-    return sign + whole + ("." + fraction if fraction else "")
-
-
-def _shortest(value: float, *, single: bool) -> tuple[str, int]:
-    """Digits and decimal exponent. Unlike Python, PostgreSQL takes no text halfway to the next float."""
-    number: Any = np.float32(value) if single else np.float64(value)
-    up, down = np.nextafter(number, np.inf, dtype=number.dtype), np.nextafter(number, 0, dtype=number.dtype)
-    with localcontext() as context:
-        context.prec = 1200
-        at = Decimal(float(number))
-        low = (at + Decimal(float(down))) / 2
-        high = (at + Decimal(float(up))) / 2 if np.isfinite(up) else at + (at - Decimal(float(down))) / 2
-        text = np.format_float_scientific(number, unique=True, trim="-")
-        for precision in range(text.index("e") - (1 if "." not in text else 2), 18):
-            text = np.format_float_scientific(number, precision=max(precision, 0), unique=False)
-            if low < Decimal(text) < high:
-                break
-    mantissa, _, exponent = text.partition("e")
-    return mantissa.replace(".", "").rstrip("0"), int(exponent)
 
 
 def _days_text(values: pa.Array) -> pa.Array:
