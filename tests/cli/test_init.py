@@ -142,6 +142,12 @@ def test_the_database_is_closed_to_everybody_who_is_not_let_in(shop):
                 with pytest.raises(psycopg.OperationalError, match="permission denied for database"):
                     psycopg.connect(server.admin_dsn(database), user="stranger", password="x")
             connection.execute("DROP ROLE stranger")
+            # an operate session acts as the owner of the tables: that must be all that the owner is
+            owner = connection.execute(
+                "SELECT r.rolname, r.rolsuper OR r.rolcanlogin OR r.rolcreaterole OR r.rolbypassrls "
+                "FROM pg_class AS c JOIN pg_roles AS r ON r.oid = c.relowner WHERE relname = 'online_retail'"
+            ).fetchone()
+            assert owner == ("ringfort_data", False)
         assert read_dsn(folder / "secrets" / "site-site-1.dsn") == server.admin_dsn()
 
 

@@ -32,7 +32,7 @@ from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.record.client import open_ledger
 from ringfort.record.system import SystemClock
 from ringfort.sites.connect import admin_connection
-from ringfort.sites.deployment import Deployment, Plan, create_database
+from ringfort.sites.deployment import Deployment, Plan, as_data_owner, create_database
 from ringfort.sites.load import copy_arrow
 from ringfort.sites.postgres import EmbeddedServer
 
@@ -122,7 +122,10 @@ def _prepare(place: Path, people: int, seed: int, passwords: dict[str, str]) -> 
             with server:
                 starting(1)
                 create_database(server, scenario.DATABASE)
-                with admin_connection(server.admin_dsn(scenario.DATABASE)) as connection:
+                with (
+                    admin_connection(server.admin_dsn(scenario.DATABASE)) as connection,
+                    as_data_owner(connection),
+                ):
                     _load(connection, tables, bar)
                 ids = scenario.choose_people(server.admin_dsn(scenario.DATABASE), 2)
             deployment.finish(files("ringfort.demo").joinpath("catalog.toml").read_text(encoding="utf-8"))

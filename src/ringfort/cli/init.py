@@ -24,7 +24,7 @@ from ringfort.catalog.scan import propose
 from ringfort.config import SiteConfig
 from ringfort.errors import UsageError
 from ringfort.sites.connect import admin_connection, dsn_parts, with_password
-from ringfort.sites.deployment import Deployment, Plan, checked_name, create_database
+from ringfort.sites.deployment import Deployment, Plan, as_data_owner, checked_name, create_database
 from ringfort.sites.external import WILL_BE_MADE, inspect_site
 from ringfort.sites.introspect import read_tables
 from ringfort.sites.keystore import write_private
@@ -148,7 +148,8 @@ def _from_file(folder: Path, source: str, wishes: _Wishes) -> _Outcome:
                     if opened is not None:
                         table = table_name(Path(source))
                         bar = step(f"loading {table}")
-                        report = load_tabular(connection, opened, table=table, progress=bar)
+                        with as_data_owner(connection):
+                            report = load_tabular(connection, opened, table=table, progress=bar)
                         rows, notes = report.rows, list(report.notes)
                     step("looking at names and values")
                     catalogue = _scan(connection, database, database, wishes)

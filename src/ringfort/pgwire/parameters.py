@@ -217,11 +217,10 @@ def _checked(name: str, value: str) -> str:
 
 def _not_offered(name: str) -> StartupRefusedError:
     shown = name if len(name) <= _NAME_BYTES and name.isprintable() else "a startup parameter"
+    offered = _OWN if name.startswith("ringfort.") else _KEPT.values()
     return StartupRefusedError(
         f"`{shown}` cannot be set at startup",
-        hint=_REFUSED.get(
-            name, "leave it out; settings that are passed on: " + ", ".join(sorted(_KEPT.values()))
-        ),
+        hint=_REFUSED.get(name, "leave it out; what can be set: " + ", ".join(sorted(offered))),
         sqlstate="42501" if name in _REFUSED else "0A000",
     )
 

@@ -9,11 +9,12 @@ finishes; nothing that a finished deployment holds is ever overwritten. What eac
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import re
 import shutil
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from psycopg import sql
@@ -29,11 +30,18 @@ from ringfort.sites.tabular import MAX_NAME_BYTES
 from ringfort.sites.tls import ensure_tls
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from psycopg import Connection as AnyConnection
 
     from ringfort.sites.postgres import EmbeddedServer
 
+    Connection = AnyConnection[tuple[Any, ...]]
+
 UNFINISHED = "init-unfinished"
+DATA_OWNER = "ringfort_data"
+"""Owns the tables of our own servers and may nothing else: an operate session acts as their owner."""
 GATEWAY_NAMES = ("localhost", "127.0.0.1", "::1")
 _KEYS = ("ledger.key", "evidence.key", "scram-mock.key")
 _RESERVED = frozenset({"postgres", "template0", "template1"})
@@ -212,7 +220,7 @@ def checked_name(database: str) -> str:
 def create_database(server: EmbeddedServer, name: str, *, replace: bool = False) -> None:
     """A new, empty database `name` on our own server, closed to everybody who is not let in by name.
 
-    `replace` drops a half-loaded one first.
+    `replace` drops a half-loaded one first. `DATA_OWNER` may make tables in it.
     """
     identifier = sql.Identifier(checked_name(name))
     with admin_connection(server.admin_dsn()) as connection:
@@ -221,8 +229,24 @@ def create_database(server: EmbeddedServer, name: str, *, replace: bool = False)
         connection.execute(sql.SQL("CREATE DATABASE {}").format(identifier))
         for each in (name, "postgres", "template1"):
             connection.execute(sql.SQL("REVOKE ALL ON DATABASE {} FROM PUBLIC").format(sql.Identifier(each)))
+    owner = sql.Identifier(DATA_OWNER)
     with admin_connection(server.admin_dsn(name)) as connection:
         connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        if not connection.execute("SELECT FROM pg_roles WHERE rolname = %s", (DATA_OWNER,)).fetchall():
+            connection.execute(
+                sql.SQL(
+                    "CREATE ROLE {} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+                ).format(owner)
+            )
+        connection.execute(sql.SQL("GRANT USAGE, CREATE ON SCHEMA public TO {}").format(owner))
+
+
+@contextlib.contextmanager
+def as_data_owner(connection: Connection) -> Iterator[None]:
+    """What is made within belongs to `DATA_OWNER`."""
+    connection.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(DATA_OWNER)))
+    yield
+    connection.execute("RESET ROLE")
 
 
 def _configuration(plan: Plan, folder: str) -> str:
