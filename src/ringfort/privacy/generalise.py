@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from ringfort.privacy import form_rules as rules
 from ringfort.privacy.country_groups import COUNTRY_GROUPS
 from ringfort.privacy.generalise_date import five_years
-from ringfort.privacy.mask import card_shaped
+from ringfort.privacy.mask import card_shaped, email_halves
 from ringfort.privacy.text_columns import (
     between,
     compact,
@@ -33,14 +33,10 @@ from ringfort.privacy.text_columns import (
 
 def email(text: pa.Array) -> pa.Array:
     """The domain where it is a large provider's."""
-    local, host = text, pc.ascii_lower(_host(text))
-    known = pc.is_in(host, value_set=pa.array(rules.EMAIL_PROVIDERS, local.type))
+    _, host = email_halves(text)
+    host = pc.ascii_lower(host)
+    known = pc.is_in(host, value_set=pa.array(rules.EMAIL_PROVIDERS, text.type))
     return first([only(known, joined("@", host, like=text), text)], "other", text)
-
-
-def _host(text: pa.Array) -> pa.Array:
-    (host,) = groups(text, rf"^[^@{rules.SPACE}]+@([^@{rules.SPACE}]+{rules.EMAIL_ENDING[:-1]})$")
-    return host
 
 
 def phone(text: pa.Array) -> pa.Array:

@@ -26,10 +26,6 @@ from ringfort.privacy.text_columns import (
 )
 
 _NOTHING = "***"
-_ADDRESS = (
-    rf"^(?:([^@{rules.SPACE}])[^@{rules.SPACE}]{{2,}}|[^@{rules.SPACE}]{{1,2}})"
-    rf"@([^@{rules.SPACE}])[^@{rules.SPACE}]*({rules.EMAIL_ENDING[:-1]})$"
-)
 _WORD = rf"([^{rules.SPACE}])[^{rules.SPACE}]*"
 _GAP = rf"([{rules.SPACE}]+)"
 _NAME = rf"^[{rules.SPACE}]*{_WORD}(?:{_GAP}{_WORD})?(?:{_GAP}{_WORD})?"
@@ -37,8 +33,15 @@ _NAME = rf"^[{rules.SPACE}]*{_WORD}(?:{_GAP}{_WORD})?(?:{_GAP}{_WORD})?"
 
 def email(text: pa.Array) -> pa.Array:
     """`j***@e***.com`; of a local part of one or two characters nothing is shown."""
-    local, host, ending = groups(text, _ADDRESS)
-    return first([joined(local, "***@", host, "***", ending, like=text)], _NOTHING, text)
+    local, host = email_halves(text)
+    (ending,) = groups(host, rf"[^@{rules.SPACE}]({rules.EMAIL_ENDING[:-1]})$")
+    letter = pc.if_else(pc.greater(pc.utf8_length(local), 2), starts(local, 1), "")
+    return first([joined(letter, "***@", starts(host, 1), "***", ending, like=text)], _NOTHING, text)
+
+
+def email_halves(text: pa.Array) -> list[pa.Array]:
+    """What stands before and after the only `@`, null where there is white space or nothing."""
+    return groups(text, rf"^([^@{rules.SPACE}]+)@([^@{rules.SPACE}]+)$")
 
 
 def phone(text: pa.Array) -> pa.Array:

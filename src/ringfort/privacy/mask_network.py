@@ -13,21 +13,27 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringfort.privacy import form_rules as rules
-from ringfort.privacy.text_columns import clean, groups, joined, only
+from ringfort.privacy.text_columns import clean, groups, joined, matches, only
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-_LENGTH = "(?:/(?:3[0-2]|[12]?[0-9]))?"
-_FOUR = {
-    16: rf"^({_OCTET}\.{_OCTET})\.{_OCTET}\.{_OCTET}{_LENGTH}$",
-    24: rf"^({_OCTET}\.{_OCTET}\.{_OCTET})\.{_OCTET}{_LENGTH}$",
-}
+_FOUR = rf"^{_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}(?:/(?:3[0-2]|[12]?[0-9]))?$"
+_OCTETS = {16: r"^([0-9]+\.[0-9]+)\.", 24: r"^([0-9]+\.[0-9]+\.[0-9]+)\."}
+_FOUR_ENDS = {16: ".0.0/16", 24: ".0/24"}
 _GROUP = "(?:0|[1-9a-f][0-9a-f]{0,3})"
-# eight groups written out, as most are: no zeros to restore
-_SIX = {
-    32: rf"^({_GROUP}:{_GROUP}):(?:{_GROUP}:){{5}}{_GROUP}(?:/[0-9]{{1,3}})?$",
-    48: rf"^({_GROUP}:{_GROUP}:{_GROUP}):(?:{_GROUP}:){{4}}{_GROUP}(?:/[0-9]{{1,3}})?$",
-}
-_SUFFIX = {16: ".0.0/16", 24: ".0/24"}
+# eight groups, or fewer with `::` in such a place that the first three are those before it, and then zeros
+_SIX = "|".join(
+    (
+        f"{_GROUP}(?::{_GROUP}){{7}}",
+        f"(?:{_GROUP}(?::{_GROUP})?)?::(?:{_GROUP}(?::{_GROUP}){{0,4}})?",
+        *(
+            f"{_GROUP}(?::{_GROUP}){{{left}}}::(?:{_GROUP}(?::{_GROUP}){{0,{5 - left}}})?"
+            for left in range(2, 6)
+        ),
+        f"{_GROUP}(?::{_GROUP}){{6}}::",
+    )
+)
+_SIX = f"^(?:{_SIX})(?:/(?:12[0-8]|1[01][0-9]|[1-9]?[0-9]))?$"
+_GROUPS = {32: f"^({_GROUP}(?::{_GROUP})?)", 48: f"^({_GROUP}(?::{_GROUP}(?::{_GROUP})?)?)"}
 
 
 def mask_inet(text: pa.Array) -> pa.Array:
@@ -41,10 +47,14 @@ def general_inet(text: pa.Array) -> pa.Array:
 
 
 def _networks(text: pa.Array, four: int, six: int) -> pa.Array:
-    (prefix,) = groups(text, _FOUR[four])
-    (groups_of_six,) = groups(text, _SIX[six])
-    bare = pc.replace_substring_regex(groups_of_six, "(?::0)+$|^0(?::0)*$", "")
-    found = pc.coalesce(joined(prefix, _SUFFIX[four], like=text), joined(bare, f"::/{six}", like=text))
+    (octets,) = groups(text, _OCTETS[four])
+    found = only(matches(text, _FOUR), joined(octets, _FOUR_ENDS[four], like=text), text)
+    if pc.any(pc.match_substring(text, ":"), min_count=0).as_py():
+        (words,) = groups(text, _GROUPS[six])
+        words = words.fill_null("")
+        if pc.any(pc.match_substring_regex(words, "(?:^|:)0$"), min_count=0).as_py():
+            words = pc.replace_substring_regex(words, "(?::0)+$|^0(?::0)*$", "")
+        found = pc.coalesce(found, only(matches(text, _SIX), joined(words, f"::/{six}", like=text), text))
     rest = pc.and_(text.is_valid(), found.is_null())
     if not pc.any(rest, min_count=0).as_py():
         return found
@@ -62,7 +72,7 @@ def _network(text: str, four: int, six: int) -> str | None:
         return None
     if address.version == 4:
         octets = str(address).split(".")[: four // 8]
-        return ".".join(octets) + _SUFFIX[four]
+        return ".".join(octets) + _FOUR_ENDS[four]
     words = [int.from_bytes(address.packed[at : at + 2]) for at in range(0, six // 8, 2)]
     while words and not words[-1]:
         words.pop()
