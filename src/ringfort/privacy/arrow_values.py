@@ -8,18 +8,24 @@ Left out: nested types. Source: the Arrow columnar format, version 1.5.
 
 from __future__ import annotations
 
+import itertools
+import unicodedata
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ringfort.errors import UsageError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
 UUID_BYTES = 16
+_ASCII = 127
+_INT4_MAX = 2**31 - 1
 _INT8 = np.iinfo(np.int64)
 _MICROSECONDS = {"s": 1_000_000, "ms": 1_000}
 
@@ -106,6 +112,83 @@ def text(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     return data, offsets
 
 
+def normalised(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    """`text` in Unicode's normal form C; what is no UTF-8 stays as it is."""
+    data, offsets = text(values)
+    if data[int(offsets[0]) : int(offsets[-1])].max(initial=0) <= _ASCII:
+        return data, offsets
+    if pa.types.is_string_view(values.type):
+        values = values.cast(pa.large_string())
+    try:
+        return text(pc.utf8_normalize(values, "NFC"))
+    except pa.ArrowInvalid:
+        rows = [data[int(one) : int(other)].tobytes() for one, other in itertools.pairwise(offsets)]
+        kept = [_normalised(each) for each in rows]
+        ends = np.cumsum([0, *map(len, kept)], dtype=np.int64)
+        return np.frombuffer(b"".join(kept), np.uint8), ends
+
+
+def _normalised(value: bytes) -> bytes:
+    try:
+        return unicodedata.normalize("NFC", value.decode("utf-8")).encode("utf-8")
+    except UnicodeDecodeError:
+        return value
+
+
+def each_text(values: pa.Array | pa.ChunkedArray, made: Callable[[pa.Array], pa.StringArray]) -> pa.Array:
+    """A column of text from a column: `made` of its chunks, of a dictionary's values only once.
+
+    What `made` gets is never a dictionary and never a string view. Raises `UsageError` if the result is too
+    large for one array of type `string`.
+    """
+    out, known = [], None
+    for chunk in plain_chunks(values):
+        if pa.types.is_dictionary(chunk.type) and len(chunk.dictionary) > len(chunk):
+            chunk = chunk.dictionary_decode()  # noqa: PLW2901 - the rest of the dictionary is not shown
+        if pa.types.is_dictionary(chunk.type):
+            if known is None or not known[0].equals(chunk.dictionary):
+                known = (chunk.dictionary, made(_not_viewed(chunk.dictionary)))
+            out.append(known[1].take(chunk.indices))
+        else:
+            out.append(made(_not_viewed(chunk)))
+    try:
+        return pa.concat_arrays(out) if out else pa.array([], pa.string())
+    except pa.ArrowInvalid:
+        raise too_long() from None
+
+
+def _not_viewed(values: pa.Array) -> pa.Array:
+    return values.cast(pa.large_string()) if pa.types.is_string_view(values.type) else values
+
+
+def text_array(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], valid: NDArray[np.bool_] | None
+) -> pa.StringArray:
+    """An array of type `string`; rows that are not valid have no bytes."""
+    if int(offsets[-1]) > _INT4_MAX:
+        raise too_long()
+    bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.StringArray.from_buffers(
+        len(offsets) - 1, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data), bitmap
+    )
+
+
+def spread(
+    data: NDArray[np.uint8], offsets: NDArray[np.int64], valid: NDArray[np.bool_] | None
+) -> pa.StringArray:
+    """An array of type `string` whose valid rows are these texts, in order, and whose other rows are null."""
+    if valid is None:
+        return text_array(data, offsets, None)
+    ends = np.zeros(len(valid) + 1, np.int64)
+    np.cumsum(valid, out=ends[1:])
+    return text_array(data, offsets[ends], valid)
+
+
+def too_long() -> UsageError:
+    """The error for more text than one array holds."""
+    return UsageError("the column has more than 2 GiB of text", hint="take it in several batches")
+
+
 def floats(values: pa.Array) -> NDArray[np.float64]:
     """Half, single and double floats as doubles."""
     width = {"halffloat": np.float16, "float": np.float32}.get(str(values.type), np.float64)
@@ -170,15 +253,20 @@ __all__ = [
     "UUID_BYTES",
     "days",
     "decimals",
+    "each_text",
     "fixed",
     "fixed_rows",
     "floats",
     "integers",
     "is_text",
     "microseconds",
+    "normalised",
     "plain_chunks",
     "plain_type",
     "slices",
+    "spread",
     "text",
+    "text_array",
+    "too_long",
     "valid_rows",
 ]

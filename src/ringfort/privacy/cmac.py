@@ -1,4 +1,4 @@
-"""AES-CMAC (RFC 4493, AES-128) over many messages at once: numpy in, numpy out.
+"""AES-CMAC (RFC 4493, SP 800-38B for the longer keys) over many messages at once: numpy in, numpy out.
 
 A tag is the full 128 bits. Rows are sorted by their number of blocks, longest first, so that the rows which
 still have a block at some position are a prefix: one AES-ECB call per block position does them all. Blocks
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BLOCK = 16
-KEY_BYTES = 16
+KEY_BYTES = 16  # of pseudonyms
+KEY_SIZES = (16, 24, 32)
 CHUNK = 16_384
 LONG_BLOCKS = 256  # messages longer than this many blocks go one by one: nothing is gained by columns
 
@@ -33,13 +34,13 @@ class Cmac:
     """AES-CMAC under one key."""
 
     def __init__(self, key: bytes) -> None:
-        if len(key) != KEY_BYTES:
-            raise ValueError(f"the key must be {KEY_BYTES} bytes")
+        if len(key) not in KEY_SIZES:
+            raise ValueError("the key must be 16, 24 or 32 bytes")
         self._cipher = algorithms.AES(key)
         self._ecb = Cipher(self._cipher, modes.ECB())  # noqa: S305 - the block cipher itself, chained by CMAC
         zero = self._ecb.encryptor().update(bytes(BLOCK))
-        first = _double(zero)
-        second = _double(first)
+        first = double(zero)
+        second = double(first)
         self._first = np.frombuffer(first, np.uint64)
         # for the last block by the number of its message bytes: what stays, and what is added
         keep = np.zeros((BLOCK + 1, BLOCK), np.uint8)
@@ -135,8 +136,16 @@ class Cmac:
         text = np.empty(last - first + BLOCK, np.uint8)  # whole blocks can be read from every byte on
         text[:-BLOCK] = data[first:last]
         text[-BLOCK:] = 0
-        starts = offsets[:-1].astype(np.int64) - first
-        sizes = np.diff(offsets).astype(np.int64)
+        self.rows(text, offsets[:-1].astype(np.int64) - first, np.diff(offsets).astype(np.int64), tags)
+
+    def rows(
+        self,
+        text: NDArray[np.uint8],
+        starts: NDArray[np.int64],
+        sizes: NDArray[np.int64],
+        tags: NDArray[np.uint8],
+    ) -> None:
+        """Into `tags` those of `sizes[i]` bytes from `starts[i]` on; `text` has 16 bytes more at its end."""
         blocks = np.maximum((sizes + (BLOCK - 1)) >> 4, 1)
         if int(blocks.max(initial=0)) > LONG_BLOCKS:
             for row in np.flatnonzero(blocks > LONG_BLOCKS):
@@ -181,7 +190,7 @@ class Cmac:
         return state[:-1].view(_BLOCK_TYPE).reshape(-1)
 
 
-def _double(block: bytes) -> bytes:
+def double(block: bytes) -> bytes:
     """Doubling in GF(2^128), RFC 4493 section 2.3."""
     number = int.from_bytes(block, "big") << 1
     if number >> 128:
@@ -189,4 +198,4 @@ def _double(block: bytes) -> bytes:
     return number.to_bytes(BLOCK, "big")
 
 
-__all__ = ["BLOCK", "CHUNK", "KEY_BYTES", "Cmac"]
+__all__ = ["BLOCK", "CHUNK", "KEY_BYTES", "Cmac", "double"]

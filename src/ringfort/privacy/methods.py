@@ -20,11 +20,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import pyarrow as pa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
+from ringfort.privacy import arrow_values as buffers
+from ringfort.privacy import siv
 from ringfort.privacy.cmac import BLOCK
-from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
+from ringfort.privacy.pseudonym import ROOT_BYTES, Pseudonymiser, derive_key, encode_fields
 from ringfort.privacy.pseudonym import pseudonym_type as type_of
+from ringfort.privacy.siv import Siv
 
 if TYPE_CHECKING:
     from ringfort.privacy.pseudonym import Domain, PseudonymType
@@ -60,8 +65,12 @@ def check(method: str, kind: str, arrow: pa.DataType | None = None) -> None:
             f"the method `{method}` does not fit columns of kind `{kind}`",
             hint=f"methods for this kind: {', '.join(others)}" if others else "hide or generalise the column",
         )
-    if arrow is not None and method == "cmac" and not pa.types.is_null(arrow):
+    if arrow is None or pa.types.is_null(arrow):
+        return
+    if method == "cmac":
         type_of(arrow)
+    elif method == "siv":
+        _check_text(method, arrow)
 
 
 def output_type(method: str) -> pa.DataType:
@@ -89,6 +98,8 @@ def pseudonymise(
         found = type_of(values.type)
         key = derive_key(secret, domain, identity_space, found)
         return Pseudonymiser(key, found).column(values)
+    if method == "siv":
+        return _siv(secret, domain, identity_space).column(values)
     raise UsageError(f"the method `{method}` is not there yet")
 
 
@@ -117,7 +128,37 @@ def resolve(
             )
         key = derive_key(secret, domain, identity_space, pseudonym_type)
         return Pseudonymiser(key, pseudonym_type).resolve(_tags(pseudonyms))
+    _check_text(method, pseudonyms.type)
+    if pa.types.is_null(pseudonyms.type):
+        return pa.nulls(len(pseudonyms), pa.string())
+    if method == "siv":
+        return _siv(secret, domain, identity_space).open_column(pseudonyms)
     raise UsageError(f"the method `{method}` is not there yet")
+
+
+def method_key(secret: bytes, domain: Domain, identity_space: str, method: str, size: int) -> bytes:
+    """A key of `ff1` or `siv` for one identity space within a domain.
+
+    HKDF-SHA256(secret, salt none, info = b"ringfort-pseudonym-METHOD/1" | recipient, purpose, epoch,
+    identity space), each text as in `pseudonym.encode_fields`.
+    """
+    if len(secret) != ROOT_BYTES:
+        raise UsageError(f"the secret of a domain must be {ROOT_BYTES} bytes")
+    info = f"ringfort-pseudonym-{method}/1".encode() + domain.encoded() + encode_fields(identity_space)
+    return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(secret)
+
+
+def _siv(secret: bytes, domain: Domain, identity_space: str) -> Siv:
+    return Siv(method_key(secret, domain, identity_space, "siv", siv.KEY_BYTES))
+
+
+def _check_text(method: str, arrow: pa.DataType) -> None:
+    plain = buffers.plain_type(arrow)
+    if not (buffers.is_text(plain) or pa.types.is_null(plain)):
+        raise UsageError(
+            f"the method `{method}` takes text, the column is of type `{arrow}`",
+            hint="the method `cmac` takes numbers, dates and times too",
+        )
 
 
 def _tags(pseudonyms: pa.Array | pa.ChunkedArray) -> pa.FixedSizeBinaryArray:
@@ -141,6 +182,7 @@ __all__ = [
     "SIV_KINDS",
     "Method",
     "check",
+    "method_key",
     "output_type",
     "pseudonymise",
     "resolve",

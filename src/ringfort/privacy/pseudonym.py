@@ -38,7 +38,6 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
@@ -63,7 +62,6 @@ _KEY_LABEL = b"ringfort-pseudonym/1"
 _KEY_ID_LABEL = b"ringfort-pseudonym-key-id/1"
 _INT8_LIMIT = 2.0**63
 _QUIET_NAN = 0x7FF8000000000000
-_ASCII = 127
 
 
 @dataclass(frozen=True)
@@ -265,11 +263,7 @@ class Pseudonymiser:
                 room[: len(values) * BLOCK].reshape(-1, BLOCK)[~found] = 0
 
     def _text(self, values: pa.Array, room: NDArray[np.uint8]) -> None:
-        data, offsets = buffers.text(values)
-        if data[int(offsets[0]) : int(offsets[-1])].max(initial=0) > _ASCII:
-            if pa.types.is_string_view(values.type):
-                values = values.cast(pa.large_string())
-            data, offsets = buffers.text(pc.utf8_normalize(values, "NFC"))
+        data, offsets = buffers.normalised(values)
         self._cmac.chunk(data, offsets, room[: len(values) * BLOCK].reshape(-1, BLOCK))
 
     def whole(self, values: NDArray[np.int64], room: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:

@@ -81,3 +81,25 @@ def test_no_such_method_or_type():
         made(pa.array(["x"]), method="rot13")
     with pytest.raises(UsageError):
         made(pa.array([True]))
+
+
+def test_siv_gives_text_back_and_nothing_else():
+    values = pa.chunked_array([pa.array(["Zo\u00eb", None]), pa.array(["", "Zoe\u0308"])])
+    got = made(values, "siv", "name")
+    assert got.type == methods.output_type("siv")
+    assert back(got, "siv", "name").to_pylist() == values.to_pylist()
+    assert back(got, "siv", "name", identity_space="another").null_count == 4
+    assert back(got, "siv", "name", domain=Domain("ACME Ltd", "analytics", 4)).null_count == 4
+    assert back(got, "siv", "name", secret=bytes(32)).null_count == 4
+    assert made(pa.nulls(2), "siv", "name").equals(pa.nulls(2, pa.string()))
+    for wrong in (pa.array([1]), pa.array([b"x"])):
+        with pytest.raises(UsageError, match="takes text"):
+            made(wrong, "siv", "name")
+        with pytest.raises(UsageError, match="takes text"):
+            back(wrong, "siv", "name")
+
+
+def test_a_secret_has_32_bytes():
+    for method, kind in (("cmac", "key"), ("siv", "name")):
+        with pytest.raises(UsageError, match="32 bytes"):
+            made(pa.array(["x"]), method, kind, secret=bytes(31))
