@@ -350,6 +350,24 @@ class Live:
             *(str(self.folder) if each == "DIR" else each for each in arguments), stdin=stdin, timeout=timeout
         )
 
+    def act(self, name, *arguments, who, password=None):
+        """A command that somebody gives in their own name: its completed process."""
+        words = f"{who.password if password is None else password}\n"
+        return self.ringfort(name, "DIR", *arguments, "--as", who.name, "--password-stdin", stdin=words)
+
+    def acted(self, name, *arguments, who):
+        """`act` that must succeed: what it says as JSON."""
+        done = self.act(name, *arguments, "--json", who=who)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def register(self, who):
+        """Make somebody a principal."""
+        facts = ("--country", who.country, "--role", who.role, "--employer", "Example", "--password-stdin")
+        done = self.ringfort("principal", "add", "DIR", who.name, *facts, stdin=f"{who.password}\n")
+        assert done.returncode == 0, done.stderr
+        return who
+
     def entries(self, kind="", log=""):
         """Entries of the ledger, through `ringfort ledger show --json`."""
         options = [*(["--type", kind] if kind else []), *(["--log", log] if log else [])]

@@ -12,30 +12,9 @@ ASK = ("--purpose", "customer-support", "--ticket", "T-1", "--table", "demo.vaul
 @pytest.fixture(scope="module")
 def approver(live):
     """A registered approver in the region."""
-    who = Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver")
-    facts = ("--country", "IE", "--role", "approver", "--employer", "Example", "--password-stdin")
-    done = live.ringfort("principal", "add", "DIR", who.name, *facts, stdin=f"{who.password}\n")
-    assert done.returncode == 0, done.stderr
+    who = live.register(Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver"))
     yield who
     live.ringfort("principal", "remove", "DIR", who.name)
-
-
-def act(live, name, *arguments, who, password=None):
-    return live.ringfort(
-        name,
-        "DIR",
-        *arguments,
-        "--as",
-        who.name,
-        "--password-stdin",
-        stdin=f"{who.password if password is None else password}\n",
-    )
-
-
-def done(live, name, *arguments, who):
-    result = act(live, name, *arguments, "--json", who=who)
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout)
 
 
 def listed(live, *options):
@@ -44,14 +23,14 @@ def listed(live, *options):
 
 
 def test_a_grant_is_asked_for_approved_and_revoked(live, approver):
-    asked = done(live, "request", *ASK, "--reason", "a refund", who=SUPPORT)
+    asked = live.acted("request", *ASK, "--reason", "a refund", who=SUPPORT)
     assert (asked["state"], asked["needed"], asked["tables"]) == ("requested", 1, ["demo.vault"])
     grant = asked["grant"]
     assert listed(live)[grant] == asked
-    active = done(live, "approve", grant, who=approver)
+    active = live.acted("approve", grant, who=approver)
     assert (active["state"], active["approvers"]) == ("active", [approver.name])
     assert active["ends"] > active["starts"]
-    said = act(live, "revoke", grant, who=SUPPORT)
+    said = live.act("revoke", grant, who=SUPPORT)
     assert (said.returncode, said.stdout) == (0, f"revoked {grant}\n")
     assert grant not in listed(live)
     assert listed(live, "--all")[grant]["state"] == "revoked"
@@ -60,7 +39,7 @@ def test_a_grant_is_asked_for_approved_and_revoked(live, approver):
 
 
 def test_a_request_is_told_what_comes_next_and_may_be_denied(live, approver):
-    said = act(live, "request", *ASK, who=SUPPORT)
+    said = live.act("request", *ASK, who=SUPPORT)
     assert said.returncode == 0
     first, second = said.stdout.splitlines()
     grant = first.split()[1].rstrip(":")
@@ -68,41 +47,41 @@ def test_a_request_is_told_what_comes_next_and_may_be_denied(live, approver):
     assert f"ringfort approve {live.folder} {grant} --as NAME" in second
     table = live.ringfort("grants", "DIR").stdout
     assert grant in table
-    denied = act(live, "deny", grant, "--reason", "closed", who=approver)
+    denied = live.act("deny", grant, "--reason", "closed", who=approver)
     assert denied.stdout == f"denied {grant}\n"
-    again = act(live, "approve", grant, who=approver)
+    again = live.act("approve", grant, who=approver)
     assert (again.returncode, "is denied" in again.stderr) == (2, True)
 
 
 def test_nobody_acts_in_anothers_name(live, approver):
-    grant = done(live, "request", *ASK, who=SUPPORT)["grant"]
-    wrong = act(live, "approve", grant, who=approver, password=SUPPORT.password + "x")
+    grant = live.acted("request", *ASK, who=SUPPORT)["grant"]
+    wrong = live.act("approve", grant, who=approver, password=SUPPORT.password + "x")
     assert wrong.returncode == 1
     assert "error: that is not the password" in wrong.stderr
     assert "hint: " in wrong.stderr
-    unknown = act(live, "approve", grant, who=Who("nobody", "IE", "approver"))
+    unknown = live.act("approve", grant, who=Who("nobody", "IE", "approver"))
     assert unknown.stderr == wrong.stderr.replace(approver.name, "nobody")
     nothing = live.ringfort("approve", "DIR", grant, "--as", approver.name)
     assert (nothing.returncode, "--password-stdin" in nothing.stderr) == (2, True)
     assert listed(live)[grant]["state"] == "requested"
-    own = act(live, "approve", grant, who=SUPPORT)
+    own = live.act("approve", grant, who=SUPPORT)
     assert (own.returncode, "their own" in own.stderr) == (1, True)
-    other = act(live, "approve", grant, who=OPERATOR)
+    other = live.act("approve", grant, who=OPERATOR)
     assert (other.returncode, "policy does not permit" in other.stderr) == (1, True)
-    done(live, "revoke", grant, who=SUPPORT)
+    live.acted("revoke", grant, who=SUPPORT)
 
 
 def test_the_glass_is_broken_and_reviewed(live, approver):
-    broken = done(live, "break-glass", *ASK, "--reason", "payments fail", who=SUPPORT)
+    broken = live.acted("break-glass", *ASK, "--reason", "payments fail", who=SUPPORT)
     assert (broken["state"], broken["break_glass"], broken["outcome"]) == ("active", True, "")
     assert broken["review_due"] > broken["ends"]
     grant = broken["grant"]
-    own = act(live, "review", grant, "--outcome", "justified", who=SUPPORT)
+    own = live.act("review", grant, "--outcome", "justified", who=SUPPORT)
     assert own.returncode == 1
-    reviewed = act(live, "review", grant, "--outcome", "unjustified", who=approver)
+    reviewed = live.act("review", grant, "--outcome", "unjustified", who=approver)
     assert reviewed.stdout == f"reviewed {grant}: unjustified\n"
     assert listed(live, "--all")[grant]["state"] == "revoked"
-    refused = act(live, "break-glass", *ASK, "--reason", "curious", who=ANALYST)
+    refused = live.act("break-glass", *ASK, "--reason", "curious", who=ANALYST)
     assert (refused.returncode, "policy does not permit" in refused.stderr) == (1, True)
 
 
@@ -118,7 +97,7 @@ def test_the_glass_is_broken_and_reviewed(live, approver):
 )
 def test_what_is_no_request_is_refused_with_a_hint(live, changes, word):
     options = dict(zip(ASK[::2], ASK[1::2], strict=True)) | changes
-    result = act(live, "request", *(each for pair in options.items() for each in pair), who=SUPPORT)
+    result = live.act("request", *(each for pair in options.items() for each in pair), who=SUPPORT)
     assert result.returncode == 2
     assert word in result.stderr
     assert "hint: " in result.stderr

@@ -19,10 +19,7 @@ ROWS = 8**6
 
 @pytest.fixture(scope="module")
 def approver(live):
-    who = Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver")
-    facts = ("--country", "IE", "--role", "approver", "--employer", "Example", "--password-stdin")
-    done = live.ringfort("principal", "add", "DIR", who.name, *facts, stdin=f"{who.password}\n")
-    assert done.returncode == 0, done.stderr
+    who = live.register(Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver"))
     yield who
     live.ringfort("principal", "remove", "DIR", who.name)
 
@@ -32,18 +29,10 @@ def ticket():
     return f"T-{uuid.uuid4().hex[:8]}"
 
 
-def act(live, name, *arguments, who):
-    done = live.ringfort(
-        name, "DIR", *arguments, "--as", who.name, "--password-stdin", "--json", stdin=f"{who.password}\n"
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 def given(live, approver, ticket, lasting="10m", table="demo.vault"):
     asked = ("--purpose", SUPPORT.purpose, "--ticket", ticket, "--table", table, "--for", lasting)
-    grant = act(live, "request", *asked, who=SUPPORT)["grant"]
-    return act(live, "approve", grant, who=approver)
+    grant = live.acted("request", *asked, who=SUPPORT)["grant"]
+    return live.acted("approve", grant, who=approver)
 
 
 def free_texts(connection):
@@ -81,7 +70,7 @@ def test_a_grant_shows_more_while_it_lasts_and_where_it_covers(live, approver, t
         session = [each for each in live.entries("SessionOpened") if each["ticket"] == ticket][-1]
         decided = json.loads((live.folder / blob(session["input"])).read_bytes())
         assert [each["id"] for each in decided["request"]["grants"]] == [grant["grant"]]
-        act(live, "revoke", grant["grant"], who=SUPPORT)
+        live.acted("revoke", grant["grant"], who=SUPPORT)
         wait_for(lambda: granted.pgconn.status == psycopg.pq.ConnStatus.BAD or gone(granted))
     with live.connect(SUPPORT, ticket=ticket) as after:
         assert not free_texts(after) & secrets
@@ -102,7 +91,7 @@ def gone(connection):
 def test_a_session_that_does_not_need_its_grant_goes_on(live, approver, ticket):
     grant = given(live, approver, ticket, table="demo.people")
     with live.connect(SUPPORT, ticket=ticket) as connection:  # people are raw for support all the same
-        act(live, "revoke", grant["grant"], who=SUPPORT)
+        live.acted("revoke", grant["grant"], who=SUPPORT)
         time.sleep(SOON)
         assert not gone(connection)
 
@@ -112,7 +101,7 @@ def test_a_revoked_grant_cuts_a_session_in_the_middle_of_a_result(live, approver
     with live.connect(SUPPORT, ticket=ticket) as connection:
         rows = connection.cursor().stream(WIDE)
         assert len([next(rows) for _ in range(10)]) == 10
-        act(live, "revoke", grant["grant"], who=SUPPORT)
+        live.acted("revoke", grant["grant"], who=SUPPORT)
         with pytest.raises(psycopg.OperationalError):
             sum(1 for _ in rows)
     end = end_of(live, ticket)
@@ -147,9 +136,9 @@ def test_an_idle_session_is_told_why_it_ends(live, approver, ticket):
 
 def test_break_glass_shows_as_much_at_once_and_an_unjustified_one_ends(live, approver, ticket):
     asked = ("--purpose", SUPPORT.purpose, "--ticket", ticket, "--table", "demo", "--for", "10m")
-    grant = act(live, "break-glass", *asked, "--reason", "payments fail", who=SUPPORT)["grant"]
+    grant = live.acted("break-glass", *asked, "--reason", "payments fail", who=SUPPORT)["grant"]
     with live.connect(SUPPORT, ticket=ticket) as connection:
         assert free_texts(connection) == set(MARKERS["h_free"])
-        act(live, "review", grant, "--outcome", "unjustified", who=approver)
+        live.acted("review", grant, "--outcome", "unjustified", who=approver)
         wait_for(lambda: gone(connection))
     assert end_of(live, ticket)["outcome"] == "grant ended"

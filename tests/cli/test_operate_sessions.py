@@ -38,14 +38,6 @@ REFUSED = [
 ]
 
 
-def act(live, name, *arguments, who):
-    done = live.ringfort(
-        name, "DIR", *arguments, "--as", who.name, "--password-stdin", "--json", stdin=f"{who.password}\n"
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
-
-
 @pytest.fixture(scope="module")
 def approvers(own_live):
     """Two approvers, and tables whose owner owns tables and nothing else."""
@@ -55,20 +47,16 @@ def approvers(own_live):
         admin.execute("ALTER TABLE vault OWNER TO keeper")
         admin.execute("ALTER TABLE uncatalogued OWNER TO keeper")
     made = [Who(f"a{number}", "IE", "approver") for number in range(2)]
-    for who in made:
-        facts = ("--country", "IE", "--role", "approver", "--employer", "Example", "--password-stdin")
-        done = own_live.ringfort("principal", "add", "DIR", who.name, *facts, stdin=f"{who.password}\n")
-        assert done.returncode == 0, done.stderr
-    return made
+    return [own_live.register(who) for who in made]
 
 
 def given(live, approvers, lasting="10m", table="demo.vault"):
     ticket = f"T-{uuid.uuid4().hex[:8]}"
     asked = ("--purpose", "maintenance", "--ticket", ticket, "--table", table, "--for", lasting, "--operate")
-    grant = act(live, "request", *asked, who=OPERATOR)
+    grant = live.acted("request", *asked, who=OPERATOR)
     assert grant["needed"] == len(approvers)
     for who in approvers:
-        grant = act(live, "approve", grant["grant"], who=who)
+        grant = live.acted("approve", grant["grant"], who=who)
     assert grant["state"] == "active"
     return grant
 
@@ -228,7 +216,7 @@ def test_the_end_of_the_grant_cuts_a_copy(own_live, approvers):
     with operate(own_live, grant) as session:
 
         def revoke():
-            act(own_live, "revoke", grant["grant"], who=OPERATOR)
+            own_live.acted("revoke", grant["grant"], who=OPERATOR)
 
         with pytest.raises(psycopg.OperationalError):
             pour(session.cursor(), "COPY vault (id, owner_id) FROM STDIN", b"100\t1\n" * 500, 200, revoke)
