@@ -1,0 +1,207 @@
+"""Whole columns of texts and numbers looked up among fingerprints of identifiers (see `fingerprint`).
+
+Windows of one to eight adjacent words are cut out of all texts at once, hashed by one call for each number of
+words, and searched by a bit map of first bits, then by the sorted 64-bit prefixes, then by all 128 bits.
+Invariants: what is found in a text depends on that text alone; only row numbers, tags and kinds leave.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from ringfort.privacy.cmac import Cmac
+from ringfort.privacy.fingerprint import (
+    CHUNK,
+    CODE_DIGITS,
+    CODES,
+    DIGITS,
+    MAX_LENGTH,
+    MAX_WORDS,
+    MIN_CODE,
+    MIN_DIGITS,
+    WORDS,
+    cut,
+    derived_key,
+    tags_of,
+)
+from ringfort.privacy.inspection_text import Words, words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from ringfort.privacy.fingerprint import Fingerprints
+
+    Ints = NDArray[np.int64]
+
+_GAP_DIGITS, _GAP_CODES = 3, 2
+_MAP_BITS = 22
+_UUID_NODE = 12  # the last group of a UUID may be letters alone
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """What was looked up: row numbers, tags, and the kinds (into `Fingerprints.names`) of what matched.
+
+    Where `group` is "", these are matches and nothing else. Else they are all values of the class and length
+    that it names, -1 standing for no match, and `one_in` of arbitrary values one matches by chance.
+    """
+
+    group: str
+    one_in: int
+    rows: Ints
+    tags: NDArray[np.uint64]
+    kinds: Ints
+
+
+class Matcher:
+    """Looks whole columns of texts up in `Fingerprints`."""
+
+    def __init__(self, fingerprints: Fingerprints) -> None:
+        self.fingerprints = fingerprints
+        key = fingerprints.key
+        self._tags = [Cmac(derived_key(key, name)) for name in ("words", "digits", "codes")]
+        self._head = Cmac(derived_key(key, "heads"))
+        self._lengths = np.array(fingerprints.lengths, np.int64).reshape(3, -1) > 0
+        self._longest = [int(np.flatnonzero(each).max(initial=0)) for each in self._lengths]
+        self._near = _bitmap(fingerprints.high)
+        self._near_heads = _bitmap(fingerprints.heads)
+
+    def texts(self, texts: pa.Array) -> Iterator[Matches]:
+        """Matches in plain texts (a string array without nulls); row numbers are positions in it."""
+        if not len(self.fingerprints):
+            return
+        for start in range(0, len(texts), CHUNK):
+            for each in self._texts(texts.slice(start, CHUNK)):
+                yield Matches(each.group, each.one_in, each.rows + start, each.tags, each.kinds)
+
+    def numbers(self, values: Ints) -> Iterator[Matches]:
+        """Matches of whole numbers that are not negative; row numbers are positions in `values`."""
+        least, most = 10 ** (MIN_DIGITS - 1), 10**18
+        rows = (
+            np.flatnonzero((values >= least) & (values < most))
+            if self._longest[DIGITS]
+            else np.empty(0, np.int64)
+        )
+        if len(rows):
+            data, begins, sizes = cut(pa.array(values[rows]).cast(pa.string()))
+            yield from self._looked_up(DIGITS, data, begins, sizes, rows, np.zeros(len(rows), np.bool_))
+
+    def _texts(self, texts: pa.Array) -> Iterator[Matches]:
+        found = words(texts)
+        if not len(found):
+            return
+        last = np.searchsorted(found.rows, found.rows, side="right")
+        sizes = np.diff(found.starts)
+        if self._longest[WORDS]:
+            tags, _ = tags_of(self._head, found.data, found.starts[:-1], sizes)
+            heads = self._near_heads[tags >> np.uint64(64 - _MAP_BITS)]
+            at = np.flatnonzero(heads)
+            at = at[_member(self.fingerprints.heads, tags[at])]
+            yield from self._windows(WORDS, found, at, last, np.ones(len(found), np.bool_))
+        if self._longest[DIGITS]:
+            follows = (found.digits == sizes) & (found.gaps <= _GAP_DIGITS)
+            yield from self._windows(DIGITS, found, np.flatnonzero(found.digits == sizes), last, follows)
+        if self._longest[CODES]:
+            short = (found.digits > 0) | (sizes <= 4) | (sizes == _UUID_NODE)
+            at = np.flatnonzero(short | (sizes >= MIN_CODE))
+            yield from self._windows(CODES, found, at, last, short & (found.gaps <= _GAP_CODES))
+
+    def _windows(
+        self, class_: int, found: Words, at: Ints, last: Ints, follows: NDArray[np.bool_]
+    ) -> Iterator[Matches]:
+        """Runs of 1 to `MAX_WORDS` words that begin at the words `at`; a word that `follows` may go on."""
+        digits = np.concatenate([[0], np.cumsum(found.digits)])
+        names_alone = self.fingerprints.sure or class_ != WORDS
+        for count in range(1, MAX_WORDS + 1):
+            end = at + count
+            begins = found.starts[at]
+            sizes = found.starts[end] - begins
+            sure = found.plus[at]
+            if class_ == DIGITS:  # 00 before a number is dialled, and not part of it
+                zeros = (
+                    (sizes > 2)
+                    & (found.data[begins] == 0x30)
+                    & (found.data[np.minimum(begins + 1, len(found.data) - 1)] == 0x30)
+                )
+                begins, sizes = begins + 2 * zeros, sizes - 2 * zeros
+            fits = self._lengths[class_][np.minimum(sizes, MAX_LENGTH)] & (sizes <= self._longest[class_])
+            if class_ == CODES:
+                digit = digits[end] - digits[at]
+                fits &= (digit >= CODE_DIGITS) & (digit < sizes)
+            if count == 1 and not names_alone:
+                fits &= False
+            rows = np.flatnonzero(fits)
+            if len(rows):
+                yield from self._looked_up(
+                    class_, found.data, begins[rows], sizes[rows], found.rows[at[rows]], sure[rows]
+                )
+            going = (end < last[at]) & (sizes < self._longest[class_])
+            at = at[going]
+            at = at[follows[at + count]]
+            if not len(at):
+                return
+
+    def _looked_up(  # noqa: PLR0917 - columns of what is looked up
+        self,
+        class_: int,
+        data: NDArray[np.uint8],
+        begins: Ints,
+        sizes: Ints,
+        rows: Ints,
+        sure: NDArray[np.bool_],
+    ) -> Iterator[Matches]:
+        prints = self.fingerprints
+        fits = self._lengths[class_][np.minimum(sizes, MAX_LENGTH)] & (sizes <= MAX_LENGTH)
+        begins, sizes, rows, sure = begins[fits], sizes[fits], rows[fits], sure[fits]
+        high, low = tags_of(self._tags[class_], data, begins, sizes)
+        places = self._found(high, low)
+        kinds = np.where(places >= 0, prints.kinds[places].astype(np.int64), -1)
+        certain = (kinds >= 0) & (sure | (class_ == WORDS) | prints.sure)
+        if certain.any():
+            yield Matches("", 0, rows[certain], high[certain], kinds[certain])
+        if class_ == WORDS or prints.sure:
+            return
+        for length in np.unique(sizes[~sure]).tolist():
+            chosen = (sizes == length) & ~sure
+            group = f"{'digits' if class_ == DIGITS else 'codes'} {length}"
+            yield Matches(group, prints.one_in(class_, length), rows[chosen], high[chosen], kinds[chosen])
+
+    def _found(self, high: NDArray[np.uint64], low: NDArray[np.uint64]) -> Ints:
+        """The place of each 128-bit tag, -1 where there is none."""
+        prints = self.fingerprints
+        places = np.full(len(high), -1, np.int64)
+        rows = np.flatnonzero(self._near[high >> np.uint64(64 - _MAP_BITS)])
+        at = np.searchsorted(prints.high, high[rows])
+        while len(rows):
+            inside = at < len(prints.high)
+            rows, at = rows[inside], at[inside]
+            same = prints.high[at] == high[rows]
+            rows, at = rows[same], at[same]
+            right = prints.low[at] == low[rows]
+            places[rows[right]] = at[right]
+            rows, at = rows[~right], at[~right] + 1
+        return places
+
+
+def _bitmap(tags: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which first bits occur: what is not in here needs no search."""
+    near = np.zeros(1 << _MAP_BITS, np.bool_)
+    near[tags >> np.uint64(64 - _MAP_BITS)] = True
+    return near
+
+
+def _member(tags: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    at = np.searchsorted(tags, wanted)
+    inside = at < len(tags)
+    member = np.zeros(len(wanted), np.bool_)
+    member[inside] = tags[at[inside]] == wanted[inside]
+    return member
+
+
+__all__ = ["Matcher", "Matches"]

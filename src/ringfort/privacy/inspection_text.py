@@ -1,0 +1,253 @@
+r"""Texts as inspection reads them: whole Arrow columns of them in one plain way of writing.
+
+`plain` takes away what only changes how a text looks: compatibility forms (NFKC: full-width and mathematical
+letters and digits), invisible characters (zero-width, soft hyphen, direction marks), digits of other scripts,
+Unicode's many hyphens. `readings` adds what a text says when it is decoded: percent signs, HTML entities and
+backslash escapes, addresses written as `name [at] host [dot] org`, and base64 and hexadecimal runs whose
+bytes are printable text, twice over. `words` gives the folded words (no case, accents or punctuation) of
+every text as one buffer, which is what fingerprints are taken of.
+
+Invariants: total, no text makes it raise; the result for a text depends on that text alone. ASCII without
+escapes, which is nearly everything, is never touched by Python.
+Left out: letters of one script that look like those of another, leetspeak, spelling, compression, encryption,
+encodings other than those above, an encoded run cut into pieces by other text, and runs beyond `MAX_DECODED`
+bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
+from urllib.parse import unquote
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+MAX_DECODED = 65_536
+DEPTH = 2
+
+_INVISIBLE = r"[\p{Cf}\x{034F}\x{115F}\x{1160}\x{3164}\x{FE00}-\x{FE0F}]+"
+_HYPHENS = r"[\x{2010}-\x{2015}\x{2212}\x{2E3A}\x{2E3B}]"
+_OTHER_DIGITS = r"[^\P{Nd}0-9]"
+
+# the first bits of every printable ASCII byte are 0: one in eight random groups of base64 is like that
+_BASE64_GROUP = r"[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_\-]"
+_BASE64 = rf"(?:{_BASE64_GROUP}){{3,}}[A-Za-z0-9+/_\-]{{0,3}}={{0,2}}"
+_HEX = r"(?:[2-7][0-9A-Fa-f]){7,}"
+_ESCAPE = r"%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,8};|\\[uUx][0-9A-Fa-f]{2}"
+_SPELT = (
+    r"(?i)[\[({<]\s{0,3}(?:at|dot|punkt|punto|point|arroba|@|\.)\s{0,3}[\])}>]|\s(?:at|dot)\s.{0,40}\sdot\s"
+)
+_HIDDEN = f"{_ESCAPE}|{_SPELT}|{_BASE64}|{_HEX}"
+
+_PY_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{12,}={0,2}")
+_PY_HEX = re.compile(r"(?<![0-9A-Fa-f])(?:0[xX]|\\\\?x)?((?:[0-9A-Fa-f]{2}[ :]?){7,})(?![0-9A-Fa-f])")
+_PY_BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
+_PY_AT = re.compile(r"\s*[\[({<]\s*(?:at|arroba|@)\s*[\])}>]\s*", re.IGNORECASE)
+_PY_DOT = re.compile(r"\s*[\[({<]\s*(?:dot|punkt|punto|point|\.)\s*[\])}>]\s*", re.IGNORECASE)
+_PY_SPELT = re.compile(r"(\S)\s+at\s+([\w\-]+(?:(?:\s+dot\s+|\.)[\w\-]+)+)", re.IGNORECASE)
+_PY_SPELT_DOT = re.compile(r"\s+dot\s+", re.IGNORECASE)
+
+_NOT_DECOMPOSED = {
+    "ß": "ss", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "\u0131": "i",
+}  # fmt: skip
+_APOSTROPHES = np.zeros(256, np.bool_)
+_APOSTROPHES[[0x27, 0x60]] = True
+_WORD = np.zeros(256, np.bool_)
+_WORD[ord("0") : ord("9") + 1] = _WORD[ord("a") : ord("z") + 1] = _WORD[0x80:] = True
+_DIGIT = np.zeros(256, np.bool_)
+_DIGIT[ord("0") : ord("9") + 1] = True
+
+
+def plain(values: pa.Array) -> pa.Array:
+    """Texts in one plain way of writing; `values` is a string array without nulls, the result is as long."""
+    if _ascii_only(values):
+        return values
+    odd = np.flatnonzero(~_mask(pc.string_is_ascii(values)))
+    texts = pc.utf8_normalize(values.take(pa.array(odd)), "NFKC")
+    texts = pc.replace_substring_regex(texts, _INVISIBLE, "")
+    texts = pc.replace_substring_regex(texts, _HYPHENS, "-")
+    foreign = _mask(pc.match_substring_regex(texts, _OTHER_DIGITS))
+    if foreign.any():
+        texts = pa.array(
+            [
+                _ascii_digits(text) if other else text
+                for text, other in zip(texts.to_pylist(), foreign, strict=True)
+            ],
+            values.type,
+        )
+    return _replaced(values, odd, texts)
+
+
+def readings(values: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Plain texts and what else they say when decoded, with for each the row of `values` that it belongs to.
+
+    `values` is a string array without nulls; the first `len(values)` readings are its own plain texts.
+    """
+    first = plain(values)
+    texts, owners = [first], [np.arange(len(first), dtype=np.int64)]
+    level, owner = first, owners[0]
+    for _ in range(DEPTH):
+        rows = np.flatnonzero(_mask(pc.match_substring_regex(level, _HIDDEN)))
+        found = [
+            (row, text)
+            for row, hidden in zip(rows.tolist(), level.take(pa.array(rows)).to_pylist(), strict=True)
+            for text in decoded(hidden)
+        ]
+        if not found:
+            break
+        owner = owner[np.array([row for row, _ in found], np.int64)]
+        level = plain(pa.array([text for _, text in found], values.type))
+        texts.append(level)
+        owners.append(owner)
+    return pa.concat_arrays(texts), np.concatenate(owners)
+
+
+def decoded(text: str) -> Iterator[str]:
+    """What `text` says under the escapes and encodings that are known here; nothing if it says the same."""
+    unescaped = _PY_BACKSLASH.sub(lambda found: chr(int(found[1] or found[2], 16)), text)
+    unescaped = html.unescape(unquote(unescaped, errors="replace"))
+    if "@" not in unescaped:
+        unescaped = _PY_AT.sub("@", unescaped)
+        unescaped = _PY_SPELT.sub(lambda found: f"{found[1]}@{_PY_SPELT_DOT.sub('.', found[2])}", unescaped)
+    unescaped = _PY_DOT.sub(".", unescaped)
+    if unescaped != text:
+        yield unescaped.encode("utf-8", "replace").decode()
+    for found in _PY_BASE64.finditer(text):
+        yield from _from_base64(found[0])
+    for found in _PY_HEX.finditer(text):
+        digits = re.sub(r"[ :]", "", found[1])
+        yield from _printable(bytes.fromhex(digits[: 2 * MAX_DECODED]))
+
+
+def _from_base64(run: str) -> Iterator[str]:
+    letters = run[:MAX_DECODED].rstrip("=").translate(str.maketrans("-_", "+/"))
+    letters = letters[: len(letters) - 1] if len(letters) % 4 == 1 else letters
+    try:
+        yield from _printable(base64.b64decode(letters + "=" * (-len(letters) % 4)))
+    except (binascii.Error, ValueError):
+        return
+
+
+def _printable(data: bytes) -> Iterator[str]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return
+    if all(each.isprintable() or each.isspace() for each in text):
+        yield text
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of many texts: `data[starts[i]:starts[i + 1]]` is word `i`, of text `rows[i]`.
+
+    `digits[i]` counts its digits, `gaps[i]` the bytes between it and the word before in the same text (255 at
+    most, and for the first), `plus[i]` says that a plus sign stands right before it.
+    """
+
+    data: NDArray[np.uint8]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    digits: NDArray[np.int64]
+    gaps: NDArray[np.int64]
+    plus: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def words(values: pa.Array) -> Words:
+    """The folded words of plain texts; `values` is a string array without nulls."""
+    data, offsets = text_buffers(_folded(values))
+    apostrophe = _APOSTROPHES.take(data)
+    if apostrophe.any():
+        offsets = offsets - _counted(apostrophe)[offsets]
+        data = data[~apostrophe]
+    member = _WORD.take(data)
+    previous = np.empty_like(member)
+    previous[:1] = False
+    previous[1:] = member[:-1]
+    inside = offsets[:-1][np.diff(offsets) > 0]
+    previous[inside] = False
+    begins = np.flatnonzero(member & ~previous)
+    kept = _counted(member)
+    starts = np.append(kept[begins], kept[-1])
+    rows = np.repeat(np.arange(len(values)), np.diff(np.searchsorted(begins, offsets)))
+    ends = begins + np.diff(starts)
+    gaps = np.full(len(begins), 255, np.int64)
+    same = rows[1:] == rows[:-1]
+    gaps[1:][same] = np.minimum(begins[1:] - ends[:-1], 255)[same]
+    at_start = begins == offsets[rows]
+    plus = ~at_start & (data[np.maximum(begins - 1, 0)] == ord("+")) if len(begins) else np.zeros(0, np.bool_)
+    clean = data[member]
+    return Words(clean, starts, rows, np.diff(_counted(_DIGIT.take(clean))[starts]), gaps, plus)
+
+
+def _counted(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """How many flags are set before each position; one longer than `flags`."""
+    before = np.zeros(len(flags) + 1, np.int64)
+    np.cumsum(flags, out=before[1:])
+    return before
+
+
+def _folded(values: pa.Array) -> pa.Array:
+    if _ascii_only(values):
+        return pc.ascii_lower(values)
+    odd = np.flatnonzero(~_mask(pc.string_is_ascii(values)))
+    texts = pc.utf8_normalize(values.take(pa.array(odd)), "NFKD")
+    texts = pc.replace_substring_regex(texts, r"[\p{M}\p{Cf}\x{2018}\x{2019}\x{02BC}\x{00B4}]+", "")
+    texts = pc.utf8_lower(texts)
+    for letter, instead in _NOT_DECOMPOSED.items():
+        texts = pc.replace_substring(texts, letter, instead)
+    texts = pc.replace_substring_regex(texts, r"[^\x00-\x7F\p{L}\p{N}]", " ")
+    return _replaced(pc.ascii_lower(values), odd, texts)
+
+
+def _replaced(values: pa.Array, rows: NDArray[np.int64], texts: pa.Array) -> pa.Array:
+    """`values` with those at `rows` replaced by `texts`."""
+    source = np.arange(len(values), dtype=np.int64)
+    source[rows] = len(values) + np.arange(len(rows))
+    return pa.concat_arrays([values, texts]).take(pa.array(source))
+
+
+def _ascii_digits(text: str) -> str:
+    return "".join(
+        str(unicodedata.digit(each)) if unicodedata.category(each) == "Nd" else each for each in text
+    )
+
+
+def _ascii_only(values: pa.Array) -> bool:
+    data, _ = text_buffers(values)
+    return not len(data) or int(data.max()) < 0x80
+
+
+def _mask(values: pa.Array) -> NDArray[np.bool_]:
+    return cast("NDArray[np.bool_]", values.to_numpy(zero_copy_only=False))
+
+
+def text_buffers(values: pa.Array) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """The bytes of a string array and the offsets into them, from 0 on."""
+    width = np.int64 if pa.types.is_large_string(values.type) else np.int32
+    _, offset_buffer, data_buffer = values.buffers()
+    if offset_buffer is None or not len(offset_buffer):
+        return np.empty(0, np.uint8), np.zeros(len(values) + 1, np.int64)
+    offsets = np.frombuffer(offset_buffer, width)[values.offset : values.offset + len(values) + 1].astype(
+        np.int64
+    )
+    data = np.empty(0, np.uint8) if data_buffer is None else np.frombuffer(data_buffer, np.uint8)
+    return data[int(offsets[0]) : int(offsets[-1])], offsets - offsets[0]
+
+
+__all__ = ["DEPTH", "MAX_DECODED", "Words", "decoded", "plain", "readings", "text_buffers", "words"]
