@@ -7,16 +7,14 @@ another's name. The acts themselves are `gateway.granting`.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ringfort.cli.password import read_line
+from ringfort.cli.password import ask_password
 from ringfort.config import load_config
 from ringfort.errors import UsageError
 from ringfort.gateway.granting import Desk, proven
@@ -58,6 +56,12 @@ def request(  # noqa: PLR0917 - typer calls it by name
     tables: list[str] = _TABLES,
     lasting: str = _FOR,
     operate: bool = _OPERATE,
+    resolve: bool = typer.Option(
+        False, "--resolve", help="For `ringfort pseudonym resolve`: pseudonyms back to values."
+    ),
+    bridge: bool = typer.Option(
+        False, "--bridge", help="For `ringfort pseudonym bridge`: pseudonyms from one epoch to another."
+    ),
     reason: str = _REASON,
     password_stdin: bool = _STDIN,
     as_json: bool = _JSON,
@@ -69,7 +73,12 @@ def request(  # noqa: PLR0917 - typer calls it by name
     Example: ringfort request ./shop --as aoife --purpose customer-support --ticket T-1 --table shop.messages
     --for 2h
     """
-    facts = _facts(purpose, ticket, tables, lasting, operate=operate)
+    kinds = [
+        kind for kind, chosen in (("operate", operate), ("resolve", resolve), ("bridge", bridge)) if chosen
+    ]
+    if len(kinds) > 1:
+        raise UsageError("a grant is of one kind", hint="ask for each kind by itself")
+    facts = _facts(purpose, ticket, tables, lasting, *kinds)
     with _desk(folder, who, stdin=password_stdin) as desk:
         grant = desk.request(who, facts, reason)
     said = f"requested {grant.id}: needs {_times(grant.needed)} until {_until(grant.open_until)}"
@@ -153,7 +162,7 @@ def break_glass(  # noqa: PLR0917 - typer calls it by name
     Example: ringfort break-glass ./shop --as aoife --purpose incident --ticket I-7 --table shop --for 30m
     --reason "payments fail"
     """
-    facts = _facts(purpose, ticket, tables, lasting, operate=operate)
+    facts = _facts(purpose, ticket, tables, lasting, "operate" if operate else "view")
     with _desk(folder, who, stdin=password_stdin) as desk:
         grant = desk.break_glass(who, facts, reason)
     text = f"in force until {_until(grant.ends)}, to be reviewed until {_until(grant.review_due)}"
@@ -211,22 +220,13 @@ def grants(
 def _desk(folder: Path, who: str, *, stdin: bool) -> Iterator[Desk]:
     """The desk, for somebody who has proven to be `who`."""
     config = load_config(folder)
-    password = _password(who, stdin=stdin)
+    password = ask_password(who, stdin=stdin)
     with open_ledger(config.folder) as ledger:
         proven(config.folder / "secrets", ledger.state, who, password)
         yield Desk(ledger, config.region.countries)
 
 
-def _password(who: str, *, stdin: bool) -> str:
-    if stdin:
-        return read_line()
-    if not sys.stdin.isatty():
-        raise UsageError("there is nobody to ask for a password", hint="pipe one line into --password-stdin")
-    return getpass.getpass(f"Password of {who}: ")
-
-
-def _facts(purpose: str, ticket: str, tables: list[str], lasting: str, *, operate: bool) -> GrantFacts:
-    kind = "operate" if operate else "view"
+def _facts(purpose: str, ticket: str, tables: list[str], lasting: str, kind: str = "view") -> GrantFacts:
     return GrantFacts("", kind, purpose, ticket, tuple(sorted(set(tables))), duration_seconds(lasting))
 
 

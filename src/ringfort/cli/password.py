@@ -1,7 +1,8 @@
-"""A password from standard input, where commands take one."""
+"""A password from standard input or asked at the terminal, where commands take one."""
 
 from __future__ import annotations
 
+import getpass
 import sys
 
 from ringfort.errors import UsageError
@@ -20,3 +21,12 @@ def read_line() -> str:
     if "\0" in text:
         raise UsageError("the password holds a NUL character")
     return text
+
+
+def ask_password(who: str, *, stdin: bool) -> str:
+    """The password of `who`: the first line of standard input, or asked for at the terminal."""
+    if stdin:
+        return read_line()
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to ask for a password", hint="pipe one line into --password-stdin")
+    return getpass.getpass(f"Password of {who}: ")

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -200,7 +200,7 @@ def compile_profile(
                     continue
                 plan = None
                 if how.form is Form.PSEUDONYM:
-                    plan = _map(column, dataset, table, base, key_id)
+                    plan = map_plan(column, dataset, table, base, key_id)
                     maps.setdefault(plan.id, plan)
                 columns.append(
                     ViewColumn(
@@ -285,15 +285,27 @@ def _storage(base: BoundColumn) -> tuple[str, tuple[str, str] | None]:
     return names.get(cls, base.data_type), None
 
 
-def _map(column: Column, dataset: Dataset, table: Table, base: BoundColumn, key_id: str) -> MapPlan:
+def map_plan(column: Column, dataset: Dataset, table: Table, base: BoundColumn, key_id: str) -> MapPlan:
+    """The mapping table of a column under a key, without its sources; `UsageError` if there can be none."""
     kind = pseudonym_type_of(base.data_type)
     if kind is None:
         raise UsageError(f"type `{base.data_type}` has no pseudonyms")
     space = _space(dataset, table, column)
     storage, collation = _storage(base)
+    return MapPlan(_map_id(key_id, space, kind, storage, collation), space, kind, storage, collation, ())
+
+
+def rekeyed(plan: MapPlan, key_id: str) -> MapPlan:
+    """The same mapping table under another key: for a new epoch of its domain."""
+    kept = (plan.identity_space, plan.pseudonym_type, plan.storage_type, plan.collation)
+    return replace(plan, id=_map_id(key_id, *kept))
+
+
+def _map_id(
+    key_id: str, space: str, kind: PseudonymType, storage: str, collation: tuple[str, str] | None
+) -> str:
     identity = orjson.dumps([key_id, space, kind, storage, list(collation or ())])
-    map_id = hashlib.sha256(b"ringfort-map/1" + identity).hexdigest()[:24]
-    return MapPlan(map_id, space, kind, storage, collation, ())
+    return hashlib.sha256(b"ringfort-map/1" + identity).hexdigest()[:24]
 
 
 def _sources(
@@ -308,7 +320,7 @@ def _sources(
                 base = now.column(column.name) if now else None
                 if now is None or base is None or pseudonym_type_of(base.data_type) is None:
                     continue
-                map_id = _map(column, dataset, table, base, key_id).id
+                map_id = map_plan(column, dataset, table, base, key_id).id
                 if map_id in sources:
                     _same(table, column, bound, found)
                     sources[map_id].append(
@@ -396,6 +408,8 @@ __all__ = [
     "ViewPlan",
     "compile_profile",
     "map_from_json",
+    "map_plan",
     "maps_from_json",
+    "rekeyed",
     "view_names",
 ]

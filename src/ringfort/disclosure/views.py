@@ -158,6 +158,11 @@ def password_statement(role: str, verifier: str) -> sql.Composed:
     return sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(role), sql.Literal(verifier))
 
 
+def map_name(plan: MapPlan) -> sql.Identifier:
+    """A mapping table's name."""
+    return sql.Identifier(SCHEMA, plan.table)
+
+
 def map_statements(plan: MapPlan) -> list[sql.Composed]:
     """A mapping table, made new. UNLOGGED: derived, refilled at start, and in no WAL or replica."""
     name = sql.Identifier(SCHEMA, plan.table)
@@ -293,6 +298,7 @@ __all__ = [
     "create_statements",
     "drop_statements",
     "map_index_statements",
+    "map_name",
     "map_statements",
     "map_unindex_statements",
     "owner_role_statement",

@@ -12,7 +12,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import GatewayStarted, GatewayStopped
 from ringfort.record.client import ledger_folder, load_settings, read_key
-from ringfort.sites.custody import ROOT, Custody, CustodySettings
+from ringfort.sites.custody import CustodySettings
 from ringfort.sites.keystore import read_private
 from ringfort.sites.paths import Layout, runtime_folder
 
@@ -57,7 +57,7 @@ def parser(config: Config) -> dict[str, Any]:
 
 
 def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str, Any]:
-    """The provisioner: administrative DSNs, the root secret, the SCRAM verifiers."""
+    """The provisioner: administrative DSNs, where pseudonyms' secrets are kept, the SCRAM verifiers."""
     layout = Layout(config.folder)
     return {
         "actor": "provisioner",
@@ -65,7 +65,7 @@ def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str,
         "ledger_socket": _socket(config, "ledger"),
         "blobs": str(ledger_folder(config.folder) / "blobs"),
         "region": list(config.region.countries),
-        "root_key": base64.b64encode(Custody(CustodySettings.of(config)).get(ROOT)).decode(),
+        "custody": _custody(CustodySettings.of(config)),
         "verifiers": str(layout.secrets / "scram"),
         "mock_key": base64.b64encode(read_key(layout.secrets / "scram-mock.key")).decode(),
         "sites": [_site(config, site, servers.get(site.name)) for site in config.sites],
@@ -73,6 +73,10 @@ def provisioner(config: Config, servers: dict[str, EmbeddedServer]) -> dict[str,
         "connections_per_profile": config.gateway.max_sessions
         * config.gateway.worker_count,  # all may sit in one profile
     }
+
+
+def _custody(settings: CustodySettings) -> dict[str, Any]:
+    return {"secrets": str(settings.secrets), "keys": dataclasses.asdict(settings.keys)}
 
 
 def _site(config: Config, site: SiteConfig, server: EmbeddedServer | None) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from ringfort.ledger.entry_control_grants import (
     GrantRevoked,
 )
 from ringfort.ledger.folds import Condition
-from ringfort.ledger.grants import OUTCOMES, Grant
+from ringfort.ledger.grants import OUTCOMES, UNDOING, Grant
 from ringfort.pgwire.scram import build_verifier
 from ringfort.policy.bundle import PolicyBundle
 from ringfort.policy.canonical import digest_of
@@ -174,6 +174,8 @@ class Desk:
 
     def break_glass(self, who: str, facts: GrantFacts, reason: str) -> Grant:
         """Take a grant without asking: in force at once, to be reviewed by somebody else."""
+        if facts.kind in UNDOING:
+            raise UsageError("nobody undoes pseudonyms without an approval", hint="run `ringfort request`")
         self._check(facts, reason, "break_glass")
         if not reason:
             raise UsageError("breaking the glass needs a reason", hint="say why with --reason")

@@ -186,6 +186,11 @@ class IpcClient:
                     ) from None
             return self._connection
 
+    @property
+    def connected(self) -> bool:
+        """Whether there ever was a connection since the last `close`."""
+        return self._connection is not None
+
     def close(self) -> None:
         """Close the connection; requests in flight raise `IpcLostError`."""
         if self._connection is not None:

@@ -32,7 +32,7 @@ from psycopg import sql
 from ringfort.disclosure.forms_sql import SCHEMA
 from ringfort.disclosure.views import map_index_statements, map_unindex_statements, source_expression
 from ringfort.gateway.mapping_copy import BATCH, HEADER, TRAILER, MappingCodec
-from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
+from ringfort.privacy.pseudonym import Pseudonymiser, derive_key, key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -88,6 +88,8 @@ class _Source:
 @dataclass
 class _Map:
     plan: MapPlan
+    domain: Domain
+    key: str
     codec: MappingCodec
     sources: list[_Source]
     rows: int = 0
@@ -97,14 +99,14 @@ class _Map:
 
 
 class MappingFiller:
-    """The filler of one database. `connect` gives administrative connections, `root` is the root secret.
+    """The filler of one database. `connect` gives administrative connections, `secret` a domain's secret.
 
     Safe to use from several threads; `round` and `ensure` exclude each other for the time of one column.
     """
 
-    def __init__(self, connect: Callable[[], Connection], root: bytes) -> None:
+    def __init__(self, connect: Callable[[], Connection], secret: Callable[[Domain], bytes]) -> None:
         self._connect = connect
-        self._root = root
+        self._secret = secret
         self._lock = threading.RLock()
         self._maps: dict[str, _Map] = {}
         self._reader: Connection | None = None
@@ -115,15 +117,28 @@ class MappingFiller:
         with self._lock:
             for plan in plans:
                 if plan.id not in self._maps:
-                    key = derive_key(self._root, domain, plan.identity_space, plan.pseudonym_type)
+                    secret = self._secret(domain)
+                    key = derive_key(secret, domain, plan.identity_space, plan.pseudonym_type)
                     codec = MappingCodec(plan.storage_type, Pseudonymiser(key, plan.pseudonym_type))
-                    self._maps[plan.id] = _Map(plan, codec, [_Source(each) for each in plan.sources])
+                    sources = [_Source(each) for each in plan.sources]
+                    self._maps[plan.id] = _Map(plan, domain, key_id(secret, domain), codec, sources)
+
+    def keep(self, usable: Callable[[Domain, str], bool]) -> None:
+        """Let go of mapping tables whose epoch is not usable any more, and of their keys."""
+        with self._lock:
+            for each in [key for key, kept in self._maps.items() if not usable(kept.domain, kept.key)]:
+                del self._maps[each]
 
     def forget(self, ids: Iterable[str]) -> None:
         """Let mapping tables go: they were dropped."""
         with self._lock:
             for each in ids:
                 self._maps.pop(each, None)
+
+    def filled(self, map_id: str) -> bool:
+        """Whether a mapping table has been filled since the last loss of connection."""
+        kept = self._maps.get(map_id)
+        return kept is not None and all(source.full for source in kept.sources)
 
     @property
     def ids(self) -> set[str]:

@@ -83,9 +83,24 @@ class MappingCodec:
         """Rows for COPY IN, without header and trailer, of rows of `select`."""
         return self._encode(keys) if keys else b""
 
+    def pseudonyms(self, keys: Sequence[tuple[Any, ...]]) -> list[bytes]:
+        """The pseudonyms alone, 16 bytes each, of rows of `select`."""
+        if not keys:
+            return []
+        if self.storage_type in _FIXED:
+            tags = self._tags(self._source(keys))
+        elif self.storage_type == "text":
+            tags = self._text_tags([each[0] for each in keys])
+        else:
+            tags = self._kernel.decimals([Decimal(each[1]) for each in keys])
+        return [bytes(each) for each in tags]
+
+    def _source(self, keys: Sequence[tuple[Any, ...]]) -> NDArray[Any]:
+        return np.frombuffer(b"".join([each[0] for each in keys]), np.dtype(_FIXED[self.storage_type]))
+
     def _fixed(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
-        dtype = np.dtype(_FIXED[self.storage_type])
-        source = np.frombuffer(b"".join([each[0] for each in keys]), dtype)
+        source = self._source(keys)
+        dtype = source.dtype
         rows = np.empty(
             len(source),
             np.dtype(
@@ -118,12 +133,15 @@ class MappingCodec:
 
     def _text(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
         values = [each[0] for each in keys]
+        return _rows(values, self._text_tags(values))
+
+    def _text_tags(self, values: list[bytes]) -> NDArray[np.uint8]:
         offsets = np.zeros(len(values) + 1, np.int64)
         np.cumsum(np.fromiter(map(len, values), np.int64, len(values)), out=offsets[1:])
         column = pa.LargeStringArray.from_buffers(
             len(values), pa.py_buffer(offsets), pa.py_buffer(b"".join(values))
         )
-        return _rows(values, _tags(self._kernel.column(column)))
+        return _tags(self._kernel.column(column))
 
     def _numeric(self, keys: Sequence[tuple[Any, ...]]) -> bytes:
         return _rows([each[0] for each in keys], self._kernel.decimals([Decimal(each[1]) for each in keys]))

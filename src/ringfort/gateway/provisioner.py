@@ -1,4 +1,4 @@
-"""The provisioner: the process that holds the administrative DSNs, the root secret and the SCRAM verifiers.
+"""The provisioner: the process that holds the administrative DSNs, the domains' secrets, the SCRAM verifiers.
 
     python -m ringfort.gateway.provisioner      with JSON on standard input, see `provisioner_settings`
 
@@ -15,10 +15,12 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
     health     {}                    -> {control_size, databases: [{site, database, served, reason, maps}]}
     audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
+    domain-rotate, domain-erase      see `provisioner_domains`
+    resolve, bridge                  see `undoing`
 
 Invariants: Cedar and the databases are used in threads, so the socket always answers; a database is served
-only after its audit found no surplus, and the audit is on record (`SiteAudited`) before; a domain's key is on
-record (`DomainKeyCreated`) before its first pseudonym is served; `control_size` is one at which everything
+only after its audit found no surplus, and the audit is on record (`SiteAudited`) before; a domain's epoch is
+on record (`DomainOpened`) before its first pseudonym is served; `control_size` is one at which everything
 the decision stood on still held. If the ledger is lost the process ends. DESIGN sections 4, 5, principle 7.
 """
 
@@ -30,172 +32,52 @@ import contextlib
 import hashlib
 import signal
 import sys
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import uvloop
-from psycopg.conninfo import conninfo_to_dict
 
 from ringfort.disclosure import audit
-from ringfort.disclosure.profile import compile_profile
-from ringfort.disclosure.views import RoleLimits
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
 from ringfort.gateway.authentication_desk import Desk
 from ringfort.gateway.ipc import IpcServer
-from ringfort.gateway.mapping import MappingFiller
-from ringfort.gateway.provisioner_binding import binding_digest
 from ringfort.gateway.provisioner_decision import (
     ALWAYS,
     ControlView,
     Decider,
-    Decision,
     Ground,
     NotDecidedError,
     grant_key,
     read_request,
 )
-from ringfort.gateway.provisioner_operate import Operation, decide_operation
-from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
-from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
-from ringfort.ledger.entry import encode, format_time
-from ringfort.ledger.entry_control import DomainKeyCreated, SiteAudited
+from ringfort.gateway.provisioner_domains import Domains
+from ringfort.gateway.provisioner_served import Served
+from ringfort.gateway.provisioner_settings import ProvisionerSettings
+from ringfort.gateway.provisioner_site import administration_error
+from ringfort.gateway.recording import SALTS
+from ringfort.gateway.undoing import UndoingDesk
+from ringfort.ledger.domains import domain_key
+from ringfort.ledger.entry import Entry, encode, format_time
+from ringfort.ledger.entry_control import SiteAudited
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
-from ringfort.privacy.pseudonym import Domain, key_id
 from ringfort.record import process
 from ringfort.record.channel import LedgerChannel
 from ringfort.record.store import BlobStore
 from ringfort.record.system import SystemClock
+from ringfort.sites.custody import Custody
+from ringfort.sites.domains import DomainStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from ringfort.disclosure.profile import Profile
     from ringfort.policy.request import AccessRequest
 
 RETRY_SECONDS = 5.0
 ATTEMPTS = 3
 THREADS = 8
 _Result = TypeVar("_Result")
-
-
-class Served:
-    """One database: its administration, its filler, and whether it is ready."""
-
-    def __init__(self, settings: ProvisionerSettings, site: SiteSettings, database: str) -> None:
-        self.settings = settings
-        self.sockets = site.sockets
-        self.site = SiteDatabase(
-            site=site.name,
-            country=site.country,
-            database=database,
-            dsn=site.databases[database],
-            ours=site.kind == "embedded",
-            limits=RoleLimits(
-                connections=settings.connections_per_profile,
-                statement_ms=int(settings.statement_seconds * 1000),
-            ),
-        )
-        self.filler = MappingFiller(self.site.connect, settings.root_key)
-        self.ready = False
-        self.reason = "it is being prepared"
-        self.said = ""
-        self.used: set[str] = set()
-        self._bootstrapped = False
-        self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """Site and database, as the ledger names them."""
-        return self.site.site, self.site.database
-
-    def prepare(self) -> None:
-        """Bootstrap, and take over the mapping tables of profiles that are there."""
-        if not self._bootstrapped:
-            self.site.bootstrap()
-            self._bootstrapped = True
-        for domain, kept_key, plans in self.site.kept():
-            if kept_key == key_id(self.settings.root_key, domain):  # else of another root: left to collection
-                self.filler.add(domain, plans)
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self.filler.run, args=(self._stop, self.settings.fill_seconds), daemon=True
-            )
-            self._thread.start()
-
-    def audited(self, catalogue: str, decider: Decider) -> tuple[str, bytes]:
-        """Audit; gives the outcome and the report for the record."""
-        found = self.site.audit()
-        numbers = ""
-        if catalogue:
-            datasets = decider.catalogue(catalogue).for_database(self.site.database)
-            numbers = binding_digest(self.site.bound(catalogue, datasets))
-        report = audit.report(self.site.site, self.site.database, found, catalogue=catalogue, binding=numbers)
-        return ("surplus" if audit.surplus(found) else "passed"), report
-
-    def provide(self, decision: Decision) -> tuple[Profile, str]:
-        """Compile the decision's profile and make it; gives it with the password of its role."""
-        principal = decision.request.principal
-        domain = Domain(principal.employer, decision.request.purpose, self.settings.epoch)
-        datasets = decision.catalogue.for_database(self.site.database)
-        with self._administering():
-            profile = compile_profile(
-                decision.disclosure,
-                datasets,
-                database=self.site.database,
-                domain=domain,
-                key_id=key_id(self.settings.root_key, domain),
-                bound=self.site.bound(decision.ground.catalogue, datasets),
-                found=self.site.found(datasets),
-            )
-            password = self.site.ensure_profile(profile)
-            self.filler.add(domain, profile.maps)
-            self.filler.ensure(each.id for each in profile.maps)
-        self.used.add(profile.digest)
-        return profile, password
-
-    def operate(
-        self, ground: Ground, decider: Decider, region: frozenset[str], request: AccessRequest
-    ) -> tuple[Operation, str]:
-        """Decide an operate session and make its role; gives it with the role's password."""
-        catalogue = decider.catalogue(ground.catalogue)
-        operation = decide_operation(ground, catalogue, region, request)
-        datasets = catalogue.for_database(self.site.database)
-        with self._administering():
-            bound = self.site.bound(ground.catalogue, datasets)
-            return operation, self.site.ensure_operation(operation, bound)
-
-    def collect(self) -> None:
-        """Drop profiles that the policy in force did not ask for and nobody uses."""
-        with self._administering():
-            self.filler.forget(self.site.collect(self.used, self.settings.grace_seconds))
-
-    @contextlib.contextmanager
-    def _administering(self) -> Any:  # noqa: ANN401 - a context manager
-        try:
-            yield
-        except psycopg.Error as error:
-            raise administration_error(self.site.database, error) from None
-
-    def target(self) -> dict[str, Any]:
-        """How a worker reaches the database."""
-        parts = conninfo_to_dict(self.site.dsn)
-        port = int(str(parts.get("port") or 5432))
-        if self.sockets:
-            return {"host": self.sockets, "port": port, "tls": {"mode": "disable", "ca": ""}}
-        host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
-        mode = "disable" if host.startswith("/") else str(parts.get("sslmode") or "prefer")
-        return {"host": host, "port": port, "tls": {"mode": mode, "ca": str(parts.get("sslrootcert") or "")}}
-
-    def close(self) -> None:
-        """Stop the filler and close the connections."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join(10)
-        self.site.close()
 
 
 class Provisioner:
@@ -206,8 +88,9 @@ class Provisioner:
         self.control = ControlView()
         blobs = BlobStore(settings.blobs)
         self.decider = Decider(blobs.get, settings.region)
+        store = DomainStore(Custody(settings.custody), actor=settings.actor)
         self.databases = {
-            name: Served(settings, site, name) for site in settings.sites for name in site.databases
+            name: Served(settings, site, name, store) for site in settings.sites for name in site.databases
         }
         self.failure: Exception | None = None
         self._clock = SystemClock()
@@ -219,6 +102,10 @@ class Provisioner:
             settings.authentication,
             lambda: self.control.state,
             self._thread,
+        )
+        self._domains = Domains(store, self.control, self.databases, self._append, self._thread)
+        self._undoing = UndoingDesk(
+            settings, self.control, self.decider, self._domains, self._append, self._put_traffic, self._thread
         )
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -234,9 +121,12 @@ class Provisioner:
             on_control=self._on_control,
             on_lost=self._on_lost,
         )
+        await self._thread(self._domains.store.open)
+        await self._thread(self._domains.settle)
         await asyncio.gather(*(self._prepare(each) for each in self.databases.values()))
         await self._server.start()
         self._tasks = [asyncio.create_task(self._watch(each)) for each in self.databases.values()]
+        self._tasks.append(asyncio.create_task(self._domains.follow()))
 
     async def run(self) -> None:
         """Serve until `stop`; raises the failure if it was one."""
@@ -265,6 +155,7 @@ class Provisioner:
             self._on_lost(error)
             return
         state = self.control.state
+        self._domains.heard(index)
         if (state.policy, state.catalogue) != (self._policy, self._catalogue):
             self._policy, self._catalogue = state.policy, state.catalogue
             for served in self.databases.values():
@@ -274,16 +165,24 @@ class Provisioner:
         self.failure = error
         self._ended.set()
 
-    async def _append(self, entry: bytes, key: str, blobs: tuple[bytes, ...] = ()) -> bool:
-        """Append an entry that must not race another of its state key; false if it lost."""
+    async def _append(
+        self, entries: Sequence[Entry], condition: Condition, blobs: tuple[bytes, ...] = ()
+    ) -> bool:
+        """Append entries unless one of the condition's keys has changed; false if it has."""
         if self._ledger is None:
             raise AssertionError
         try:
-            condition = Condition((key,), self.control.state.size)
-            await self._ledger.append([entry], condition=condition, blobs=blobs)
+            await self._ledger.append([encode(each) for each in entries], condition=condition, blobs=blobs)
         except ConditionFailedError:
             return False
         return True
+
+    async def _put_traffic(self, make: Callable[[str], Entry], facts: bytes) -> None:
+        """Append a traffic entry with its evidence; durable when it returns."""
+        if self._ledger is None:
+            raise AssertionError
+        evidence = SALTS.take() + facts
+        await self._ledger.put_traffic(encode(make(hashlib.sha256(evidence).hexdigest())), evidence)
 
     def _now(self) -> str:
         return format_time(self._clock.now())
@@ -295,7 +194,7 @@ class Provisioner:
 
     async def _prepare(self, served: Served) -> None:
         try:
-            await self._thread(served.prepare)
+            await self._thread(served.prepare, self._domains.usable)
             await self._audit(served)
         except RingfortError as error:
             served.ready, served.reason = False, error.message
@@ -320,7 +219,8 @@ class Provisioner:
                 time=self._now(), actor=self.settings.actor, site=site, database=database, outcome=outcome,
                 findings=digest,
             )  # fmt: skip
-            if not await self._append(encode(entry), f"site:{site}/{database}", (report,)):
+            condition = Condition((f"site:{site}/{database}",), self.control.state.size)
+            if not await self._append([entry], condition, (report,)):
                 return
         surplus = audit.surplus(served.site.findings)
         served.ready = not surplus
@@ -362,6 +262,10 @@ class Provisioner:
                 "findings": [each.to_json() for each in served.site.findings],
                 "hardening": audit.hardening_statements(served.site.findings),
             }
+        if op in {"domain-rotate", "domain-erase"}:
+            return await self._domains.asked(op, request)
+        if op in {"resolve", "bridge"}:
+            return await self._undoing.asked(op, request, self._column_database)
         if op == "rebind":
             served = self._database(request)
             catalogue = self.control.state.catalogue
@@ -373,6 +277,9 @@ class Provisioner:
     def _rebind(self, served: Served, catalogue: str) -> int:
         datasets = self.decider.catalogue(catalogue).for_database(served.site.database)
         return len(served.site.bound(catalogue, datasets, anew=True))
+
+    def _column_database(self, name: str) -> Served:
+        return self._database({"database": name})
 
     def _database(self, request: dict[str, Any]) -> Served:
         name = request.get("database")
@@ -433,12 +340,15 @@ class Provisioner:
         if operate:
             return await self._operate(served, ground, request)
         decision = await self._thread(self.decider.decide, ground, request)
-        profile, password = await self._thread(served.provide, decision)
+        domain, kept_key = await self._domains.of(decision)
+        profile, password = await self._thread(served.provide, decision, domain, kept_key)
         keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
         keys += [grant_key(each) for each in decision.stands_on]
         if profile.maps:
-            await self._domain_on_record(profile.domain, profile.key_id)
-            keys.append(f"domain:{profile.domain.id}")
+            keys.append(domain_key(domain.recipient, domain.purpose))
+            if not self._domains.usable(domain, kept_key):  # rotated or erased meanwhile: away with it again
+                await self._domains.retire()
+                return None
         still = self.control.still(ground, decision.stands_on)
         if still is None or not served.ready:
             return None
@@ -523,22 +433,6 @@ class Provisioner:
             "domain": domain,
             "key_id": kept_key,
         }
-
-    async def _domain_on_record(self, domain: Domain, kept_key: str) -> None:
-        for _ in range(2):
-            known = self.control.state.domains.get(domain.id)
-            if known == kept_key:
-                return
-            if known is not None:
-                raise CheckFailedError(
-                    "the root secret is not the one that this pseudonymisation domain was made with",
-                    hint="the operator must restore secrets/root.key from its backup",
-                    sqlstate="57P03",
-                )
-            entry = DomainKeyCreated(
-                time=self._now(), actor=self.settings.actor, domain=domain.id, key_id=kept_key
-            )
-            await self._append(encode(entry), f"domain:{domain.id}")
 
 
 async def serve(settings: ProvisionerSettings) -> None:

@@ -134,7 +134,8 @@ class Decider:
                 self._catalogues = {digest: Catalogue.from_json(self._blob(digest))}
             return self._catalogues[digest]
 
-    def _bundle(self, ground: Ground) -> CompiledBundle:
+    def bundle(self, ground: Ground) -> CompiledBundle:
+        """The policy bundle in force, ready to decide."""
         with self._lock:
             if ground.policy not in self._bundles:
                 compiled = PolicyBundle.from_bytes(self._blob(ground.policy)).compile()
@@ -160,7 +161,7 @@ class Decider:
 
     def decide(self, ground: Ground, request: AccessRequest) -> Decision:
         """Decide on this ground."""
-        bundle, catalogue = self._bundle(ground), self.catalogue(ground.catalogue)
+        bundle, catalogue = self.bundle(ground), self.catalogue(ground.catalogue)
         disclosure, blob = self._decided(bundle, catalogue, request)
         stands_on = request.grants
         if stands_on:

@@ -2,7 +2,7 @@
 
     {"actor": "provisioner", "socket": path, "ledger_socket": path,
      "blobs": folder of the ledger's blobs, "region": ["IE", ...],
-     "root_key": base64, 32 bytes,                 the root secret of all pseudonyms
+     "custody": {"secrets": folder, "keys": {...}}, where the wrapped secrets of pseudonyms are, and [keys]
      "verifiers": folder of NAME.json,             SCRAM verifiers of principals, read at each use
      "mock_key": base64, 32 bytes,                 for names that are not known
      "sites": [{"name", "country", "kind": "embedded" | "external",
@@ -10,7 +10,6 @@
                 "sockets": folder of the server's socket or ""}],
      "authentication": {"failures_before_delay": 5, ...},   as in [gateway.authentication]
      "processing_country": "",                     where this gateway runs; "" leaves it to the worker
-     "epoch": 1,                                   of all pseudonymisation domains
      "connections_per_profile": 200, "statement_seconds": 300.0,
      "fill_seconds": 1.0, "audit_seconds": 60.0, "collect_seconds": 60.0, "grace_seconds": 600.0}
 
@@ -27,9 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ringfort.config import AuthenticationConfig
+from ringfort.config import AuthenticationConfig, KeysConfig
 from ringfort.errors import ConfigurationError
-from ringfort.privacy.pseudonym import ROOT_BYTES
+from ringfort.sites.custody import CustodySettings
+
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,12 @@ class ProvisionerSettings:
     ledger_socket: str
     blobs: Path
     region: frozenset[str]
-    root_key: bytes
+    custody: CustodySettings
     verifiers: Path
     mock_key: bytes
     sites: tuple[SiteSettings, ...]
     authentication: AuthenticationConfig = field(default_factory=AuthenticationConfig)
     processing_country: str = ""
-    epoch: int = 1
     connections_per_profile: int = 200
     statement_seconds: float = 300.0
     fill_seconds: float = 1.0
@@ -70,8 +70,10 @@ class ProvisionerSettings:
     def from_json(cls, data: dict[str, Any]) -> ProvisionerSettings:
         """Raises `ConfigurationError` for a key that is missing, unknown or of the wrong sort."""
         values = _known(cls, data, "the provisioner")
-        for name in ("root_key", "mock_key"):
-            values[name] = _secret(name, values[name])
+        values["mock_key"] = _secret("mock_key", values["mock_key"])
+        custody = _known(CustodySettings, values["custody"], "custody")
+        keys = KeysConfig(**_known(KeysConfig, custody["keys"], "keys"))
+        values["custody"] = CustodySettings(Path(_text("secrets", custody["secrets"])), keys)
         for name in ("blobs", "verifiers"):
             values[name] = Path(_text(name, values[name]))
         for name in ("actor", "socket", "ledger_socket"):
@@ -117,8 +119,8 @@ def _secret(name: str, value: object) -> bytes:
         secret = base64.b64decode(_text(name, value), validate=True)
     except (binascii.Error, ValueError):
         secret = b""
-    if len(secret) != ROOT_BYTES:
-        raise ConfigurationError(f"`{name}` must be {ROOT_BYTES} bytes in base64")
+    if len(secret) != SECRET_BYTES:
+        raise ConfigurationError(f"`{name}` must be {SECRET_BYTES} bytes in base64")
     return secret
 
 

@@ -24,14 +24,14 @@ from psycopg import sql
 from ringfort.disclosure import audit, catalog_copies, forms_sql, views
 from ringfort.disclosure.profile import Binding, Profile, maps_from_json
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
-from ringfort.gateway.provisioner_binding import RELATIONS, binding_from, binding_json, binding_of
+from ringfort.disclosure.binding import RELATIONS, binding_from, binding_json, binding_of
 from ringfort.gateway.provisioner_operate import drop_expired, make_role, owner_of
 from ringfort.gateway.verifiers import postgres_verifier
 from ringfort.pgwire.scram import build_verifier
 from ringfort.sites.connect import admin_connection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ringfort.catalog.model import Dataset
     from ringfort.disclosure.audit import Finding
@@ -74,6 +74,7 @@ class SiteDatabase:
         self._connection: Connection | None = None
         self._passwords: dict[str, str] = {}
         self._opened: dict[str, float] = {}
+        self._expected: dict[str, tuple[Domain, str]] = {}
         self._started = time.monotonic()
 
     # -- connection --------------------------------------------------------------------------------
@@ -278,6 +279,8 @@ class SiteDatabase:
         maps = frozenset(row[0] for row in present)
         for statement in views.create_statements(profile, verifier, self.limits, maps=maps):
             connection.execute(statement)
+        for each in profile.maps:
+            self._expected.pop(each.id, None)
         connection.execute(
             sql.SQL("INSERT INTO {} (digest, role, definition, views) VALUES (%s, %s, %s, %s)").format(
                 views.REGISTRY
@@ -318,6 +321,46 @@ class SiteDatabase:
             rows = connection.execute(sql.SQL("SELECT definition FROM {}").format(views.REGISTRY)).fetchall()
         return [maps_from_json(row[0]) for row in rows]
 
+    def expect(self, domain: Domain, key: str, plans: Iterable[MapPlan]) -> None:
+        """Make mapping tables that no profile uses yet, for a new epoch; they stay until one does."""
+        with self._changing() as connection:
+            for plan in plans:
+                name = views.map_name(plan)
+                if connection.execute("SELECT to_regclass(%s)", (name.as_string(),)).fetchone() == (None,):
+                    for statement in views.map_statements(plan):
+                        connection.execute(statement)
+                self._expected[plan.id] = (domain, key)
+
+    def retire(self, usable: Callable[[Domain, str], bool]) -> list[str]:
+        """Drop every profile whose epoch (domain, key id) is not usable any more, in use or not.
+
+        Its sessions are over by then; connections that linger are ended. Gives the mapping tables dropped.
+        """
+        with self._changing() as connection:
+            rows = connection.execute(
+                sql.SQL("SELECT role, definition FROM {}").format(views.REGISTRY)
+            ).fetchall()
+            gone = []
+            for role, definition in rows:
+                domain, kept_key, maps = maps_from_json(definition)
+                if maps and not usable(domain, kept_key):
+                    gone.append(role)
+            for role in gone:
+                with contextlib.suppress(psycopg.Error), connection.transaction():  # who may not, waits
+                    connection.execute(
+                        "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE usename = %s",
+                        (role,),
+                    )
+                self._remove(connection, role)
+                self._passwords.pop(role, None)
+            stale = [each for each, of in self._expected.items() if not usable(*of)]
+            for each in stale:
+                del self._expected[each]
+            dropped = self._drop_maps(connection) if gone or stale else []
+            if gone:
+                _revoke_unneeded(connection)
+        return dropped
+
     def collect(self, keep: set[str], grace: float = GRACE_SECONDS) -> list[str]:
         """Drop profiles not in `keep` (digests), not opened for `grace` seconds and without a session.
 
@@ -354,9 +397,10 @@ class SiteDatabase:
             ).format(views.REGISTRY),
             (forms_sql.SCHEMA,),
         ).fetchall()
-        for (name,) in rows:
+        names = [name for (name,) in rows if name.removeprefix("map_") not in self._expected]
+        for name in names:
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(forms_sql.SCHEMA, name)))
-        return [name.removeprefix("map_") for (name,) in rows]
+        return [name.removeprefix("map_") for name in names]
 
 
 def _audit(connection: Connection, roles: list[str]) -> tuple[Finding, ...]:

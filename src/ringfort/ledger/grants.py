@@ -252,4 +252,4 @@ def _another(state: ControlState, grant: Grant, name: str, kind: str) -> None:
         raise FoldError(f"`{kind}` is by somebody who is not registered")
 
 
-__all__ = ["OUTCOMES", "Grant", "active_grants", "moment"]
+__all__ = ["OUTCOMES", "UNDOING", "Grant", "active_grants", "moment"]

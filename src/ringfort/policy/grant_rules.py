@@ -21,14 +21,22 @@ if TYPE_CHECKING:
     from ringfort.toml_source import TomlDocument
 
 RULES_FILE = "grants.toml"
-KINDS = ("view", "operate")
+KINDS = ("view", "operate", "resolve", "bridge")
 STRICTEST_FIRST = ("restricted", "protected", "interoperable", "public")
 MOST_APPROVALS = 20
 LONGEST_SECONDS = 90 * 86_400
 
 _DURATION = re.compile(r"([1-9][0-9]{0,6})(s|m|h|d)")
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_LONGEST = {"view": 8 * 3_600, "operate": 4 * 3_600, "break_glass": 3_600}
+_LONGEST = {
+    "view": 8 * 3_600,
+    "operate": 4 * 3_600,
+    "break_glass": 3_600,
+    "resolve": 3_600,
+    "bridge": 3_600,
+}
+_RESOLVE_MOST, _RESOLVE_WITHIN = 100, 86_400
+MOST_RESOLVED = 1_000_000
 _WITHIN = {"approval": 3 * 86_400, "review": 86_400}
 
 if set(STRICTEST_FIRST) != set(PROTECTIONS):
@@ -37,18 +45,26 @@ if set(STRICTEST_FIRST) != set(PROTECTIONS):
 
 def _shipped() -> dict[str, dict[str, int]]:
     return {
-        kind: {each: 2 if (kind, each) == ("operate", "restricted") else 1 for each in STRICTEST_FIRST}
+        kind: {
+            each: 2 if each == "restricted" and kind in {"operate", "resolve"} else 1
+            for each in STRICTEST_FIRST
+        }
         for kind in KINDS
     }
 
 
 @dataclass(frozen=True)
 class GrantRules:
-    """The rules; durations in seconds. `longest` knows `view`, `operate` and `break_glass`."""
+    """The rules; durations in seconds. `longest` knows the kinds and `break_glass`.
+
+    `resolve_most` pseudonyms of one domain may one principal have resolved or bridged in `resolve_within`.
+    """
 
     approvals: Mapping[str, Mapping[str, int]] = field(default_factory=_shipped)
     longest: Mapping[str, int] = field(default_factory=_LONGEST.copy)
     within: Mapping[str, int] = field(default_factory=_WITHIN.copy)
+    resolve_most: int = _RESOLVE_MOST
+    resolve_within: int = _RESOLVE_WITHIN
 
 
 def duration_seconds(text: str) -> int:
@@ -64,7 +80,7 @@ def parse_rules(text: str, path: Path | None = None) -> GrantRules:
     """Read the text of the file; raises `ConfigurationError` with file and line."""
     document = parse_toml(text, path or Path(RULES_FILE))
     data = document.data
-    _known(document, (), data, ("approvals", "longest", "within"))
+    _known(document, (), data, ("approvals", "longest", "within", "resolve"))
     approvals = _shipped()
     counts = _table(document, ("approvals",), data)
     _known(document, ("approvals",), counts, KINDS)
@@ -77,9 +93,30 @@ def parse_rules(text: str, path: Path | None = None) -> GrantRules:
                     f"`approvals.{kind}.{name}` must be 1 to {MOST_APPROVALS}", "approvals", kind, name
                 )
             approvals[kind][name] = value
+    most, within = _resolve(document)
     return GrantRules(
-        approvals, _durations(document, "longest", _LONGEST), _durations(document, "within", _WITHIN)
+        approvals,
+        _durations(document, "longest", _LONGEST),
+        _durations(document, "within", _WITHIN),
+        most,
+        within,
     )
+
+
+def _resolve(document: TomlDocument) -> tuple[int, int]:
+    values = _table(document, ("resolve",), document.data)
+    _known(document, ("resolve",), values, ("most", "within"))
+    most = values.get("most", _RESOLVE_MOST)
+    if type(most) is not int or not 0 <= most <= MOST_RESOLVED:
+        raise document.error(f"`resolve.most` must be 0 to {MOST_RESOLVED}", "resolve", "most")
+    if "within" not in values:
+        return most, _RESOLVE_WITHIN
+    try:
+        return most, duration_seconds(values["within"] if isinstance(values["within"], str) else "")
+    except UsageError as error:
+        raise document.error(
+            "`resolve.within` is not a duration", "resolve", "within", hint=error.hint
+        ) from None
 
 
 def _durations(document: TomlDocument, section: str, shipped: dict[str, int]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Who may approve a grant, and who may take one without asking: the decision and its whole input.
+"""Who may approve a grant, take one without asking, or undo pseudonyms: the decision and its whole input.
 
 `grants.cedar` is asked with its own schema (`grants.cedarschema`), apart from the policies about columns: a
 rule about who sees what says nothing about who approves. A bundle without them permits nobody.
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from ringfort.policy.bundle import CompiledBundle
     from ringfort.policy.engine import Entity, Uid
 
-APPROVE, BREAK_GLASS = "approve", "break-glass"
-ACTIONS = (APPROVE, BREAK_GLASS)
+APPROVE, BREAK_GLASS, RESOLVE, BRIDGE = "approve", "break-glass", "resolve", "bridge"
+ACTIONS = (APPROVE, BREAK_GLASS, RESOLVE, BRIDGE)
 INPUT_FORMAT = "ringfort-grant-input/1"
 _UNCLASSIFIED = "restricted"
 
@@ -277,6 +277,8 @@ __all__ = [
     "ACTIONS",
     "APPROVE",
     "BREAK_GLASS",
+    "BRIDGE",
+    "RESOLVE",
     "ActRequest",
     "GrantDecision",
     "GrantFacts",

@@ -102,7 +102,7 @@ class DomainStore:
         random value are those that it was made with.
         """
         if state is not None:
-            self._require_usable(domain, state)
+            self.require_usable(domain, state)
         with self._lock:
             secret = self._secrets.get(domain.id)
             if secret is None:
@@ -115,6 +115,22 @@ class DomainStore:
                 sqlstate="57P03",
             )
         return secret
+
+    def require_usable(self, domain: Domain, state: ControlState) -> None:
+        """Raise unless the epoch is on record and not erased."""
+        known = domain_of(state, domain.recipient, domain.purpose)
+        epoch = None if known is None else known.epoch(domain.epoch)
+        if epoch is None:
+            raise UsageError(
+                f"the pseudonymisation domain has no epoch {domain.epoch}",
+                hint="`ringfort domain list` shows which there are",
+            )
+        if epoch.status == ERASED:
+            raise erased_error(domain.epoch)
+
+    def open(self) -> None:
+        """Read the root secret now rather than at the first use; raises if it is not to be had."""
+        self._root_secret()
 
     def fingerprint_key(self) -> bytes:
         """32 bytes that fingerprints of direct identifiers are keyed with."""
@@ -222,17 +238,6 @@ class DomainStore:
         return destroyed
 
     # -- parts ---------------------------------------------------------------------------------------
-
-    def _require_usable(self, domain: Domain, state: ControlState) -> None:
-        known = domain_of(state, domain.recipient, domain.purpose)
-        epoch = None if known is None else known.epoch(domain.epoch)
-        if epoch is None:
-            raise UsageError(
-                f"the pseudonymisation domain has no epoch {domain.epoch}",
-                hint="`ringfort domain list` shows which there are",
-            )
-        if epoch.status == ERASED:
-            raise erased_error(domain.epoch)
 
     def _random(self, domain: Domain) -> bytes:
         name = _name(domain)

@@ -20,6 +20,7 @@ from tests.shop_database import CATALOGUE, ROOT, SPACE, TABLES
 
 from ringfort.catalog.model import Catalogue
 from ringfort.catalog.zones import Zones
+from ringfort.config import KeysConfig
 from ringfort.gateway.ipc import IpcClient, RemoteError
 from ringfort.gateway.verifiers import make_verifier
 from ringfort.ledger.entry import Viewer, encode
@@ -38,6 +39,8 @@ from ringfort.policy.bundle import EVALUATOR, default_bundle
 from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, key_id
 from ringfort.record.channel import LedgerChannel
 from ringfort.record.system import SystemRandomness
+from ringfort.sites.custody import Custody, CustodySettings
+from ringfort.sites.domains import DomainStore
 
 TIME = "2026-11-21T10:00:00Z"
 VIEWER = [{"source": "registration", "country": "US"}, {"source": "network zone", "country": "US"}]
@@ -72,6 +75,12 @@ class Deployment:
         self.folder = folder
         self.dsn = dsn
         self.database = conninfo_to_dict(dsn)["dbname"]
+        (folder / "secrets").mkdir(mode=0o700)
+        self.custody = Custody(
+            CustodySettings(folder / "secrets", KeysConfig(kek_file=str(folder / "kek.key")))
+        )
+        self.custody.make_current()
+        self.custody.create("root.key", ROOT)
         (folder / "scram").mkdir(mode=0o700)
         path = folder / "scram" / "ann.json"
         path.touch(mode=0o600)
@@ -98,7 +107,10 @@ class Deployment:
             "ledger_socket": str(self.folder / "ledger.sock"),
             "blobs": str(self.folder / "ledger" / "blobs"),
             "region": ["IE", "DE"],
-            "root_key": base64.b64encode(ROOT).decode(),
+            "custody": {
+                "secrets": str(self.folder / "secrets"),
+                "keys": {"kek_file": str(self.folder / "kek.key")},
+            },
             "verifiers": str(self.folder / "scram"),
             "mock_key": base64.b64encode(bytes(32)).decode(),
             "sites": [
@@ -231,13 +243,14 @@ def test_from_an_opening_to_a_session_on_record(deployment):
         async with deployment.ledger() as (channel, state):
             assert state.sites == {("dublin-1", deployment.database): "passed"}
             domain = Domain("ACME Inc", "product-analytics")
-            assert state.domains == {domain.id: key_id(ROOT, domain)}
+            secret = DomainStore(deployment.custody).secret(domain, state)
+            assert state.domains == {domain.id: key_id(secret, domain)}
             condition = Condition(tuple(answer["condition_keys"]), decision["control_size"])
             await channel.append(
                 [encode(session_entry(deployment, answer))], condition=condition, blobs=blobs
             )
         with login(deployment, answer) as session:
-            kernel = Pseudonymiser(derive_key(ROOT, domain, SPACE, "number"), "number")
+            kernel = Pseudonymiser(derive_key(secret, domain, SPACE, "number"), "number")
             seven = uuid.UUID(bytes=kernel.column(pa.array([7])).to_pylist()[0])
             assert session.execute("SELECT count(*) FROM customers WHERE id = %s", (seven,)).fetchone() == (
                 1,
@@ -377,8 +390,9 @@ def test_a_restart_goes_on_with_new_passwords_and_another_root_is_refused(deploy
         assert second["password"] != first["password"]
         login(deployment, second).close()
     assert outcome["errors"].count("served") <= 1
-    other = base64.b64encode(os.urandom(32)).decode()
-    with provisioner(deployment, root_key=other), pytest.raises(RemoteError) as error:
+    deployment.custody.destroy("root.key")
+    deployment.custody.create("root.key", os.urandom(32))
+    with provisioner(deployment), pytest.raises(RemoteError) as error:
         asyncio.run(open_once())
     assert "root secret" in error.value.message
 
@@ -425,7 +439,7 @@ def test_without_its_ledger_it_ends(deployment):
     )
 
 
-@pytest.mark.parametrize("change", [{"root_key": "AAAA"}, {"unknown": 1}, {"region": None}])
+@pytest.mark.parametrize("change", [{"custody": {}}, {"mock_key": "AAAA"}, {"unknown": 1}, {"region": None}])
 def test_a_configuration_that_is_wrong_is_refused(deployment, change):
     child = subprocess.run(
         [sys.executable, "-m", "ringfort.gateway.provisioner"],

@@ -27,7 +27,7 @@ class Shop:
         self.site = site_database(dsn, **options)
         self.datasets = CATALOGUE.datasets
         self.bound = self.site.bound("c" * 64, self.datasets)
-        self.filler = MappingFiller(self.site.connect, ROOT)
+        self.filler = MappingFiller(self.site.connect, lambda _: ROOT)
 
     def compile(self, forms=None, bound=None):
         return compile_profile(
@@ -246,7 +246,7 @@ def test_awkward_keys_get_pseudonyms(fresh_database):
     )
     datasets = (Dataset("d", "x", "", (Table("public", "odd", columns),)),)
     site = site_database(fresh_database, tables="SELECT 1")
-    with contextlib.closing(site), contextlib.closing(MappingFiller(site.connect, ROOT)) as filler:
+    with contextlib.closing(site), contextlib.closing(MappingFiller(site.connect, lambda _: ROOT)) as filler:
         bound = site.bound("c" * 64, datasets)
         forms = {("odd", name): "pseudonym" for name, _ in described}
         profile = compile_profile(

@@ -1,0 +1,202 @@
+"""`ringfort domain`: pseudonymisation domains, their epochs, rotation and crypto-erasure.
+
+While the deployment is up the provisioner does it, which holds the secrets and the databases; else this
+process does, under the ledger's lock, and the databases follow at the next `ringfort up`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pwd
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from ringfort.config import load_config
+from ringfort.errors import CheckFailedError, UsageError
+from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
+from ringfort.record.client import open_ledger
+from ringfort.sites.domains import DomainStore, to_erase
+from ringfort.sites.paths import runtime_folder
+
+if TYPE_CHECKING:
+    from ringfort.config import Config
+    from ringfort.ledger.domains import Epoch, PseudonymisationDomain
+
+SECONDS = 600.0
+REASON_MOST = 200
+
+app = typer.Typer(no_args_is_help=True, help="Pseudonymisation domains: list, rotate, erase.")
+
+_FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
+_RECIPIENT = typer.Option(..., "--recipient", metavar="NAME", help="The legal entity that receives.")
+_PURPOSE = typer.Option(..., "--purpose", metavar="P", help="The purpose.")
+_REASON = typer.Option("", "--reason", metavar="TEXT", help="Why, in a line that names no person.")
+_JSON = typer.Option(False, "--json", help="Print one JSON document.")
+
+
+@app.command("list")
+def list_domains(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
+    """List the domains with every epoch that there was, and what became of it.
+
+    Example: ringfort domain list ./shop
+    """
+    with open_ledger(load_config(folder).folder) as ledger:
+        known = sorted(
+            ledger.state.pseudonymisation.values(), key=lambda each: (each.recipient, each.purpose)
+        )
+    if as_json:
+        typer.echo(json.dumps({"domains": [_json(each) for each in known]}, ensure_ascii=False, indent=2))
+        return
+    for each in known:
+        typer.echo(f"{each.recipient}  {each.purpose}")
+        for epoch in each.epochs:
+            ended = f", {epoch.status} {epoch.ended[:19]}Z" if epoch.ended else f", {epoch.status}"
+            typer.echo(f"  epoch {epoch.number}  {epoch.id}  opened {epoch.opened[:19]}Z{ended}")
+    if not known:
+        typer.echo("there is no domain; the first session that shows pseudonyms opens one")
+
+
+@app.command("rotate")
+def rotate(
+    folder: Path = _FOLDER,
+    recipient: str = _RECIPIENT,
+    purpose: str = _PURPOSE,
+    reason: str = _REASON,
+    as_json: bool = _JSON,
+) -> None:
+    """Begin a new epoch: everybody's pseudonyms in this domain change.
+
+    The mapping tables of the new epoch are filled first; then it comes into force, sessions that show
+    pseudonyms of the domain end, and the old epoch's tables and profiles are dropped. Its secret is kept,
+    for `ringfort pseudonym resolve` and `bridge`, until it is erased.
+
+    Example: ringfort domain rotate ./shop --recipient "ACME Inc" --purpose product-analytics
+    """
+    config, by = load_config(folder), _me()
+    _check(reason)
+    answer = ask_provisioner(
+        config, "domain-rotate", recipient=recipient, purpose=purpose, by=by, reason=reason
+    )
+    if answer is None:
+        with open_ledger(config.folder) as ledger:
+            domain = DomainStore.of(config).rotate(ledger, recipient, purpose, by=by, reason=reason)
+        answer = {"epoch": domain.epoch}
+    if as_json:
+        typer.echo(json.dumps({"recipient": recipient, "purpose": purpose, "epoch": answer["epoch"]}))
+    else:
+        typer.echo(f"epoch {answer['epoch']} is in force; the one before is retired, and its secret is kept")
+
+
+@app.command("erase")
+def erase(  # noqa: PLR0917 - typer calls it by name
+    folder: Path = _FOLDER,
+    recipient: str = _RECIPIENT,
+    purpose: str = _PURPOSE,
+    epoch: int = typer.Option(0, "--epoch", metavar="N", help="This epoch alone; else all that are left."),
+    yes: bool = typer.Option(False, "--yes", help="Do not ask."),
+    reason: str = _REASON,
+    as_json: bool = _JSON,
+) -> None:
+    """Destroy the secrets of a domain, so that its pseudonyms lead back to nobody, for good.
+
+    What the recipient holds stays with it, as data without a way back. Older backups of `secrets/` hold the
+    secret still, wrapped: destroy them, too. Sessions that show pseudonyms of the domain end; a later one
+    opens a new epoch.
+
+    Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics
+
+    Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics --epoch 1 --yes
+    """
+    config, by = load_config(folder), _me()
+    _check(reason)
+    if epoch < 0:
+        raise UsageError("there is no epoch with a negative number")
+    with open_ledger(config.folder) as ledger:
+        _, epochs = to_erase(ledger.state, recipient, purpose, epoch)
+    if not yes:
+        _confirm(recipient, [each.number for each in epochs])
+    told = {"recipient": recipient, "purpose": purpose, "epoch": epoch, "by": by, "reason": reason}
+    answer = ask_provisioner(config, "domain-erase", **told)
+    up = answer is not None
+    if answer is None:
+        with open_ledger(config.folder) as ledger:
+            done = DomainStore.of(config).erase(ledger, recipient, purpose, epoch, by=by, reason=reason)
+        answer = {"epochs": [each.number for each in done]}
+    if as_json:
+        typer.echo(json.dumps({"recipient": recipient, "purpose": purpose, "erased": answer["epochs"]}))
+        return
+    numbers = ", ".join(map(str, answer["epochs"]))
+    typer.echo(f"erased epoch {numbers}: no pseudonym of it can be made or led back any more")
+    if not up:
+        typer.echo("next: `ringfort up` drops what is left in the databases")
+
+
+def ask_provisioner(config: Config, op: str, **fields: Any) -> dict[str, Any] | None:  # noqa: ANN401 - JSON
+    """What the provisioner answers; None if the deployment is not up."""
+    return asyncio.run(_ask(str(runtime_folder(config.folder) / "provisioner.sock"), op, fields))
+
+
+async def _ask(path: str, op: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+    client = IpcClient(path, timeout=SECONDS)
+    try:
+        return await client.request(op, **fields)
+    except IpcLostError:
+        if client.connected:
+            raise CheckFailedError(
+                "the provisioner went away before it answered",
+                hint="look at the record whether it was done, and try again",
+            ) from None
+        return None
+    except RemoteError as error:
+        kind = UsageError if error.sqlstate == UsageError.default_sqlstate else CheckFailedError
+        raise kind(error.message, hint=error.hint, sqlstate=error.sqlstate) from None
+    finally:
+        client.close()
+
+
+def _confirm(recipient: str, epochs: list[int]) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("there is nobody to confirm it", hint="run it with --yes")
+    numbers = ", ".join(map(str, epochs))
+    sys.stderr.write(f"This destroys epoch {numbers} of the domain for good. There is no way back.\n")
+    if input("Type the recipient's name to go on: ") != recipient:
+        raise UsageError("that is not the recipient's name", hint="nothing was erased")
+
+
+def _check(reason: str) -> None:
+    if len(reason) > REASON_MOST or not (reason.isprintable() or not reason):
+        raise UsageError(f"`--reason` must be one printable line of at most {REASON_MOST} characters")
+
+
+def _json(domain: PseudonymisationDomain) -> dict[str, Any]:
+    return {
+        "recipient": domain.recipient,
+        "purpose": domain.purpose,
+        "epochs": [_epoch(each) for each in domain.epochs],
+    }
+
+
+def _epoch(epoch: Epoch) -> dict[str, Any]:
+    return {
+        "epoch": epoch.number,
+        "domain": epoch.id,
+        "status": epoch.status,
+        "opened": epoch.opened,
+        "ended": epoch.ended or None,
+    }
+
+
+def _me() -> str:
+    """The operating system's name for who runs the command, its number if it has none."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"
+
+
+__all__ = ["app", "ask_provisioner"]

@@ -1,0 +1,202 @@
+"""The provisioner's pseudonymisation domains: opened at the first pseudonym, rotated, erased, retired.
+
+Operations (`ipc`), for `ringfort domain` while the deployment is up:
+
+    domain-rotate  {recipient, purpose, by, reason}          -> {epoch}
+    domain-erase   {recipient, purpose, epoch, by, reason}   -> {epochs}     epoch 0: all that are left
+
+A rotation first makes and fills the mapping tables of the new epoch, then puts it into force; an erasure is
+on record before the secret is destroyed. Whoever wrote the entry (a command while this process was away, or
+another one), what it ends is dropped here: profiles, mapping tables, keys in memory. Sessions stand on the
+domain's state key, so the workers cut them off as soon as they hear of the entry. Invariant: nothing is
+served in an epoch that is not in force; what is made for one while it ends is dropped again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+
+from ringfort.errors import CheckFailedError, RingfortError, UsageError
+from ringfort.ledger.domains import domain_key, domain_of
+from ringfort.ledger.folds import Condition
+from ringfort.policy.forms import Form
+from ringfort.privacy.pseudonym import Domain
+from ringfort.sites.domains import to_erase
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from ringfort.gateway.provisioner_decision import ControlView, Decision
+    from ringfort.gateway.provisioner_served import Served
+    from ringfort.ledger.entry import Entry
+    from ringfort.ledger.folds import ControlState
+    from ringfort.sites.domains import DomainStore
+
+    Append = Callable[[Sequence[Entry], Condition, tuple[bytes, ...]], Awaitable[bool]]
+    Thread = Callable[..., Awaitable[Any]]
+
+ATTEMPTS = 3
+RETRY_SECONDS = 5.0
+MAX_TEXT = 1000
+
+
+class ChangedError(CheckFailedError):
+    """Somebody else changed the domain at the same time."""
+
+    default_sqlstate = "40001"  # serialization_failure
+
+
+class Domains:
+    """The domains, for one provisioner. `append` and `thread` are its own."""
+
+    def __init__(
+        self,
+        store: DomainStore,
+        control: ControlView,
+        databases: Mapping[str, Served],
+        append: Append,
+        thread: Thread,
+    ) -> None:
+        self.store = store
+        self._control = control
+        self._databases = databases
+        self._append = append
+        self._thread = thread
+        self._changed = asyncio.Event()
+        self._retiring = asyncio.Lock()
+        self._ahead: set[str] = set()
+
+    @property
+    def state(self) -> ControlState:
+        """The control log folded."""
+        return self._control.state
+
+    def usable(self, domain: Domain, kept_key: str) -> bool:
+        """Whether pseudonyms may be served in this epoch under the key of this id."""
+        if domain.id in self._ahead:
+            return True
+        known = domain_of(self.state, domain.recipient, domain.purpose)
+        epoch = None if known is None else known.in_force
+        return epoch is not None and (epoch.id, epoch.key_id) == (domain.id, kept_key)
+
+    # -- serving -------------------------------------------------------------------------------------
+
+    async def of(self, decision: Decision) -> tuple[Domain, str]:
+        """The domain of a decision and its key's id; no epoch is opened for one that shows no pseudonym."""
+        recipient, purpose = decision.request.principal.employer, decision.request.purpose
+        if Form.PSEUDONYM not in decision.disclosure.forms().values():
+            return Domain(recipient, purpose), ""
+        return await self.in_force(recipient, purpose)
+
+    async def in_force(self, recipient: str, purpose: str) -> tuple[Domain, str]:
+        """The epoch in force, which is opened if there is none; its secret is there and the right one."""
+        for _ in range(ATTEMPTS):
+            state = self.state
+            known = domain_of(state, recipient, purpose)
+            epoch = None if known is None else known.in_force
+            if epoch is not None:
+                domain = self.store.current(recipient, purpose, state)
+                await self._thread(self.store.secret, domain, state)
+                return domain, epoch.key_id
+            since = state.size
+            domain = self.store.next_epoch(recipient, purpose, state)
+            entry = await self._thread(self.store.opened, domain)
+            await self._append([entry], Condition((domain_key(recipient, purpose),), since), ())
+        raise _changed()
+
+    # -- what entries end ----------------------------------------------------------------------------
+
+    def heard(self, index: int) -> None:
+        """An entry was folded; what it ends is dropped soon."""
+        changed = self.state.changed
+        newest = next(reversed(changed), "")
+        if newest.startswith("domain:") and changed[newest] == index:
+            self._changed.set()
+
+    async def follow(self) -> None:
+        """Drop what entries end, for as long as the provisioner runs; a failure is tried again."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self.retire()
+            except (RingfortError, psycopg.Error) as error:
+                reason = error.message if isinstance(error, RingfortError) else type(error).__name__
+                sys.stderr.write(f"what an epoch left behind is not dropped yet: {reason}\n")
+                await asyncio.sleep(RETRY_SECONDS)
+                self._changed.set()
+
+    async def retire(self) -> None:
+        """Destroy what is erased on record, and drop profiles and mapping tables of epochs not in force."""
+        async with self._retiring:
+            await self._thread(self.settle)
+            for served in self._databases.values():
+                if served.ready:
+                    await self._thread(served.retire, self.usable)
+
+    def settle(self) -> None:
+        """Destroy the secrets of epochs that are erased on record."""
+        self.store.settle(self.state)
+
+    # -- asked by commands ---------------------------------------------------------------------------
+
+    async def asked(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """`domain-rotate` or `domain-erase`."""
+        recipient, purpose, by, reason = (
+            _text(fields, each) for each in ("recipient", "purpose", "by", "reason")
+        )
+        if op == "domain-rotate":
+            return {"epoch": await self._rotate(recipient, purpose, by, reason)}
+        epoch = fields.get("epoch", 0)
+        if type(epoch) is not int or epoch < 0:
+            raise UsageError("`epoch` must be a whole number")
+        return {"epochs": await self._erase(recipient, purpose, epoch, by, reason)}
+
+    async def _rotate(self, recipient: str, purpose: str, by: str, reason: str) -> int:
+        state = self.state
+        since = state.size
+        before = self.store.current(recipient, purpose, state)
+        domain = self.store.next_epoch(recipient, purpose, state)
+        entry = await self._thread(self.store.rotated, domain, by, reason)
+        self._ahead.add(domain.id)
+        try:
+            for served in self._databases.values():
+                if served.ready:
+                    await self._thread(served.fill_ahead, before, domain, entry.key_id)
+            condition = Condition((domain_key(recipient, purpose),), since)
+            if not await self._append([entry], condition, ()):
+                raise _changed()
+        finally:
+            self._ahead.discard(domain.id)
+        await self.retire()
+        return domain.epoch
+
+    async def _erase(self, recipient: str, purpose: str, epoch: int, by: str, reason: str) -> list[int]:
+        since = self.state.size
+        known, epochs = to_erase(self.state, recipient, purpose, epoch)
+        entries = self.store.erasures(known, epochs, by, reason)
+        if not await self._append(entries, Condition((domain_key(recipient, purpose),), since), ()):
+            raise _changed()
+        await self.retire()
+        return [each.number for each in epochs]
+
+
+def _changed() -> ChangedError:
+    return ChangedError(
+        "the pseudonymisation domain was changed by somebody else at the same time",
+        hint="look, and try again",
+    )
+
+
+def _text(fields: dict[str, Any], name: str) -> str:
+    value = fields.get(name)
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise UsageError(f"`{name}` must be a text of at most {MAX_TEXT} characters")
+    return value
+
+
+__all__ = ["ChangedError", "Domains"]

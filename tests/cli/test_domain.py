@@ -1,0 +1,360 @@
+"""`ringfort domain`, `pseudonym` and `keys`: with real processes, and on a folder that is not up."""
+
+import base64
+import io
+import json
+import uuid
+
+import psycopg
+import pytest
+from psycopg import sql
+from tests.live_deployment import ANALYST, ENGINEER, OPERATOR, OVERSEER, SITE, SUPPORT, Who, wait_for
+
+from ringfort.cli.main import run
+from ringfort.config import load_config
+from ringfort.privacy.pseudonym import Domain
+from ringfort.record.client import open_ledger
+from ringfort.sites.custody import Custody, CustodySettings
+from ringfort.sites.deployment import Deployment, Plan
+from ringfort.sites.domains import DomainStore
+from ringfort.sites.keystore import write_private
+
+EMPLOYER = "Example"
+COLUMN = "demo.views.person_id"
+JOIN = "SELECT count(*) FROM people p JOIN views v ON v.person_id = p.id"
+ONE = "SELECT count(*) FROM views WHERE person_id = %s"
+SOME = "SELECT DISTINCT person_id FROM views WHERE person_id IS NOT NULL ORDER BY 1 LIMIT {}"
+
+
+@pytest.fixture(scope="module")
+def approvers(live):
+    """Two: a table with a restricted column needs both to have its pseudonyms resolved."""
+    made = [Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver") for _ in range(2)]
+    for who in made:
+        added(live, who)
+    yield made
+    for who in made:
+        live.ringfort("principal", "remove", "DIR", who.name)
+
+
+def added(live, who):
+    facts = ("--country", who.country, "--role", who.role, "--employer", EMPLOYER, "--password-stdin")
+    done(live, "principal", "add", "DIR", who.name, *facts, stdin=f"{who.password}\n")
+
+
+@pytest.fixture
+def purpose():
+    """A domain of the test's own."""
+    return f"p-{uuid.uuid4().hex[:8]}"
+
+
+def done(live, *arguments, stdin=""):
+    made = live.ringfort(*arguments, stdin=stdin)
+    assert made.returncode == 0, made.stderr
+    return json.loads(made.stdout) if "--json" in arguments else made.stdout
+
+
+def domain(purpose):
+    return ("--recipient", EMPLOYER, "--purpose", purpose)
+
+
+def seen(connection, count=5):
+    return [str(each) for (each,) in connection.execute(SOME.format(count))]
+
+
+def in_force(live, purpose):
+    (known,) = [
+        each
+        for each in done(live, "domain", "list", "DIR", "--json")["domains"]
+        if each["purpose"] == purpose
+    ]
+    return known["epochs"]
+
+
+def gone(connection):
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.OperationalError:
+        return True
+    return False
+
+
+def maps(live):
+    """Name -> rows of every mapping table."""
+    with psycopg.connect(live.admin_dsn(), autocommit=True) as admin:
+        names = admin.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'ringfort'::regnamespace "
+            "AND relkind = 'r' AND relname LIKE 'map\\_%'"
+        ).fetchall()
+        return {
+            name: admin.execute(
+                sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier("ringfort", name))
+            ).fetchone()[0]
+            for (name,) in names
+        }
+
+
+def grant(live, approvers, kind, who=SUPPORT):
+    asked = (f"--{kind}", "--purpose", "complaint", "--ticket", "T-9", "--table", "demo.views")
+    name = act(live, "request", *asked, "--for", "10m", who=who)["grant"]
+    for each in approvers:
+        if act(live, "approve", name, who=each)["state"] == "active":
+            break
+    return name
+
+
+def act(live, name, *arguments, who):
+    return done(
+        live, name, "DIR", *arguments, "--as", who.name, "--password-stdin", "--json",
+        stdin=f"{who.password}\n",
+    )  # fmt: skip
+
+
+def undo(live, kind, purpose, grant, pseudonyms, *more, who=SUPPORT, column=COLUMN, password=None):
+    return live.ringfort(
+        "pseudonym", kind, "DIR", "--as", who.name, "--password-stdin", "--grant", grant, *domain(purpose),
+        "--column", column, "--json", *more,
+        stdin="\n".join([password or who.password, *pseudonyms, ""]),
+    )  # fmt: skip
+
+
+def refused(made, *words):
+    assert made.returncode in {1, 2}, made.stdout + made.stderr
+    assert not made.stdout
+    for each in words:
+        assert each in made.stderr, made.stderr
+    return made.stderr
+
+
+def truth(live):
+    """Person ids that the table really holds."""
+    with psycopg.connect(live.admin_dsn()) as admin:
+        return {str(each) for (each,) in admin.execute("SELECT DISTINCT person_id FROM views")}
+
+
+def test_a_rotation_changes_every_pseudonym_and_cuts_what_shows_the_old(live, purpose):
+    with live.connect(ANALYST, purpose=purpose) as analyst, live.connect(OVERSEER, purpose=purpose) as other:
+        old = seen(analyst)
+        counted = analyst.execute(
+            "SELECT count(*) FROM people p JOIN views v ON v.person_id = p.id"
+        ).fetchone()
+        before = maps(live)
+        answer = done(live, "domain", "rotate", "DIR", *domain(purpose), "--reason", "yearly", "--json")
+        assert answer["epoch"] == 2
+        wait_for(lambda: gone(analyst))
+        assert not gone(other)  # it shows no pseudonym, and goes on
+    after = maps(live)
+    assert len(after) == len(before)
+    assert len(set(after) & set(before)) < len(before)
+    assert sorted(after.values()) == sorted(before.values())  # filled before anybody came back
+    with live.connect(ANALYST, purpose=purpose) as analyst:
+        assert not set(seen(analyst)) & set(old)
+        again = analyst.execute(JOIN).fetchone()
+        assert again == counted
+        assert analyst.execute(ONE, (old[0],)).fetchone() == (0,)
+    assert [each["status"] for each in in_force(live, purpose)] == ["retired", "in force"]
+    (entry,) = [each for each in live.entries("DomainRotated") if each["purpose"] == purpose]
+    assert (entry["epoch"], entry["reason"]) == (2, "yearly")
+    shown = done(live, "domain", "list", "DIR")
+    assert "epoch 1" in shown
+    live.verify()
+
+
+def test_an_erased_domain_gives_nothing_back(live, approvers, purpose):
+    with live.connect(ANALYST, purpose=purpose) as analyst:
+        old = seen(analyst)
+        before = set(maps(live))
+        refused(live.ringfort("domain", "erase", "DIR", *domain(purpose)), "nobody to confirm", "--yes")
+        assert not gone(analyst)
+        ids = [each["domain"] for each in in_force(live, purpose)]
+        secrets = [live.folder / "secrets" / "domains" / f"{each}.key" for each in ids]
+        assert all(each.exists() for each in secrets)
+        held = grant(live, approvers, "resolve")
+        answer = done(live, "domain", "erase", "DIR", *domain(purpose), "--yes", "--json")
+        assert answer["erased"] == [1]
+        wait_for(lambda: gone(analyst))
+    assert not any(each.exists() for each in secrets)
+    assert not set(maps(live)) - before
+    assert len(maps(live)) < len(before)
+    refused(undo(live, "resolve", purpose, held, old, "--epoch", "1"), "epoch 1", "erased")
+    refused(undo(live, "resolve", purpose, held, old), "no epoch in force")
+    refused(live.ringfort("domain", "erase", "DIR", *domain(purpose), "--yes"), "erased already")
+    refused(live.ringfort("domain", "rotate", "DIR", *domain(purpose)), "no epoch in force")
+    with live.connect(ANALYST, purpose=purpose) as analyst:  # a new epoch, with a secret that never was
+        new = seen(analyst)
+        assert not set(new) & set(old)
+    assert [each["status"] for each in in_force(live, purpose)] == ["erased", "in force"]
+    bridging = grant(live, approvers, "bridge", who=OPERATOR)
+    refused(undo(live, "bridge", purpose, bridging, old, "--epoch", "1", who=OPERATOR), "erased")
+    made = undo(live, "resolve", purpose, held, [*old, new[0]])
+    found = [each["answer"] for each in json.loads(made.stdout)["answers"]]
+    assert found[:-1] == [None] * len(old)
+    assert found[-1] in truth(live)
+    live.verify()
+
+
+def test_pseudonyms_are_resolved_on_a_grant_and_on_record(live, approvers, purpose):
+    with live.connect(ANALYST, purpose=purpose) as analyst, live.connect(ENGINEER, purpose="other") as other:
+        pseudonyms, foreign = seen(analyst), seen(other, 1)
+    waiting = grant(live, approvers[:1], "resolve")
+    refused(undo(live, "resolve", purpose, waiting, pseudonyms), "is requested, not in force")
+    act(live, "approve", waiting, who=approvers[1])
+    nobody = str(uuid.uuid4())
+    made = undo(live, "resolve", purpose, waiting, [*pseudonyms, *foreign, nobody, pseudonyms[0]])
+    assert made.returncode == 0, made.stderr
+    assert not made.stderr
+    answer = json.loads(made.stdout)
+    assert [each["pseudonym"] for each in answer["answers"]] == [*pseudonyms, *foreign, nobody]
+    values = [each["answer"] for each in answer["answers"]]
+    assert values[5:] == [None, None]
+    assert set(values[:5]) <= truth(live)
+    assert len(set(values[:5])) == 5
+    (entry,) = [each for each in live.entries("PseudonymsResolved") if each["act"] == answer["act"]]
+    assert (entry["principal"], entry["asked"], entry["found"]) == (SUPPORT.name, 7, 5)
+    assert (entry["grant"], entry["column"], entry["epoch"]) == (waiting, COLUMN, 1)
+    assert [each["act"] for each in live.entries("PseudonymsDisclosed")].count(answer["act"]) == 1
+    told = json.dumps(live.entries()) + "".join(each.read_text() for each in live.logs.glob("*.log"))
+    assert not any(each in told for each in pseudonyms)
+    live.verify()
+    # once more as text; and what was asked counts, whatever was found
+    made = live.ringfort(
+        "pseudonym", "resolve", "DIR", "--as", SUPPORT.name, "--password-stdin", "--grant", waiting,
+        *domain(purpose), "--column", COLUMN, stdin=f"{SUPPORT.password}\n{pseudonyms[0]}\n{nobody}\n",
+    )  # fmt: skip
+    assert made.stdout == f"{pseudonyms[0]}\t{values[0]}\n{nobody}\t\n"
+    many = [str(uuid.uuid4()) for _ in range(92)]
+    refused(undo(live, "resolve", purpose, waiting, many), "may have 100 pseudonyms", "had 9")
+    assert undo(live, "resolve", purpose, waiting, many[:91]).returncode == 0
+    refused(undo(live, "resolve", purpose, waiting, many[:1]), "had 100")
+
+
+def test_resolving_is_refused_to_whoever_lacks_anything(live, approvers, purpose):
+    with live.connect(ANALYST, purpose=purpose) as analyst:
+        pseudonyms = seen(analyst, 1)
+    count = len(live.entries("PseudonymsResolved"))
+    held = grant(live, approvers, "resolve")
+    refused(undo(live, "resolve", purpose, "g-00000000", pseudonyms), "no such grant")
+    refused(undo(live, "resolve", purpose, held, pseudonyms, who=ANALYST), "no such grant")
+    refused(undo(live, "resolve", purpose, held, pseudonyms, password="wrong"), "not the password")
+    refused(undo(live, "bridge", purpose, held, pseudonyms, "--epoch", "1"), "no such grant")
+    refused(undo(live, "resolve", purpose, held, pseudonyms, column="demo.people.id"), "does not cover")
+    refused(undo(live, "resolve", purpose, held, pseudonyms, column="demo.views.nothing"), "no column")
+    refused(undo(live, "resolve", "never-used", held, pseudonyms), "no epoch in force")
+    refused(undo(live, "resolve", purpose, held, pseudonyms, "--epoch", "7"), "no epoch 7")
+    wrong = refused(undo(live, "resolve", purpose, held, ["4711-secret"]), "line 1 is no pseudonym")
+    assert "4711" not in wrong
+    refused(undo(live, "resolve", purpose, held, []), "no pseudonym was given")
+    # outside the region even an approved grant does not do: here the request cannot be approved at all
+    abroad = Who(f"b{uuid.uuid4().hex[:8]}", "US", "support")
+    added(live, abroad)
+    name = grant(live, [], "resolve", who=abroad)
+    for who, words in ((approvers[0], "pseudonyms-are-undone-in-the-region"), (abroad, "on their own")):
+        words_of = ("--as", who.name, "--password-stdin")
+        refused(live.ringfort("approve", "DIR", name, *words_of, stdin=f"{who.password}\n"), words)
+    held = grant(live, approvers, "bridge")  # approved, but the act itself is for operators
+    refused(undo(live, "bridge", purpose, held, pseudonyms, "--epoch", "1"), "policy does not permit")
+    held = grant(live, approvers, "bridge", who=OPERATOR)
+    bridging = undo(live, "bridge", purpose, held, pseudonyms, "--epoch", "1", who=OPERATOR)
+    refused(bridging, "one epoch to another")
+    live.ringfort("principal", "remove", "DIR", abroad.name)
+    assert len(live.entries("PseudonymsResolved")) == count
+
+
+def test_a_bridge_leads_from_the_old_epoch_to_the_new_and_shows_no_value(live, approvers, purpose):
+    with live.connect(ANALYST, purpose=purpose) as analyst:
+        old = seen(analyst)
+        counts = [analyst.execute(ONE, (each,)).fetchone() for each in old]
+    done(live, "domain", "rotate", "DIR", *domain(purpose))
+    held = grant(live, approvers, "bridge", who=OPERATOR)
+    made = undo(live, "bridge", purpose, held, old, "--epoch", "1", who=OPERATOR)
+    assert made.returncode == 0, made.stderr
+    new = [each["answer"] for each in json.loads(made.stdout)["answers"]]
+    with live.connect(ANALYST, purpose=purpose) as analyst:
+        assert counts == [analyst.execute(ONE, (each,)).fetchone() for each in new]
+    assert not truth(live) & set(new)
+    (entry,) = [each for each in live.entries("PseudonymsBridged") if each["purpose"] == purpose]
+    assert (entry["epoch"], entry["to_epoch"], entry["asked"], entry["found"]) == (1, 2, 5, 5)
+    resolving = grant(live, approvers, "resolve")  # the retired epoch can be resolved without its tables
+    back = undo(live, "resolve", purpose, resolving, old, "--epoch", "1")
+    there = undo(live, "resolve", purpose, resolving, new)
+    assert [each["answer"] for each in json.loads(back.stdout)["answers"]] == [
+        each["answer"] for each in json.loads(there.stdout)["answers"]
+    ]
+
+
+def test_nobody_breaks_the_glass_to_resolve(live):
+    made = live.ringfort("break-glass", "DIR", "--resolve", "--as", SUPPORT.name)
+    assert made.returncode == 2
+
+
+# -- a folder that is not up -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path):
+    made = Deployment(tmp_path / "shop", Plan("Shop", SITE))
+    made.begin()
+    made.finish("")
+    return tmp_path / "shop"
+
+
+def ringfort(capsys, *arguments):
+    code = run([str(each) for each in arguments])
+    shown = capsys.readouterr()
+    return code, shown.out, shown.err
+
+
+def test_domains_of_a_folder_that_is_not_up(folder, capsys):
+    code, out, _ = ringfort(capsys, "domain", "list", folder)
+    assert (code, "there is no domain" in out) == (0, True)
+    who = ("--recipient", "ACME Inc", "--purpose", "analytics")
+    code, _, err = ringfort(capsys, "domain", "rotate", folder, *who)
+    assert (code, "no epoch in force" in err) == (2, True)
+    config = load_config(folder)
+    with open_ledger(folder) as ledger:
+        DomainStore.of(config).ensure(ledger, "ACME Inc", "analytics")
+    code, out, _ = ringfort(capsys, "domain", "rotate", folder, *who, "--json")
+    assert (code, json.loads(out)["epoch"]) == (0, 2)
+    code, _, err = ringfort(capsys, "domain", "erase", folder, *who, "--epoch", "3", "--yes")
+    assert (code, "no epoch 3" in err) == (2, True)
+    code, out, _ = ringfort(capsys, "domain", "erase", folder, *who, "--epoch", "1", "--yes")
+    assert code == 0
+    assert "ringfort up" in out
+    store = DomainStore.of(config)
+    with open_ledger(folder) as ledger:
+        statuses = [each.status for each in ledger.state.pseudonymisation["ACME Inc", "analytics"].epochs]
+        assert statuses == ["erased", "in force"]
+        assert store.secret(Domain("ACME Inc", "analytics", 2), ledger.state)
+    code, _, err = ringfort(capsys, "domain", "rotate", folder, *who, "--reason", "two\nlines")
+    assert (code, "one printable line" in err) == (2, True)
+
+
+def test_keys_of_an_older_deployment_are_wrapped_when_they_are_asked_to_be(folder, capsys):
+    config = load_config(folder)
+    custody = Custody(CustodySettings.of(config))
+    root = custody.get("root.key")
+    for name in ("root.key", "kek.key"):
+        custody._files.remove(name)
+    write_private(folder / "secrets" / "root.key", base64.b64encode(root) + b"\n")
+    code, out, _ = ringfort(capsys, "keys", "status", folder)
+    assert code == 0
+    assert "root.key  plain" in out
+    code, out, _ = ringfort(capsys, "keys", "rewrap", folder, "--json")
+    said = json.loads(out)
+    assert (code, said["key_made"], said["wrapped"]) == (0, True, ["root.key"])
+    code, out, _ = ringfort(capsys, "keys", "rewrap", folder)
+    assert (code, out) == (0, "nothing was to be done\n")
+    assert Custody(CustodySettings.of(config)).get("root.key") == root
+    code, out, _ = ringfort(capsys, "keys", "status", folder, "--json")
+    assert json.loads(out)["secrets"] == [{"name": "root.key", "wrapped_with": said["key"]}]
+
+
+def test_pseudonyms_need_a_deployment_that_is_up(folder, capsys, monkeypatch, tmp_path):
+    given = tmp_path / "pseudonyms"
+    given.write_text(f"{uuid.uuid4()}\n")
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    code, _, err = ringfort(
+        capsys, "pseudonym", "resolve", folder, "--as", "ann", "--grant", "g", *domain("p"), "--column",
+        "a.b.c", "--file", given, "--password-stdin",
+    )  # fmt: skip
+    assert (code, "is not up" in err) == (3, True)
