@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ringfort.ledger import entry_control_domains as domains
 from ringfort.ledger import entry_control_grants as grants
+from ringfort.ledger import entry_control_transfers as transfers
 from ringfort.ledger.entry import (
     CONTROL,
     Count,
@@ -191,6 +192,7 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
     SiteAudited: ("findings",),
     SessionOpened: ("input", "map"),
     **grants.BLOBS,
+    **transfers.BLOBS,
     **domains.BLOBS,
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""

@@ -6,7 +6,7 @@ entry and the verifier reports it. `changed` tells at which index each state key
 conditional appends.
 
 State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:DIGEST`, `site:NAME/DATABASE`,
-`session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `asked:PRINCIPAL/DOMAIN`.
+`session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `transfer:NAME`, `asked:PRINCIPAL/DOMAIN`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_control_credentials as credentials
 from ringfort.ledger import entry_control_domains as undoing
 from ringfort.ledger import entry_control_grants as granting
-from ringfort.ledger import grants
+from ringfort.ledger import entry_control_transfers as transferring
+from ringfort.ledger import grants, transfers
 from ringfort.ledger.entry import CONTROL, decode
 from ringfort.ledger.errors import ConditionFailedError, FoldError
 
@@ -90,6 +91,8 @@ class ControlState:
     shards: dict[str, Shard] = field(default_factory=dict)
     grants: dict[str, grants.Grant] = field(default_factory=dict)
     """Every grant that was ever asked for or taken, by its id."""
+    transfers: dict[str, transfers.Transfer] = field(default_factory=dict)
+    """Every transfer that was ever approved, with its runs."""
     changed: dict[str, int] = field(default_factory=dict)
 
     def apply(self, entry: Entry | bytes) -> int:
@@ -124,6 +127,7 @@ class ControlState:
             "sessions",
             "shards",
             "grants",
+            "transfers",
             "changed",
         ):
             setattr(made, name, dict(getattr(self, name)))
@@ -170,6 +174,7 @@ def _registered(
 ) -> str:
     manager = entry.manager if isinstance(entry, granting.PrincipalRegisteredUnder) else ""
     grants.principal_changed(state, entry.name, entry.time, "the principal was registered anew")
+    transfers.principal_changed(state, entry.name)
     state.principals[entry.name] = RegisteredPrincipal(
         entry.name, entry.country, entry.employer, entry.role, manager
     )
@@ -180,6 +185,7 @@ def _removed(state: ControlState, entry: control.PrincipalRemoved) -> str:
     if entry.name not in state.principals:
         raise FoldError("`PrincipalRemoved` names a principal that is not registered")
     grants.principal_changed(state, entry.name, entry.time, "the principal was removed")
+    transfers.principal_changed(state, entry.name)
     del state.principals[entry.name]
     credentials.principal_removed(state, entry.name)
     return f"principal:{entry.name}"
@@ -290,4 +296,11 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     undoing.DomainErased: epochs.erased,
     undoing.PseudonymsResolved: epochs.resolved,
     undoing.PseudonymsBridged: epochs.bridged,
+    transferring.TransferApproved: transfers.approved,
+    transferring.TransferWithdrawn: transfers.withdrawn,
+    transferring.TransferStarted: transfers.started,
+    transferring.TransferStopped: transfers.stopped,
+    transferring.TransferReleased: transfers.released,
+    transferring.TransferPublished: transfers.published,
+    transferring.TransferDeleted: transfers.deleted,
 }

@@ -115,12 +115,17 @@ class _Ladder:
 
 
 def decide(
-    bundle: CompiledBundle, catalogue: Catalogue, region: Iterable[str], request: AccessRequest
+    bundle: CompiledBundle,
+    catalogue: Catalogue,
+    region: Iterable[str],
+    request: AccessRequest,
+    *,
+    top: Form = Form.RAW,
 ) -> DisclosureMap:
     """The form of every column of `request.database`; a database that is not catalogued gives an empty map.
 
-    `region` holds ISO 3166-1 alpha-2 codes. Never raises for what a request holds: what cannot be decided on
-    is hidden, with the reason.
+    `region` holds ISO 3166-1 alpha-2 codes. The ladder begins at `top`: more revealing forms are not asked
+    for. Never raises for what a request holds: what cannot be decided on is hidden, with the reason.
     """
     places = [
         _Place(dataset.name, table.name, column)
@@ -161,6 +166,7 @@ def decide(
             asked,
             request.principal.name,
             {vector: contexts(country, held.get(place, ())) for vector, place in asked.items()},
+            top,
         )
         for country in request.countries()
     }
@@ -231,11 +237,12 @@ def _climb(
     asked: Mapping[_Vector, _Place],
     principal: str,
     contexts: Mapping[_Vector, str],
+    top: Form,
 ) -> dict[_Vector, _Ladder]:
     """Go down the ladder for each distinguishable column, each in its context; a batch per step."""
     ladders = {vector: _Ladder() for vector in asked}
     waiting = list(asked)
-    for form in ASKED:
+    for form in ASKED[top.rank :]:
         queries = [
             Query(user_uid(principal), action_uid(form), column_uid(*asked[each].key), contexts[each])
             for each in waiting

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ABOUT_COLUMNS = CLOSED_ATTRIBUTES | {"grants.kind": frozenset(GRANT_KINDS)}
 ABOUT_GRANTS = {
-    "kind": frozenset(GRANT_KINDS),
+    "kind": frozenset({*GRANT_KINDS, "transfer"}),
     "protection": CLOSED_ATTRIBUTES["protection"],
     "protections": CLOSED_ATTRIBUTES["protection"],
 }

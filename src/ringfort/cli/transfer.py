@@ -1,0 +1,386 @@
+"""`ringfort transfer`: contracts about what leaves the region; preview, approve, run, list, verify, open."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from ringfort.cli.password import ask_password
+from ringfort.config import load_config
+from ringfort.errors import UsageError
+from ringfort.gateway.granting import proven
+from ringfort.ledger.errors import NoteError
+from ringfort.ledger.note import VerifierKey
+from ringfort.policy.contract import MECHANISMS, Target
+from ringfort.record.client import open_ledger
+from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
+from ringfort.transfer.listing import Listed, list_transfers
+from ringfort.transfer.preview import Preview, preview_transfer
+from ringfort.transfer.publish import Place, place_of
+from ringfort.transfer.run import Outcome, TransferStoppedError, run_transfer
+from ringfort.transfer.runners import ENGINES, runner_of
+from ringfort.transfer.verify import Verification, verify_release
+
+app = typer.Typer(no_args_is_help=True, help="Move data out of the region, by contract.")
+
+_DIR = typer.Argument(..., metavar="DIR", help="The deployment folder.")
+_NAME = typer.Argument(..., metavar="NAME", help="The contract transfers/NAME.toml.")
+_JSON = typer.Option(False, "--json", help="Print one JSON document.")
+_AS = typer.Option(
+    ..., "--as", metavar="NAME", help="Who acts: a registered principal, whose password is asked."
+)
+_STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
+_WORKERS = typer.Option(0, "--workers", metavar="N", min=0, help="So many worker processes; 0: this process.")
+_ENGINE = typer.Option("local", "--engine", metavar="|".join(ENGINES), help="Where parts are done.")
+_SCHEDULER = typer.Option("", "--scheduler", metavar="ADDRESS", help="Of `--engine dask`: tls://host:8786.")
+_RELEASE = typer.Argument(..., metavar="RELEASE", help="The folder of one run, or s3://bucket/prefix/run.")
+_VKEY = typer.Option(..., "--vkey", metavar="KEY", help="The ledger's verifier key, kept from another day.")
+_ENDPOINT = typer.Option(
+    "", "--endpoint", metavar="URL", help="Of an S3-compatible address that is not Amazon's."
+)
+
+
+@app.command("preview")
+def preview(  # noqa: PLR0917 - typer calls it by name
+    folder: Path = _DIR,
+    name: str = _NAME,
+    dry_run: bool = typer.Option(
+        False, "--dry-run", help="Reduce, inspect and measure everything, and release nothing."
+    ),
+    workers: int = _WORKERS,
+    engine: str = _ENGINE,
+    scheduler: str = _SCHEDULER,
+    as_json: bool = _JSON,
+) -> None:
+    """Show what a contract would send: each column's form and the policies behind it; no value of anybody.
+
+    Exit code 0 if a run might begin, 1 if policy or record stand against it, 2 if the file is invalid.
+
+    Example: ringfort transfer preview ./shop us-analytics
+
+    Example: ringfort transfer preview ./shop us-analytics --dry-run --workers 2 --json
+    """
+    config = load_config(folder)
+    with _progress(quiet=as_json) as progress:
+        found = preview_transfer(
+            config, name, runner_of(engine, workers, scheduler) if dry_run else None, progress=progress
+        )
+    if as_json:
+        typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
+    else:
+        _show_preview(found)
+    if found.against:
+        raise typer.Exit(1)
+
+
+@app.command("approve")
+def approve(
+    folder: Path = _DIR,
+    name: str = _NAME,
+    who: str = _AS,
+    password_stdin: bool = _STDIN,
+    as_json: bool = _JSON,
+) -> None:
+    """Approve exactly this contract, as the approver whom it names; a changed one needs another approval.
+
+    Example: ringfort transfer approve ./shop us-analytics --as ronan
+    """
+    config = load_config(folder)
+    stated = read_contract(config.folder, name)
+    password = ask_password(who, stdin=password_stdin)
+    with open_ledger(config.folder) as ledger:
+        proven(config.folder / "secrets", ledger.state, who, password)
+        TransferDesk(config, ledger, stated).approve(who)
+    digest = stated.contract.digest
+    if as_json:
+        typer.echo(json.dumps({"transfer": name, "contract": digest, "approver": who}))
+    else:
+        typer.echo(
+            f"approved {name}, contract {digest[:12]}; `ringfort transfer run {folder} {name}` may begin"
+        )
+
+
+@app.command("withdraw")
+def withdraw(
+    folder: Path = _DIR,
+    name: str = _NAME,
+    who: str = _AS,
+    reason: str = typer.Option("", "--reason", metavar="TEXT", help="Why, in a line that names no person."),
+    password_stdin: bool = _STDIN,
+) -> None:
+    """Take an approval back, as its approver or owner: nothing of this transfer leaves from then on.
+
+    Example: ringfort transfer withdraw ./shop us-analytics --as ronan --reason "TIA-2026-014 is out of date"
+    """
+    config = load_config(folder)
+    stated = read_contract(config.folder, name)
+    password = ask_password(who, stdin=password_stdin)
+    with open_ledger(config.folder) as ledger:
+        proven(config.folder / "secrets", ledger.state, who, password)
+        TransferDesk(config, ledger, stated).withdraw(who, reason)
+    typer.echo(f"withdrew the approval of {name}")
+
+
+@app.command("run")
+def run(  # noqa: PLR0917 - typer calls it by name
+    folder: Path = _DIR,
+    name: str = _NAME,
+    workers: int = _WORKERS,
+    engine: str = _ENGINE,
+    scheduler: str = _SCHEDULER,
+    as_json: bool = _JSON,
+) -> None:
+    """Read, reduce, inspect, measure, record, then release; or go on with the run that was cut off.
+
+    What leaves is the same bytes whoever does the work. A finding stops the run: nothing leaves, and the
+    record holds which column and how many rows.
+
+    Exit code 0 released, 1 stopped or refused, 2 wrong usage, 3 a fault of the machine: run it again.
+
+    Example: ringfort transfer run ./shop us-analytics --workers 2
+
+    Example: ringfort transfer run ./shop us-analytics --engine dask --scheduler tls://scheduler.example:8786
+    """
+    config = load_config(folder)
+    try:
+        with _progress(quiet=as_json) as progress:
+            outcome = run_transfer(config, name, runner_of(engine, workers, scheduler), progress=progress)
+    except TransferStoppedError as error:
+        if as_json:
+            document = {"released": False, "why": error.message, "findings": list(error.findings)}
+            typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
+        raise
+    if as_json:
+        typer.echo(json.dumps(_outcome_json(outcome), ensure_ascii=False, indent=2))
+    else:
+        _show_outcome(outcome)
+
+
+@app.command("list")
+def list_command(folder: Path = _DIR, as_json: bool = _JSON) -> None:
+    """List transfers: approval, when each is due, how much of its cap is used, what is to be deleted.
+
+    Exit code 1 if a recipient should have deleted something and has not confirmed it.
+
+    Example: ringfort transfer list ./shop
+    """
+    config = load_config(folder)
+    now = datetime.now(UTC)
+    found = list_transfers(config, now)
+    if as_json:
+        typer.echo(
+            json.dumps({"transfers": [each.to_json() for each in found]}, ensure_ascii=False, indent=2)
+        )
+    else:
+        for each in found:
+            _show_listed(each)
+        if not found:
+            typer.echo("there is no contract in transfers/; transfers.md of the manual shows one")
+    if any(each.overdue for each in found):
+        raise typer.Exit(1)
+
+
+@app.command("deleted")
+def deleted(
+    folder: Path = _DIR,
+    name: str = _NAME,
+    run_id: str = typer.Argument(..., metavar="RUN", help="The run, as `ringfort transfer list` shows it."),
+    reference: str = typer.Option(..., "--reference", metavar="TEXT", help="Where the confirmation stands."),
+) -> None:
+    """Record that the recipient confirmed that it deleted a run.
+
+    Example: ringfort transfer deleted ./shop us-analytics 20261122T061500Z-1a2b3c4d --reference DEL-2027-003
+    """
+    config = load_config(folder)
+    with open_ledger(config.folder) as ledger:
+        confirm_deleted(ledger, name, run_id, reference)
+    typer.echo(f"recorded that {run_id} of {name} is deleted")
+
+
+@app.command("verify")
+def verify(
+    release: str = _RELEASE, vkey: str = _VKEY, endpoint: str = _ENDPOINT, as_json: bool = _JSON
+) -> None:
+    """Check a release, as its recipient or anybody: proof of the ledger, manifest, every file. Works offline.
+
+    `ringfort ledger vkey DIR` prints the verifier key; take it from the sender by another way than the files.
+
+    Exit code 0 it holds, 1 it does not, 2 wrong usage.
+
+    Example: ringfort transfer verify ./inbox/20261122T061500Z-1a2b3c4d --vkey "$KEY"
+    """
+    place = _place(release, endpoint)
+    with _progress(quiet=as_json) as progress:
+        progress.stage("verifying", -1)
+        found = verify_release(place, _key(vkey))
+    if as_json:
+        typer.echo(json.dumps(_verification_json(found), ensure_ascii=False, indent=2))
+    else:
+        _show_verification(found)
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+# -- what commands share -----------------------------------------------------------------------------------
+
+
+def _place(release: str, endpoint: str) -> Place:
+    if release.startswith("s3://"):
+        return place_of(Target(release, endpoint=endpoint), "")
+    if endpoint:
+        raise UsageError("a folder has no endpoint", hint="leave --endpoint out")
+    if not Path(release).is_dir():
+        raise UsageError(f"there is no folder `{release}`", hint="give the folder of one run")
+    return place_of(Target(release), "")
+
+
+def _key(vkey: str) -> VerifierKey:
+    try:
+        return VerifierKey.parse(vkey)
+    except NoteError as error:
+        raise UsageError(
+            f"`--vkey` is {error.message}", hint="`ringfort ledger vkey DIR` prints it"
+        ) from None
+
+
+class _Bar:
+    """A progress bar on standard error."""
+
+    def __init__(self, bar: Progress) -> None:
+        self._bar = bar
+        self._task: TaskID | None = None
+
+    def stage(self, name: str, total: int) -> None:
+        """The next stage."""
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        self._task = self._bar.add_task(name, total=None if total < 0 else total)
+
+    def advance(self, amount: int) -> None:
+        """So much of it."""
+        if self._task is not None:
+            self._bar.advance(self._task, amount)
+
+
+class _Quiet:
+    def stage(self, name: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, amount: int) -> None:
+        """Nothing."""
+
+
+@contextlib.contextmanager
+def _progress(*, quiet: bool) -> Iterator[_Bar | _Quiet]:
+    console = Console(stderr=True)
+    if quiet or not console.is_terminal:
+        yield _Quiet()
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar)
+
+
+def _show_preview(found: Preview) -> None:
+    contract = found.contract
+    article = MECHANISMS[contract.mechanism]
+    typer.echo(
+        f"{contract.name}: {contract.dataset} to {contract.recipient.entity} ({contract.recipient.country}),"
+        f" for {contract.purpose}"
+    )
+    typer.echo(
+        f"{contract.mechanism} ({article})" + (f", {contract.assessment}" if contract.assessment else "")
+    )
+    width = max(len(each["column"]) for each in found.columns)
+    for each in found.columns:
+        method = f" ({each['method']})" if each["method"] else ""
+        form = f"{each['form'] + method:<20}"
+        typer.echo(f"  {each['column']:<{width}}  {form}  policy: {each['permitted']}, {each['reason']}")
+    for table, rows in found.rows.items():
+        typer.echo(f"{table}: {'unknown number of' if rows < 0 else f'{rows:,}'} rows")
+    typer.echo(f"to {contract.target.address}, kept by the recipient for {contract.retention_days} days")
+    for line in found.notes:
+        typer.echo(line)
+    for problem in found.against:
+        typer.echo(f"against it: {problem}")
+    if not found.against:
+        typer.echo("nothing stands against a run")
+
+
+def _outcome_json(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "released": True,
+        "transfer": outcome.transfer,
+        "run": outcome.run,
+        "resumed": outcome.resumed,
+        "address": outcome.address,
+        "files": outcome.files,
+        "rows": outcome.rows,
+        "bytes": outcome.bytes,
+        "index": outcome.index,
+        "measures": dict(outcome.measures),
+        "without_value": dict(outcome.lost),
+    }
+
+
+def _show_outcome(outcome: Outcome) -> None:
+    again = ", which was cut off," if outcome.resumed else ""
+    typer.echo(f"released {outcome.transfer}, run {outcome.run}{again} to {outcome.address}")
+    typer.echo(f"{outcome.rows:,} rows in {outcome.files:,} files, {outcome.bytes:,} bytes")
+    typer.echo(f"recorded as entry {outcome.index} of the control log")
+    for column, rows in outcome.lost.items():
+        typer.echo(f"note: {rows:,} values of {column} have no such form and left as NULL", err=True)
+    for name, value in outcome.measures.items():
+        typer.echo(f"{name}: {value}")
+
+
+def _show_listed(each: Listed) -> None:
+    typer.echo(f"{each.name}  {each.approval}, {each.due}, {each.used}")
+    for line in each.lines:
+        typer.echo(f"    {line}")
+
+
+def _verification_json(found: Verification) -> dict[str, Any]:
+    release = found.release
+    return {
+        "ok": found.ok,
+        "release": found.address,
+        "problems": found.problems,
+        "origin": release.origin if release else "",
+        "index": release.index if release else -1,
+        "tree_size": release.tree_size if release else 0,
+        "manifest": release.manifest.to_json() if release else None,
+    }
+
+
+def _show_verification(found: Verification) -> None:
+    release = found.release
+    if release is not None:
+        manifest = release.manifest
+        typer.echo(f"{manifest.transfer}, run {manifest.run}, for {manifest.entity} ({manifest.country})")
+        typer.echo(
+            f"entry {release.index} of {release.origin}, under its checkpoint of size {release.tree_size}"
+        )
+        typer.echo(
+            f"{manifest.rows:,} rows in {len(manifest.files):,} files;"
+            f" to be deleted by {manifest.delete_by[:10]}"
+        )
+        for table in manifest.tables:
+            forms = ", ".join(f"{each.name} {each.form}" for each in table.columns)
+            typer.echo(f"  {table.name}: {forms}")
+    for problem in found.problems:
+        typer.echo(f"violation: {problem}")
+    typer.echo("the release verifies" if found.ok else "the release does not verify")

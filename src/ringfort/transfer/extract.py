@@ -1,0 +1,259 @@
+"""Rows out of a site into Parquet files in the region: one snapshot, no right beyond the columns.
+
+All tables are read in one REPEATABLE READ, READ ONLY transaction, so they are of one moment. It runs as a
+role made for this transfer, which may read the contract's columns and nothing else, is subject to row-level
+security (and fails where that would leave rows out, instead of leaving them out), and is dropped
+afterwards. Names and types are held against the catalogue first, and the numbers that were bound when the
+catalogue was reviewed where there are any: a renamed column would carry other values under a classified
+name.
+
+The files are the run's own (0700), cut as the parts will be, and deleted with the run. Left out: resuming
+within an extraction; a snapshot ends with its connection, so a run that was killed reads anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+from psycopg import sql
+
+from ringfort.disclosure import views
+from ringfort.disclosure.binding import RELATIONS, binding_from, binding_of
+from ringfort.disclosure.forms_sql import bare_type
+from ringfort.disclosure.profile import SchemaDriftError
+from ringfort.errors import CheckFailedError, MissingEnvironmentError
+from ringfort.sites.connect import admin_connection, read_dsn
+from ringfort.sites.copy_out import SiteColumn, read_batches
+from ringfort.sites.paths import Layout
+from ringfort.sites.postgres import EmbeddedServer
+from ringfort.transfer.source import PART_BATCHES, batch_rows, open_files, safe_name
+from ringfort.transfer.writer import HashingFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from ringfort.config import Config, SiteConfig
+    from ringfort.transfer.plan import PlannedTable
+    from ringfort.transfer.source import SourceTable
+
+    Connection = psycopg.Connection[tuple[Any, ...]]
+
+ROLE = "ringfort_transfer_"
+_COMPRESSION = "lz4"
+
+
+class ExtractError(CheckFailedError):
+    """The site did not give what the contract names."""
+
+    default_sqlstate = "58000"  # system_error
+
+
+@contextlib.contextmanager
+def site_dsn(config: Config, site: SiteConfig, database: str) -> Iterator[str]:
+    """The administrative DSN of a database; an embedded server that does not run is started meanwhile."""
+    path = Layout(config.folder).site_dsn(site.name)
+    if site.kind != "embedded":
+        yield read_dsn(path, database)
+        return
+    try:
+        with admin_connection(read_dsn(path, database), application_name="ringfort transfer"):
+            pass
+    except MissingEnvironmentError:
+        with EmbeddedServer.of_site(config.folder, site.name, site.port) as server:
+            yield server.admin_dsn(database)
+    else:
+        yield read_dsn(path, database)
+
+
+def extract(  # noqa: PLR0917 - one caller
+    dsn: str,
+    transfer: str,
+    catalogue: str,
+    tables: Sequence[PlannedTable],
+    folder: Path,
+    progress: Callable[[int], None],
+) -> tuple[SourceTable, ...]:
+    """Read the tables into `folder`; `progress` gets the rows as they come.
+
+    Raises `SchemaDriftError`, `ExtractError` and `MissingEnvironmentError`; no word of the server is told.
+    """
+    role = ROLE + hashlib.sha256(transfer.encode()).hexdigest()[:16]
+    try:
+        with admin_connection(dsn, application_name="ringfort transfer") as admin:
+            check_binding(admin, catalogue, tables)
+            _make_role(admin, role, tables)
+            try:
+                return _read(dsn, role, tables, folder, progress)
+            finally:
+                _drop_role(admin, role)
+    except psycopg.Error as error:
+        state = error.sqlstate or "no SQLSTATE"
+        hint = "is the site up, and may its administrator make roles and read the tables?"
+        if state == "42501" and "row-level security" in str(error):
+            hint = "row-level security would leave rows out: give the role a policy, or read another table"
+        raise ExtractError(f"the site refused to be read ({state})", hint=hint) from None
+
+
+def estimated_rows(dsn: str, tables: Sequence[PlannedTable]) -> dict[str, int]:
+    """How many rows each table has by the site's statistics; -1 where it has none."""
+    found = {}
+    with admin_connection(dsn, application_name="ringfort transfer") as admin:
+        for each in tables:
+            row = admin.execute(
+                "SELECT c.reltuples::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+                " WHERE n.nspname = %s AND c.relname = %s",
+                (each.catalogued.schema, each.catalogued.name),
+            ).fetchone()
+            found[each.stated.name] = -1 if row is None else int(row[0])
+    return found
+
+
+def check_binding(admin: Connection, catalogue: str, tables: Sequence[PlannedTable]) -> None:
+    """Raise `SchemaDriftError` unless the database has what was catalogued, under its bound numbers."""
+    wanted = {
+        "schemas": [each.catalogued.schema for each in tables],
+        "tables": [each.catalogued.name for each in tables],
+    }
+    found = binding_of(admin.execute(RELATIONS, wanted).fetchall())
+    bound = None
+    if admin.execute("SELECT to_regclass(%s)", (views.BINDING.as_string(admin),)).fetchone() != (None,):
+        row = admin.execute(
+            sql.SQL("SELECT relations FROM {} WHERE catalogue = %s").format(views.BINDING), (catalogue,)
+        ).fetchone()
+        bound = None if row is None else binding_from(row[0])
+    for each in tables:
+        key = each.catalogued.schema, each.catalogued.name
+        now = found.get(key)
+        then = None if bound is None else bound.get(key)
+        if now is None or (then is not None and then.oid != now.oid):
+            raise _drift(f"table `{'.'.join(key)}`")
+        for column in each.columns:
+            today = now.column(column.catalogued.name)
+            before = None if then is None else then.column(column.catalogued.name)
+            if (
+                today is None
+                or bare_type(today.data_type) != bare_type(column.catalogued.data_type)
+                or (
+                    before is not None
+                    and (before.number, before.data_type) != (today.number, today.data_type)
+                )
+            ):
+                raise _drift(f"column `{'.'.join((*key, column.catalogued.name))}`")
+
+
+def _drift(what: str) -> SchemaDriftError:
+    return SchemaDriftError(
+        f"{what} is no longer what was classified", hint="review catalog.toml against the database"
+    )
+
+
+def _make_role(admin: Connection, role: str, tables: Sequence[PlannedTable]) -> None:
+    """The role that reads, without any right but to these columns; one that was left is made anew."""
+    name = sql.Identifier(role)
+    with admin.transaction():
+        _drop_role(admin, role)
+        admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(name))
+        superuser = admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
+        if superuser is not None and not superuser[0]:
+            admin.execute(sql.SQL("GRANT {} TO CURRENT_USER").format(name))
+        for schema in {each.catalogued.schema for each in tables}:
+            admin.execute(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(schema), name))
+        for each in tables:
+            admin.execute(
+                sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(
+                    sql.SQL(", ").join(sql.Identifier(column.catalogued.name) for column in each.columns),
+                    sql.Identifier(each.catalogued.schema, each.catalogued.name),
+                    name,
+                )
+            )
+
+
+def _drop_role(admin: Connection, role: str) -> None:
+    """Take its rights away and drop it, if it is there."""
+    if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
+        return
+    admin.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
+    admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def _read(
+    dsn: str, role: str, tables: Sequence[PlannedTable], folder: Path, progress: Callable[[int], None]
+) -> tuple[SourceTable, ...]:
+    made = []
+    with (
+        admin_connection(dsn, application_name="ringfort transfer", autocommit=False) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        for name, value in (
+            ("search_path", "pg_catalog"), ("row_security", "off"), ("statement_timeout", "0"),
+            ("datestyle", "ISO, YMD"), ("timezone", "UTC"), ("intervalstyle", "postgres"),
+            ("extra_float_digits", "1"), ("bytea_output", "hex"), ("lc_monetary", "C"),
+        ):  # fmt: skip
+            cursor.execute("SELECT set_config(%s, %s, true)", (name, value))
+        cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
+        for each in tables:
+            columns = [SiteColumn(one.catalogued.name, one.catalogued.data_type) for one in each.columns]
+            source = read_batches(cursor, each.catalogued.schema, each.catalogued.name, columns)
+            place = folder / safe_name(each.stated.name)
+            place.mkdir(mode=0o700)
+            schema = pa.schema([pa.field(one.name, one.arrow) for one in columns])
+            paths = list(_write(place, source, schema, batch_rows(len(columns)), progress))
+            made.append(open_files(each.stated.name, paths, len(columns)))
+    return tuple(made)
+
+
+def _write(
+    folder: Path,
+    source: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
+    rows: int,
+    progress: Callable[[int], None],
+) -> Iterator[Path]:
+    """The rows as files of `PART_BATCHES` row groups of `rows` rows each; at least one file."""
+    groups = _regrouped(source, rows, progress)
+    for number in itertools.count():
+        first = next(groups, None)
+        if first is None and number:
+            return
+        path = folder / f"{number:06d}.parquet"
+        file = HashingFile(path)
+        try:
+            with pq.ParquetWriter(pa.PythonFile(file, mode="w"), schema, compression=_COMPRESSION) as writer:
+                if first is not None:
+                    for group in itertools.chain([first], itertools.islice(groups, PART_BATCHES - 1)):
+                        writer.write_table(group, row_group_size=rows)
+            file.close()
+        except BaseException:
+            file.abort()
+            raise
+        yield path
+
+
+def _regrouped(
+    source: Iterator[pa.RecordBatch], rows: int, progress: Callable[[int], None]
+) -> Iterator[pa.Table]:
+    """Tables of exactly `rows` rows but for the last."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in source:
+        progress(batch.num_rows)
+        waiting.append(batch)
+        held += batch.num_rows
+        while held >= rows:
+            together = pa.Table.from_batches(waiting)
+            yield together.slice(0, rows).combine_chunks()
+            rest = together.slice(rows)
+            waiting, held = rest.to_batches(), rest.num_rows
+    if held:
+        yield pa.Table.from_batches(waiting).combine_chunks()
+
+
+__all__ = ["ExtractError", "check_binding", "estimated_rows", "extract", "site_dsn"]

@@ -1,0 +1,178 @@
+"""What a contract would send, without sending: forms, policies, rows; on demand the whole work.
+
+A dry run reads, reduces, inspects and measures as a run does, under a secret made for it alone, so that its
+pseudonyms lead nowhere, and deletes what it made. Neither shows a value of anybody, and neither is a run:
+nothing is recorded, nothing may leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ringfort.errors import RingfortError
+from ringfort.ledger.folds import Condition
+from ringfort.policy.forms import Form
+from ringfort.policy.vocabulary import entity_name
+from ringfort.privacy.pseudonym import Domain
+from ringfort.record.client import open_ledger
+from ringfort.record.disk import OsDisk
+from ringfort.record.system import SystemClock
+from ringfort.transfer.begin import Begun, Stop, require_approved, require_due
+from ringfort.transfer.desk import TransferDesk, read_contract
+from ringfort.transfer.extract import estimated_rows, site_dsn
+from ringfort.transfer.inspect import findings
+from ringfort.transfer.plan import planned_tables
+from ringfort.transfer.source import files_of, open_files
+from ringfort.transfer.state import TransferFolder
+from ringfort.transfer.work import Progress, Silent, Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.config import Config
+    from ringfort.ledger.folds import ControlState
+    from ringfort.policy.contract import Contract
+    from ringfort.policy.contract_check import ContractDecision
+    from ringfort.transfer.runners import Runner
+
+
+@dataclass
+class Preview:
+    """`against` is everything that stands against a run; `rows` is -1 where a site does not know."""
+
+    contract: Contract
+    columns: list[dict[str, Any]]
+    rows: dict[str, int] = field(default_factory=dict)
+    against: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    findings: list[dict[str, Any]] = field(default_factory=list)
+    measures: dict[str, Any] = field(default_factory=dict)
+    dry_run: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        contract = self.contract
+        return {
+            "transfer": contract.name,
+            "contract": contract.digest,
+            "recipient": asdict(contract.recipient),
+            "mechanism": contract.mechanism,
+            "assessment": contract.assessment,
+            "purpose": contract.purpose,
+            "target": contract.target.address,
+            "columns": self.columns,
+            "rows": self.rows,
+            "against": self.against,
+            "notes": self.notes,
+            "dry_run": self.dry_run,
+            "findings": self.findings,
+            "measures": self.measures,
+        }
+
+
+def preview_transfer(
+    config: Config, name: str, runner: Runner | None, progress: Progress | None = None
+) -> Preview:
+    """What a run would send; with a runner also what its inspection and measures would give.
+
+    Raises `ConfigurationError` and `UsageError` for a contract that cannot be read or decided on.
+    """
+    stated = read_contract(config.folder, name)
+    with open_ledger(config.folder) as ledger:
+        desk = TransferDesk(config, ledger, stated)
+        decision = desk.decide()
+        found = Preview(stated.contract, _columns(stated.contract, decision))
+        found.against += [str(stated.error(each)) for each in decision.faults]
+        _gather(found.against, lambda: require_approved(desk))
+        _gather(found.against, lambda: require_due(desk))
+        state = desk.state.copy()
+        catalogue = desk.catalogue
+    if not decision.faults:
+        _gather(found.against, lambda: found.rows.update(_rows(config, stated.contract, desk)))
+        if runner is not None:
+            domain = Domain(stated.contract.recipient.entity, stated.contract.purpose, 0)
+            _dry_run(config, found, runner, progress or Silent(), state, catalogue, domain)
+    return found
+
+
+def _columns(contract: Contract, decision: ContractDecision) -> list[dict[str, Any]]:
+    columns = []
+    for table in contract.tables:
+        for each in table.columns:
+            known = decision.map.columns.get((contract.dataset, table.name, each.name))
+            columns.append(
+                {
+                    "column": entity_name(table.name, each.name),
+                    "form": str(each.form),
+                    "method": each.method,
+                    "permitted": str(Form.HIDDEN if known is None else known.form),
+                    "policies": [] if known is None else list(known.policies),
+                    "reason": "not in the catalogue" if known is None else known.reason,
+                    "may_hold": list(each.allow),
+                }
+            )
+    return columns
+
+
+def _rows(config: Config, contract: Contract, desk: TransferDesk) -> dict[str, int]:
+    tables = planned_tables(contract, desk.catalogue)
+    if contract.source_country:
+        return {
+            each.stated.name: open_files(
+                each.stated.name, files_of(config.folder / each.stated.files), len(each.columns)
+            ).rows
+            for each in tables
+        }
+    database = desk.catalogue.dataset(contract.dataset).database
+    site = config.site_of(database)
+    if site is None:
+        return {}
+    with site_dsn(config, site, database) as dsn:
+        return estimated_rows(dsn, tables)
+
+
+def _dry_run(  # noqa: PLR0917 - made in one place
+    config: Config,
+    found: Preview,
+    runner: Runner,
+    progress: Progress,
+    state: ControlState,
+    catalogue: Any,  # noqa: ANN401 - a Catalogue
+    domain: Domain,
+) -> None:
+    disk = OsDisk()
+    found.dry_run = True
+    with contextlib.closing(TransferFolder(config.folder, found.contract.name, disk)) as held:
+        folder = held.trial()
+        begun = Begun(
+            found.contract, catalogue, folder, state, Condition((), 0), domain, state.vkey, resumed=False,
+            secret=os.urandom(32),
+        )  # fmt: skip
+        try:
+            work = Work(config, begun, runner, progress, disk, SystemClock())
+            sources = work.extract()
+            found.rows = {each.name: each.rows for each in sources}
+            results = work.reduce(sources)
+            found.findings = [
+                asdict(each) for each in findings((each.table, each.findings) for each in results)
+            ]
+            _gather(found.against, lambda: work.judge(results))
+            _gather(found.against, lambda: found.measures.update(work.measure(sources, results).shown))
+        except Stop as why:
+            found.against.append(why.message)
+        finally:
+            folder.remove()
+
+
+def _gather(problems: list[str], step: Callable[[], object]) -> None:
+    """Do a step, and note what speaks against it."""
+    try:
+        step()
+    except RingfortError as error:
+        problems.append(error.message)
+
+
+__all__ = ["Preview", "preview_transfer"]

@@ -1,0 +1,313 @@
+"""Where a release goes: a folder, or an S3-compatible address. All of it or nothing is seen there.
+
+A folder: everything is written below a name that nobody can guess, made durable, and renamed to the run's
+name in one step. S3 has no rename: objects go below the run's own prefix, the manifest last, and a prefix
+without a manifest is no release. Both can be done again after a crash: what is there already is compared,
+never written over, but for an object of this very run that was cut off. Invariants: no link is followed in
+the target; nothing of anybody else is overwritten; credentials come from the environment or from a 0600
+file, never from an argument or the contract.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+
+from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
+from ringfort.sites.keystore import read_private, sync_folder
+from ringfort.transfer.manifest import MANIFEST, PROOF
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import BinaryIO
+
+    from ringfort.policy.contract import Target
+
+_BLOCK = 4 * 1024 * 1024
+_FORBIDDEN = ("state", "secrets", "policy", "transfers")
+
+
+class PublishError(CheckFailedError):
+    """The target is not what a release may be put into."""
+
+    default_sqlstate = "58030"  # io_error
+
+
+class Place(Protocol):
+    """A release, or where one will be; paths are below it, with `/` between their parts."""
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        ...
+
+    def names(self) -> list[str]:
+        """The paths of all files, sorted; none if there is no release."""
+        ...
+
+    def open(self, path: str) -> BinaryIO:
+        """A file, to be read; raises `PublishError` if there is none."""
+        ...
+
+    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
+        """Put the files (path there -> file here) there, as one; `progress` gets the bytes done."""
+        ...
+
+
+def release_order(paths: Iterable[str]) -> list[str]:
+    """The order in which files are published: the manifest is what makes a release."""
+    return sorted(
+        paths, key=lambda each: ((PROOF, MANIFEST).index(each) + 1 if each in {PROOF, MANIFEST} else 0, each)
+    )
+
+
+class FolderPlace:
+    """A release in a folder of this machine (or mounted there)."""
+
+    def __init__(self, folder: Path, run: str) -> None:
+        self._parent = folder
+        self.folder = folder / run if run else folder
+
+    @property
+    def address(self) -> str:
+        """The folder."""
+        return str(self.folder)
+
+    def names(self) -> list[str]:
+        """The paths of all files, links among them."""
+        if not self.folder.is_dir() or self.folder.is_symlink():
+            return []
+        found = []
+        for top, folders, files in os.walk(self.folder):
+            links = [each for each in folders if (Path(top) / each).is_symlink()]
+            found += [str((Path(top) / each).relative_to(self.folder)) for each in (*files, *links)]
+        return sorted(found)
+
+    def open(self, path: str) -> BinaryIO:
+        """A file; a link is refused."""
+        place = self.folder
+        try:
+            for part in path.split("/")[:-1]:
+                place /= part
+                if place.is_symlink():
+                    raise PublishError(f"`{path}` is behind a link")
+            descriptor = os.open(self.folder / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError as error:
+            raise PublishError(f"`{path}` cannot be read: {(error.strerror or 'error').lower()}") from None
+        file = os.fdopen(descriptor, "rb")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            file.close()
+            raise PublishError(f"`{path}` is not a file")
+        return file
+
+    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
+        """Copy, make durable, rename. A release of the same run that is there must be the same."""
+        try:
+            self._parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            if self._parent.is_symlink() or not self._parent.is_dir():
+                raise PublishError(f"`{self._parent}` is no folder, or a link", hint="name the folder itself")
+            if os.path.lexists(self.folder):
+                self._compare(files)
+                return
+            staged = self._parent / f".{self.folder.name}.{os.urandom(8).hex()}"
+            staged.mkdir(mode=0o750)
+            try:
+                self._copy(files, staged, progress)
+                os.rename(staged, self.folder)  # noqa: PTH104 - an empty folder of the name is taken, no other
+                sync_folder(self._parent)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    shutil.rmtree(staged)
+                raise
+        except OSError as error:
+            raise MissingEnvironmentError(
+                f"cannot write in `{self._parent}`: {(error.strerror or 'error').lower()}",
+                hint="make room or give the right to write, then run the transfer again: it goes on",
+            ) from None
+
+    def leftovers(self) -> list[Path]:
+        """What a run that was killed left half-way in the target folder."""
+        return sorted(self._parent.glob(f".{self.folder.name}.*"))
+
+    def _copy(self, files: Mapping[str, Path], staged: Path, progress: Callable[[int], None]) -> None:
+        folders = {staged}
+        for path in release_order(files):
+            target = staged / path
+            if target.parent not in folders:
+                target.parent.mkdir(mode=0o750, parents=True)
+                folders.add(target.parent)
+            _put(files[path], target, progress)
+        for each in folders:
+            sync_folder(each)
+
+    def _compare(self, files: Mapping[str, Path]) -> None:
+        if self.folder.is_symlink() or self.names() != sorted(files):
+            raise PublishError(
+                f"`{self.folder}` is there already and is not this release", hint="move it away"
+            )
+        for path, file in files.items():
+            with self.open(path) as there, file.open("rb") as here:
+                if _hashed(there) != _hashed(here):
+                    raise PublishError(f"`{self.folder}` is there already with another `{path}`")
+
+
+class S3Place:
+    """A release below a prefix of an S3-compatible store."""
+
+    def __init__(self, target: Target, run: str, credentials: tuple[str, str] | None) -> None:
+        from pyarrow.fs import S3FileSystem  # noqa: PLC0415 - loads the AWS libraries, which takes a while
+
+        path = target.address.removeprefix("s3://").rstrip("/")
+        self._prefix = f"{path}/{run}" if run else path
+        scheme, _, host = target.endpoint.rpartition("://")
+        options: dict[str, object] = {"connect_timeout": 10, "request_timeout": 60}
+        if credentials is not None:
+            options |= {"access_key": credentials[0], "secret_key": credentials[1]}
+        if host:
+            options |= {"endpoint_override": host, "scheme": scheme}
+        if target.region or host:
+            options["region"] = target.region or "us-east-1"
+        self._files = S3FileSystem(**options)
+
+    @property
+    def address(self) -> str:
+        """The address."""
+        return f"s3://{self._prefix}"
+
+    def names(self) -> list[str]:
+        """The keys of all objects, below the prefix."""
+        from pyarrow.fs import FileSelector, FileType  # noqa: PLC0415
+
+        with self._told():
+            found = self._files.get_file_info(
+                FileSelector(self._prefix, recursive=True, allow_not_found=True)
+            )
+        return sorted(
+            each.path.removeprefix(f"{self._prefix}/") for each in found if each.type is FileType.File
+        )
+
+    def open(self, path: str) -> BinaryIO:
+        """An object."""
+        with self._told():
+            return self._files.open_input_stream(f"{self._prefix}/{path}")  # type: ignore[no-any-return]
+
+    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
+        """Put objects, the manifest last; those that are there already must be the same."""
+        there = set(self.names())
+        if not there <= set(files):
+            raise PublishError(
+                f"`{self.address}` holds other objects already", hint="they are not this release"
+            )
+        for path in release_order(files):
+            with files[path].open("rb") as reader:
+                if path in there:
+                    with self.open(path) as existing:
+                        same = _hashed(existing) == _hashed(reader)
+                    if same:
+                        continue
+                    if MANIFEST in there:
+                        raise PublishError(f"`{self.address}` is there already with another `{path}`")
+                    reader.seek(0)
+                self._put(path, reader, progress)
+
+    def _put(self, path: str, reader: BinaryIO, progress: Callable[[int], None]) -> None:
+        size = 0
+        with self._told(), self._files.open_output_stream(f"{self._prefix}/{path}") as writer:
+            while block := reader.read(_BLOCK):
+                writer.write(block)
+                size += len(block)
+                progress(len(block))
+        with self._told():
+            stored = self._files.get_file_info(f"{self._prefix}/{path}").size
+        if stored != size:
+            raise PublishError(f"`{self.address}` holds {stored} of {size} bytes of `{path}`")
+
+    @contextlib.contextmanager
+    def _told(self):  # type: ignore[no-untyped-def]  # noqa: ANN202 - a context manager
+        """Errors of the store in our words: theirs can hold addresses with signatures."""
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            text = str(error)
+            reason = next(
+                (
+                    said
+                    for word, said in (
+                        ("ACCESS_DENIED", "access is denied"),
+                        ("INVALID_ACCESS_KEY", "the access key is not known"),
+                        ("SIGNATURE", "the secret key is wrong"),
+                        ("NO_SUCH_BUCKET", "there is no such bucket"),
+                        ("NETWORK_CONNECTION", "it does not answer"),
+                    )
+                    if word in text.upper()
+                ),
+                "it refuses",
+            )
+            raise MissingEnvironmentError(
+                f"`{self.address}`: {reason}",
+                hint="check address, endpoint and credentials (transfers.md of the manual)",
+            ) from None
+
+
+def _put(source: Path, target: Path, progress: Callable[[int], None]) -> None:
+    """A durable copy at `target`; on one file system the file itself, which the run gives up soon after."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with source.open("rb") as reader, os.fdopen(os.open(target, flags, 0o640), "wb") as writer:
+            while block := reader.read(_BLOCK):
+                writer.write(block)
+                progress(len(block))
+            writer.flush()
+            os.fsync(writer.fileno())
+    else:
+        target.chmod(0o640)
+        progress(target.stat().st_size)
+
+
+def place_of(target: Target, run: str, deployment: Path | None = None, transfer: str = "") -> Place:
+    """The place of a run at a contract's target; a path that is not absolute is below the deployment folder.
+
+    Raises `UsageError` for a folder that holds the deployment's own files.
+    """
+    if target.is_s3:
+        secrets = None if deployment is None else deployment / "secrets" / f"transfer-{transfer}.s3"
+        return S3Place(target, run, _credentials(secrets))
+    folder = Path(target.address)
+    if deployment is not None:
+        folder = deployment / folder
+        inside = Path(os.path.realpath(folder))
+        for each in _FORBIDDEN:
+            if inside.is_relative_to(Path(os.path.realpath(deployment)) / each):
+                raise UsageError(f"`{folder}` is a folder of the deployment itself", hint="release elsewhere")
+    return FolderPlace(folder, run)
+
+
+def _credentials(secret: Path | None) -> tuple[str, str] | None:
+    """Access key and secret key of a 0600 file; None leaves them to the environment."""
+    if secret is None or not secret.exists():
+        return None
+    lines = read_private(secret).decode("utf-8", "replace").split()
+    if len(lines) != 2:
+        raise MissingEnvironmentError(
+            f"`{secret}` does not hold an access key and a secret key", hint="write them on two lines"
+        )
+    return lines[0], lines[1]
+
+
+def _hashed(file: BinaryIO) -> bytes:
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.digest()
+
+
+__all__ = ["FolderPlace", "Place", "PublishError", "S3Place", "place_of", "release_order"]

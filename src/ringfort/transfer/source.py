@@ -1,0 +1,257 @@
+"""Rows to transfer, as Parquet files cut into parts: what one worker reduces, inspects and writes at a time.
+
+Rows come from a site (then `extract` has written them, in the region) or from Parquet files that are there.
+All files of a table, sorted by name, are one sequence of rows; part and batch boundaries are fixed rows of
+that sequence, so what leaves does not depend on how files or row groups are cut. Invariants: a batch of a
+part has exactly `batch_rows` rows but for the last of the table; a file that is not the one that was looked
+at first is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ringfort.errors import CheckFailedError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PART_BATCHES = 8
+_MOST_CELLS = 4 * 1024 * 1024
+_MOST_ROWS, _LEAST_ROWS = 131_072, 4_096
+_DICTIONARY_SHARE = 0.5
+
+
+class SourceChangedError(CheckFailedError):
+    """What is read is not what it was when the run began."""
+
+    default_sqlstate = "55000"  # object_not_in_prerequisite_state
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A Parquet file as it was when the run began."""
+
+    path: str
+    rows: int
+    size: int
+    modified: int
+    """Nanoseconds, as the file system has it."""
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """The rows of one table."""
+
+    name: str
+    files: tuple[SourceFile, ...]
+    batch_rows: int
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return sum(each.rows for each in self.files)
+
+    @property
+    def part_rows(self) -> int:
+        """How many rows a part has, but for the last."""
+        return self.batch_rows * PART_BATCHES
+
+    def schema(self) -> pa.Schema:
+        """The schema of its files."""
+        return _schema(Path(self.files[0].path))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows `first` to `first + rows` of a table; `number` counts a table's parts from 0."""
+
+    table: SourceTable
+    number: int
+    first: int
+    rows: int
+
+    @property
+    def id(self) -> str:
+        """A file name for it, unique in its run."""
+        return f"{safe_name(self.table.name)}-{self.number:05d}"
+
+
+def safe_name(name: str) -> str:
+    """A name of the catalogue as one component of a path, reversible and never special."""
+    quoted = quote(name, safe="")
+    return quoted.replace(".", "%2E") if quoted.startswith(".") else quoted
+
+
+def batch_rows(columns: int) -> int:
+    """Rows of a batch of so many columns: a power of two, so that a batch stays in bounded memory."""
+    rows = _MOST_ROWS
+    while rows > _LEAST_ROWS and rows * columns > _MOST_CELLS:
+        rows //= 2
+    return rows
+
+
+def parts_of(table: SourceTable) -> tuple[Part, ...]:
+    """The parts of a table; one without rows if it has none, so that its files still say what it is."""
+    starts = range(0, table.rows, table.part_rows) or range(1)
+    return tuple(
+        Part(table, number, first, min(table.part_rows, table.rows - first))
+        for number, first in enumerate(starts)
+    )
+
+
+def files_of(path: Path) -> list[Path]:
+    """The Parquet files of a file or folder, sorted by name; raises `UsageError` if there are none."""
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        found = sorted(each for each in path.rglob("*.parquet") if each.is_file())
+    else:
+        raise UsageError(
+            f"there is nothing at `{path}`", hint="`source.files` names Parquet files or folders"
+        )
+    if not found or any(each.suffix.lower() != ".parquet" for each in found):
+        raise UsageError(f"there is no Parquet file at `{path}`")
+    return found
+
+
+def open_files(name: str, paths: Sequence[Path], columns: int) -> SourceTable:
+    """The table in these files; raises `UsageError` if one cannot be read or they differ in their columns."""
+    files = []
+    first: pa.Schema | None = None
+    for path in paths:
+        schema = _schema(path)
+        if first is None:
+            first = schema
+        elif not schema.equals(first):
+            raise UsageError(f"`{path}` has other columns or types than `{paths[0]}`")
+        found = path.stat()
+        files.append(SourceFile(str(path.absolute()), _rows(path), found.st_size, found.st_mtime_ns))
+    return SourceTable(name, tuple(files), batch_rows(columns))
+
+
+def check_unchanged(table: SourceTable) -> None:
+    """Raise `SourceChangedError` if a file is not the one that was looked at."""
+    for each in table.files:
+        try:
+            found = Path(each.path).stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_size, found.st_mtime_ns) != (each.size, each.modified):
+            raise SourceChangedError(
+                f"`{each.path}` has changed since the run began", hint="run the transfer again"
+            )
+
+
+def read_part(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The part's rows, in batches of exactly `batch_rows` rows but for the last."""
+    size = part.table.batch_rows
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for piece in _pieces(part, columns):
+        if not held and piece.num_rows == size:
+            yield piece  # the usual case: files are cut as we cut
+            continue
+        waiting.append(piece)
+        held += piece.num_rows
+        while held >= size:
+            together = _together(waiting)
+            yield together.slice(0, size)
+            rest = together.slice(size)
+            waiting, held = ([rest], rest.num_rows) if rest.num_rows else ([], 0)
+    if held:
+        yield _together(waiting)
+
+
+def _pieces(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The part's rows as they come; no piece has more rows than a batch."""
+    size = part.table.batch_rows
+    begin = 0
+    for each in part.table.files:
+        start, stop = max(part.first - begin, 0), min(part.first + part.rows - begin, each.rows)
+        begin += each.rows
+        if start >= stop:
+            continue
+        with pq.ParquetFile(each.path) as plain:
+            metadata = plain.metadata
+            encoded = _dictionaries(metadata, plain.schema_arrow, columns)
+        with pq.ParquetFile(each.path, read_dictionary=encoded, metadata=metadata) as file:
+            groups: list[int] = []
+            at = 0
+            skip = 0
+            for index in range(metadata.num_row_groups):
+                rows = metadata.row_group(index).num_rows
+                if at < stop and at + rows > start:
+                    if not groups:
+                        skip = start - at
+                    groups.append(index)
+                at += rows
+            left = stop - start
+            for batch in file.iter_batches(size, row_groups=groups, columns=list(columns)):
+                piece = batch.slice(skip, left) if skip < batch.num_rows else batch.slice(batch.num_rows)
+                skip = max(skip - batch.num_rows, 0)
+                left -= piece.num_rows
+                if piece.num_rows:
+                    yield piece
+                if not left:
+                    break
+
+
+def _dictionaries(metadata: pq.FileMetaData, schema: pa.Schema, columns: Sequence[str]) -> list[str]:
+    """The text columns that repeat so much that they are read, reduced and written as dictionaries."""
+    if not metadata.num_row_groups:
+        return []
+    group = metadata.row_group(0)
+    found = []
+    for index in range(group.num_columns):
+        chunk = group.column(index)
+        name = chunk.path_in_schema
+        if name not in columns or not group.num_rows or not chunk.has_dictionary_page:
+            continue
+        arrow = schema.field(name).type
+        if not (pa.types.is_string(arrow) or pa.types.is_large_string(arrow)):
+            continue
+        # what repeats costs a few bits a row; where a writer gave its dictionary up, as much as the texts
+        if chunk.total_uncompressed_size < _DICTIONARY_SHARE * 8 * group.num_rows:
+            found.append(name)
+    return found
+
+
+def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
+    if len(batches) == 1:
+        return batches[0]
+    return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        with pq.ParquetFile(path) as file:
+            return file.schema_arrow.remove_metadata()
+    except (pa.ArrowException, OSError):
+        raise UsageError(f"`{path}` is no Parquet file that can be read") from None
+
+
+def _rows(path: Path) -> int:
+    with pq.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
+
+
+__all__ = [
+    "Part",
+    "SourceChangedError",
+    "SourceFile",
+    "SourceTable",
+    "batch_rows",
+    "check_unchanged",
+    "files_of",
+    "open_files",
+    "parts_of",
+    "read_part",
+    "safe_name",
+]

@@ -1,0 +1,113 @@
+"""Whether a release is what the ledger says that left: its proof, its manifest, and every file of it.
+
+Works offline, on a folder or an S3-compatible address, for whoever holds the log's verifier key: the
+recipient, an overseer, an auditor. Nothing of the deployment is needed. Invariants: a file more or less, a
+link, another byte, another number of rows is a problem; everything that is wrong is told, not only the
+first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ringfort.errors import RingfortError
+from ringfort.transfer.manifest import MANIFEST, MOST_BYTES, PROOF, ReleaseError, check_release
+from ringfort.transfer.seal import COSIGNATURE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ringfort.ledger.note import VerifierKey
+    from ringfort.transfer.manifest import Manifest, Release, ReleasedFile
+    from ringfort.transfer.publish import Place
+
+_BLOCK = 4 * 1024 * 1024
+_MOST_PROOF = 2 << 20
+
+
+@dataclass
+class Verification:
+    """What was found: the release, if proof and manifest hold, and everything that is wrong."""
+
+    address: str
+    release: Release | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is wrong."""
+        return self.release is not None and not self.problems
+
+
+def open_release(place: Place, log_key: VerifierKey) -> Release:
+    """Proof and manifest, checked; the files are not looked at. Raises `RingfortError`."""
+    if MANIFEST not in place.names():
+        raise ReleaseError(
+            f"`{place.address}` holds no `{MANIFEST}`",
+            hint="give the folder of one run; without it there is none",
+        )
+    with place.open(MANIFEST) as file:
+        note = file.read(MOST_BYTES + 1)
+    with place.open(PROOF) as file:
+        proof = file.read(_MOST_PROOF + 1)
+    return check_release(note, proof, log_key)
+
+
+def verify_release(
+    place: Place, log_key: VerifierKey, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> Verification:
+    """Check everything; `progress` gets (bytes done, bytes in all)."""
+    found = Verification(place.address)
+    try:
+        release = open_release(place, log_key)
+    except RingfortError as error:
+        found.problems.append(error.message)
+        return found
+    found.release = release
+    files = release.manifest.files
+    surplus = set(place.names()) - {each.path for each in files} - {MANIFEST, PROOF, COSIGNATURE}
+    found.problems += [f"`{each}` is not in the manifest" for each in sorted(surplus)]
+    done = 0
+    for each in files:
+        problem = _file_problem(place, each, release.manifest)
+        if problem:
+            found.problems.append(problem)
+        done += each.size
+        progress(done, release.manifest.size)
+    for table in release.manifest.tables:
+        if sum(each.rows for each in table.files) != table.rows:
+            found.problems.append(f"the files of table `{table.name}` have another number of rows in all")
+    return found
+
+
+def _file_problem(place: Place, stated: ReleasedFile, manifest: Manifest) -> str:
+    """What is wrong with one file, "" if nothing."""
+    digest, size = hashlib.sha256(), 0
+    try:
+        with place.open(stated.path) as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+                size += len(block)
+    except (RingfortError, OSError) as error:
+        return str(error) if isinstance(error, RingfortError) else f"`{stated.path}` cannot be read"
+    if size != stated.size:
+        return f"`{stated.path}` has {size:,} bytes, the manifest says {stated.size:,}"
+    if digest.hexdigest() != stated.sha256:
+        return f"`{stated.path}` has been changed: its SHA-256 is not that of the manifest"
+    if manifest.output == "parquet" and manifest.seal is None:
+        try:
+            with place.open(stated.path) as file, pq.ParquetFile(pa.PythonFile(file, mode="r")) as parquet:
+                rows = parquet.metadata.num_rows
+        except (pa.ArrowException, OSError):
+            return f"`{stated.path}` is no Parquet file"
+        if rows != stated.rows:
+            return f"`{stated.path}` has {rows:,} rows, the manifest says {stated.rows:,}"
+    return ""
+
+
+__all__ = ["Verification", "open_release", "verify_release"]

@@ -1,0 +1,249 @@
+"""The stages of a run that make what may leave: extract, reduce, judge, measure. Nothing leaves here.
+
+Each stage is done once: its durable mark says so, and what it gave is read from there. `run` goes on from
+here to the record and the release; `preview` ends here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from ringfort.errors import MissingEnvironmentError
+from ringfort.sites.domains import DomainStore
+from ringfort.transfer.begin import Begun, Stop
+from ringfort.transfer.extract import extract, site_dsn
+from ringfort.transfer.inspect import InspectionInput, findings, inspections
+from ringfort.transfer.measures import Measured, MeasureInput, measure
+from ringfort.transfer.part import Job, PartResult
+from ringfort.transfer.plan import planned_tables, reduction_plan
+from ringfort.transfer.schedule import Used, used
+from ringfort.transfer.source import (
+    SourceFile,
+    SourceTable,
+    check_unchanged,
+    files_of,
+    open_files,
+    parts_of,
+)
+from ringfort.transfer.state import EXTRACT, PARTS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ringfort.config import Config
+    from ringfort.policy.contract import Contract
+    from ringfort.ports import Clock
+    from ringfort.record.disk import Disk
+    from ringfort.transfer.runners import Runner
+    from ringfort.transfer.source import Part
+    from ringfort.transfer.state import RunFolder
+
+KEPT = "kept"
+
+
+class Progress(Protocol):
+    """Is told how far a run is."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage begins, with so much to do; -1 if that is not known."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """So much of it is done."""
+        ...
+
+
+class Silent:
+    """Tells nobody."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Nothing."""
+
+    def advance(self, amount: int) -> None:
+        """Nothing."""
+
+
+class Work:
+    """One run's work on its rows."""
+
+    def __init__(  # noqa: PLR0917 - one caller each
+        self, config: Config, begun: Begun, runner: Runner, progress: Progress, disk: Disk, clock: Clock
+    ) -> None:
+        self.config = config
+        self.begun = begun
+        self.contract: Contract = begun.contract
+        self.folder: RunFolder = begun.folder
+        self.runner = runner
+        self.progress = progress
+        self._disk = disk
+        self._clock = clock
+        # what was released is not planned again: the catalogue may be another by now
+        self.tables = () if begun.released else planned_tables(self.contract, begun.catalogue)
+
+    @property
+    def kept(self) -> Path:
+        """What the transfer remembers from run to run."""
+        return self.folder.path.parent / KEPT
+
+    def extract(self) -> tuple[SourceTable, ...]:
+        """The rows that are transferred, as files; their number is held against the cap."""
+        marked = self.folder.marked("extract")
+        if marked is None:
+            sources = self._from_files() if self.contract.source_country else self._from_site()
+            self.folder.mark("extract", [asdict(each) for each in sources])
+        else:
+            sources = tuple(
+                SourceTable(
+                    each["name"], tuple(SourceFile(**file) for file in each["files"]), each["batch_rows"]
+                )
+                for each in marked
+            )
+        rows = sum(each.rows for each in sources)
+        left = self.contract.cap_rows - self.used().rows
+        if rows > left:
+            raise Stop(
+                "volume",
+                f"{rows:,} rows would leave, of the cap of {self.contract.cap_rows:,} rows"
+                f" {max(left, 0):,} are left",
+                hint="wait for the next period, or have a contract with another cap approved",
+                findings=[{"rows": rows, "left": max(left, 0)}],
+            )
+        return sources
+
+    def _from_files(self) -> tuple[SourceTable, ...]:
+        return tuple(
+            open_files(each.stated.name, files_of(self.config.folder / each.stated.files), len(each.columns))
+            for each in self.tables
+        )
+
+    def _from_site(self) -> tuple[SourceTable, ...]:
+        dataset = self.begun.catalogue.dataset(self.contract.dataset)
+        site = self.config.site_of(dataset.database)
+        if site is None:
+            raise MissingEnvironmentError(f"no site holds database `{dataset.database}`")
+        self.folder.clear(EXTRACT)
+        self.progress.stage("reading the site", -1)
+        with site_dsn(self.config, site, dataset.database) as dsn:
+            return extract(
+                dsn, self.contract.name, self.begun.catalogue.digest(), self.tables,
+                self.folder.folder(EXTRACT), self.progress.advance,
+            )  # fmt: skip
+
+    def reduce(self, sources: Sequence[SourceTable]) -> list[PartResult]:
+        """Every part reduced, inspected and written; their results in order."""
+        parts = [part for table in sources for part in parts_of(table)]
+        done = {each["id"]: PartResult.from_json(each) for each in self.folder.marks("part")}
+        missing = [each for each in parts if each.id not in done]
+        if missing:
+            self._reduce_parts(sources, parts, missing, done)
+        return [done[each.id] for each in parts]
+
+    def _reduce_parts(
+        self,
+        sources: Sequence[SourceTable],
+        parts: Sequence[Part],
+        missing: Sequence[Part],
+        done: dict[str, PartResult],
+    ) -> None:
+        for each in sources:
+            check_unchanged(each)
+        job = self._job(sources)
+        self.progress.stage("reducing and inspecting", sum(each.rows for each in parts))
+        self.progress.advance(sum(each.rows for each in done.values()))
+        for result in self.runner.run(job, missing):
+            self._disk.sync_folder(Path(job.folder))
+            self.folder.mark(f"part-{result.id}", result.to_json())
+            done[result.id] = result
+            self.progress.advance(result.rows)
+        for each in sources:
+            check_unchanged(each)
+
+    def _job(self, sources: Sequence[SourceTable]) -> Job:
+        dataset = self.begun.catalogue.dataset(self.contract.dataset)
+        store = DomainStore.of(self.config)
+        domain = self.begun.domain
+        secret = self.begun.secret
+        if domain is not None and not secret:
+            secret = store.secret(domain, self.begun.state)
+        schemas = {each.name: each.schema() for each in sources}
+        plans = {
+            each.stated.name: reduction_plan(each, dataset, schemas[each.stated.name], domain, secret)
+            for each in self.tables
+        }
+        inspected = inspections(
+            InspectionInput(
+                config=self.config,
+                contract=self.contract,
+                catalogue=self.begun.catalogue,
+                sources={each.name: each for each in sources},
+                domains=store,
+                folder=self.kept,
+            )
+        )
+        return Job(str(self.folder.folder(PARTS)), self.contract.output, plans, inspected)
+
+    def judge(self, results: Sequence[PartResult]) -> None:
+        """Raise `Stop` if inspection found what the contract does not allow."""
+        found = findings((each.table, each.findings) for each in results)
+        if found:
+            listed = [asdict(each) for each in found]
+            first = found[0]
+            more = f" (and {len(found) - 1} more findings)" if len(found) > 1 else ""
+            raise Stop(
+                "inspection",
+                f"column `{first.table}.{first.column}` holds {first.kind} in {first.rows:,} rows,"
+                f" which the contract does not allow{more}",
+                hint="send the column in another form, correct the data, or allow the kind in the contract",
+                findings=listed,
+            )
+
+    def measure(self, sources: Sequence[SourceTable], results: Sequence[PartResult]) -> Measured:
+        """The figures of the run; raises `Stop` if they do not permit a release."""
+        marked = self.folder.marked("measure")
+        if marked is not None:
+            measured = Measured(marked["document"].encode(), marked["shown"], tuple(marked["stops"]))
+        else:
+            self.progress.stage("measuring re-identification", -1)
+            folder = self.folder.path / PARTS
+            measured = measure(
+                MeasureInput(
+                    config=self.config,
+                    contract=self.contract,
+                    catalogue=self.begun.catalogue,
+                    run=self.folder.run,
+                    files={
+                        each.stated.name: [
+                            folder / one.file for one in results if one.table == each.stated.name
+                        ]
+                        for each in self.tables
+                    },
+                    sources={each.name: each for each in sources},
+                    kept=self.kept,
+                )
+            )
+            self.folder.mark(
+                "measure",
+                {
+                    "document": measured.document.decode(),
+                    "shown": dict(measured.shown),
+                    "stops": list(measured.stops),
+                },
+            )
+        if measured.stops:
+            raise Stop(
+                "measures",
+                measured.stops[0],
+                hint="send coarser forms or fewer columns",
+                findings=[{"reason": each} for each in measured.stops],
+            )
+        return measured
+
+    def used(self) -> Used:
+        """What earlier runs took of the cap."""
+        known = self.begun.state.transfers.get(self.contract.name)
+        return used(self.contract, () if known is None else known.runs, self._clock.now())
+
+
+__all__ = ["KEPT", "Progress", "Silent", "Work"]
