@@ -14,10 +14,10 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from ringfort.disclosure import audit
+from ringfort.disclosure.binding import binding_digest
 from ringfort.disclosure.profile import compile_profile, rekeyed
 from ringfort.disclosure.views import RoleLimits
 from ringfort.gateway.mapping import MappingFiller
-from ringfort.disclosure.binding import binding_digest
 from ringfort.gateway.provisioner_operate import Operation, decide_operation
 from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
 

@@ -22,9 +22,9 @@ import psycopg
 from psycopg import sql
 
 from ringfort.disclosure import audit, catalog_copies, forms_sql, views
+from ringfort.disclosure.binding import RELATIONS, binding_from, binding_json, binding_of
 from ringfort.disclosure.profile import Binding, Profile, maps_from_json
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
-from ringfort.disclosure.binding import RELATIONS, binding_from, binding_json, binding_of
 from ringfort.gateway.provisioner_operate import drop_expired, make_role, owner_of
 from ringfort.gateway.verifiers import postgres_verifier
 from ringfort.pgwire.scram import build_verifier
