@@ -75,6 +75,18 @@ def slices(values: pa.Array, rows: int) -> Iterator[tuple[int, pa.Array]]:
         yield start, values.slice(start, rows)
 
 
+def spans(offsets: NDArray[Any], rows: int, size: int) -> Iterator[tuple[int, int]]:
+    """Consecutive rows, from one up to another: at most so many, and so many bytes unless it is one row."""
+    start, count = 0, len(offsets) - 1
+    while start < count:
+        last = min(int(offsets[start]) + size, int(offsets[-1]))
+        # a key of another type than the offsets' would have all of them converted
+        limit = int(np.searchsorted(offsets, offsets.dtype.type(last), side="right")) - 1
+        stop = max(start + 1, min(limit, start + rows, count))
+        yield start, stop
+        start = stop
+
+
 def valid_rows(values: pa.Array) -> NDArray[np.bool_] | None:
     """Which rows are not null, None if all are."""
     if not values.null_count:
@@ -264,6 +276,7 @@ __all__ = [
     "plain_chunks",
     "plain_type",
     "slices",
+    "spans",
     "spread",
     "text",
     "text_array",

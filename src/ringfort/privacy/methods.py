@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
 from ringfort.privacy import arrow_values as buffers
-from ringfort.privacy import siv
+from ringfort.privacy import formats, siv
 from ringfort.privacy.cmac import BLOCK
 from ringfort.privacy.pseudonym import ROOT_BYTES, Pseudonymiser, derive_key, encode_fields
 from ringfort.privacy.pseudonym import pseudonym_type as type_of
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 Method = Literal["cmac", "ff1", "siv"]
 METHODS: tuple[Method, ...] = get_args(Method)
+FF1_KEY_BYTES = 32
 
 # kinds with so few values that their frequencies give them away: no method hides that
 _TELLING = frozenset({"flag", "gender", "age", "country"})
@@ -47,10 +48,13 @@ _OTHERS = frozenset(
         "location", "user_agent", "unknown",
     }
 )  # fmt: skip
-FF1_KINDS = frozenset({"phone", "card", "iban", "national_id", "code", "key", "number"})
+FF1_KINDS: dict[str, formats.Format] = {
+    "phone": "phone", "card": "card", "iban": "iban",
+    "national_id": "code", "code": "code", "key": "code", "number": "code",
+}  # fmt: skip
 SIV_KINDS = frozenset(_OTHERS | _PROSE)
 CMAC_KINDS = _OTHERS
-_KINDS: dict[str, frozenset[str]] = {"cmac": CMAC_KINDS, "ff1": FF1_KINDS, "siv": SIV_KINDS}
+_KINDS: dict[str, frozenset[str]] = {"cmac": CMAC_KINDS, "ff1": frozenset(FF1_KINDS), "siv": SIV_KINDS}
 
 
 def check(method: str, kind: str, arrow: pa.DataType | None = None) -> None:
@@ -69,7 +73,7 @@ def check(method: str, kind: str, arrow: pa.DataType | None = None) -> None:
         return
     if method == "cmac":
         type_of(arrow)
-    elif method == "siv":
+    elif not (method == "ff1" and _is_whole(arrow)):
         _check_text(method, arrow)
 
 
@@ -89,7 +93,8 @@ def pseudonymise(
 ) -> pa.Array:
     """Pseudonyms of a column, of the type `output_type(method)` and the length of `values`.
 
-    `secret` is the domain's own, 32 bytes. Raises `UsageError` if the method does not fit kind or type.
+    `secret` is the domain's own, 32 bytes. `ff1` also takes whole numbers, as their digits. Raises
+    `UsageError` if the method does not fit kind or type.
     """
     check(method, kind, values.type)
     if pa.types.is_null(values.type):
@@ -100,7 +105,8 @@ def pseudonymise(
         return Pseudonymiser(key, found).column(values)
     if method == "siv":
         return _siv(secret, domain, identity_space).column(values)
-    raise UsageError(f"the method `{method}` is not there yet")
+    form = FF1_KINDS[kind]
+    return formats.column(_written(values), form, _ff1(secret, domain, identity_space))
 
 
 def resolve(
@@ -117,7 +123,8 @@ def resolve(
 
     For use inside the enclave only, as a recorded act of its own. `cmac` gives back whole numbers (int64),
     dates, timestamps and uuids, by `pseudonym_type`, but no text: a MAC is not invertible, text is found by
-    computing its pseudonym again (`UsageError`). Every 16 bytes are the pseudonym of *some* uuid.
+    computing its pseudonym again (`UsageError`). Every 16 bytes are the pseudonym of *some* uuid, and every
+    text of the format that of some other for `ff1`, which gives text back even where numbers went in.
     """
     check(method, kind)
     if method == "cmac":
@@ -133,7 +140,8 @@ def resolve(
         return pa.nulls(len(pseudonyms), pa.string())
     if method == "siv":
         return _siv(secret, domain, identity_space).open_column(pseudonyms)
-    raise UsageError(f"the method `{method}` is not there yet")
+    form = FF1_KINDS[kind]
+    return formats.column(pseudonyms, form, _ff1(secret, domain, identity_space), inverse=True)
 
 
 def method_key(secret: bytes, domain: Domain, identity_space: str, method: str, size: int) -> bytes:
@@ -146,6 +154,29 @@ def method_key(secret: bytes, domain: Domain, identity_space: str, method: str, 
         raise UsageError(f"the secret of a domain must be {ROOT_BYTES} bytes")
     info = f"ringfort-pseudonym-{method}/1".encode() + domain.encoded() + encode_fields(identity_space)
     return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(secret)
+
+
+def _is_whole(arrow: pa.DataType) -> bool:
+    """Whether it is a type of whole numbers: their digits are enciphered, without leading zeros before."""
+    plain = buffers.plain_type(arrow)
+    if pa.types.is_decimal(plain):
+        return bool(plain.scale == 0)
+    return bool(pa.types.is_integer(plain))
+
+
+def _written(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Whole numbers as their digits."""
+    if not _is_whole(values.type):
+        return values
+    chunks = [
+        each.dictionary_decode() if pa.types.is_dictionary(each.type) else each
+        for each in buffers.plain_chunks(values)
+    ]
+    return pa.chunked_array([each.cast(pa.string()) for each in chunks], pa.string())
+
+
+def _ff1(secret: bytes, domain: Domain, identity_space: str) -> formats.Ciphers:
+    return formats.Ciphers.of(method_key(secret, domain, identity_space, "ff1", FF1_KEY_BYTES))
 
 
 def _siv(secret: bytes, domain: Domain, identity_space: str) -> Siv:

@@ -104,15 +104,11 @@ class Siv:
         ends = np.zeros(len(sizes) + 1, np.int64)
         np.cumsum((sizes + (BLOCK + 2)) // 3 * 4, out=ends[1:])
         out = np.empty(int(ends[-1]), np.uint8)
-        row = 0
-        while row < len(sizes):
-            limit = int(np.searchsorted(offsets, int(offsets[row]) + CHUNK_BYTES, side="right")) - 1
-            stop = max(row + 1, min(limit, row + CHUNK, len(sizes)))
+        for row, stop in buffers.spans(offsets, CHUNK, CHUNK_BYTES):
             text = np.zeros(int(offsets[stop] - offsets[row]) + 2 * BLOCK, np.uint8)
             text[: -2 * BLOCK] = data[int(offsets[row]) : int(offsets[stop])]
             starts = offsets[row:stop].astype(np.int64) - int(offsets[row])
             self._chunk(text, starts, sizes[row:stop], out[int(ends[row]) : int(ends[stop])])
-            row = stop
         return out, ends
 
     def _chunk(

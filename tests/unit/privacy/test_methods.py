@@ -63,7 +63,7 @@ def test_a_column_without_any_value():
 def test_every_kind_of_the_catalogue_is_admitted_or_refused_on_purpose():
     listed = methods.CMAC_KINDS | methods.SIV_KINDS | {"flag", "gender", "age", "country"}
     assert listed == KINDS
-    assert methods.FF1_KINDS <= KINDS
+    assert methods.FF1_KINDS.keys() <= KINDS
     for kind in KINDS:
         for method in methods.METHODS:
             if (
@@ -103,3 +103,45 @@ def test_a_secret_has_32_bytes():
     for method, kind in (("cmac", "key"), ("siv", "name")):
         with pytest.raises(UsageError, match="32 bytes"):
             made(pa.array(["x"]), method, kind, secret=bytes(31))
+
+
+@pytest.mark.parametrize(
+    ("kind", "texts"),
+    [
+        ("phone", ["+353 85 123 4567", None, "n/a", "085 123 4567"]),
+        ("card", ["4111 1111 1111 1111", None, "n/a", "378282246310005"]),
+        ("iban", ["IE29 AIBK 9311 5212 3456 78", None, "n/a", "de89370400440532013000"]),
+        ("national_id", ["1234567TW", None, "n/a", "800101-1234"]),
+    ],
+)
+def test_ff1_keeps_the_format_and_comes_back(kind, texts):
+    values = pa.array(texts)
+    got = made(values, "ff1", kind)
+    assert got.type == methods.output_type("ff1")
+    assert got.is_valid().to_pylist() == [True, False, False, True]
+    assert [each and len(each) for each in got.to_pylist()] == [len(texts[0]), None, None, len(texts[3])]
+    expected = [texts[0], None, None, texts[3]]
+    assert back(got, "ff1", kind).to_pylist() == expected
+    for other in ({"identity_space": "another"}, {"secret": bytes(32)}, {"domain": Domain("ACME Ltd", "x")}):
+        assert back(got, "ff1", kind, **other).to_pylist()[0] != texts[0]
+    assert made(values.dictionary_encode(), "ff1", kind).equals(got)
+
+
+@pytest.mark.parametrize(
+    "arrow", [pa.int64(), pa.uint32(), pa.decimal128(20, 0), pa.dictionary(pa.int8(), pa.int64())]
+)
+def test_ff1_takes_whole_numbers_as_their_digits(arrow):
+    values = pa.array([353851234567, None, 12345], pa.int64())
+    if arrow == pa.uint32():
+        values = pa.array([4294967295, None, 12345], pa.int64())
+    stored = values.dictionary_encode() if pa.types.is_dictionary(arrow) else values.cast(arrow)
+    got = made(stored, "ff1", "key")
+    assert got.equals(made(pa.array([str(values[0].as_py()), None, "12345"]), "ff1", "key"))
+    assert got.null_count == 2  # five digits are less than a million values
+    assert back(got, "ff1", "key").to_pylist() == [str(values[0].as_py()), None, None]
+
+
+def test_ff1_refuses_other_types():
+    for wrong in (pa.array([1.5]), pa.nulls(1, pa.decimal128(9, 2)), pa.nulls(1, pa.date32())):
+        with pytest.raises(UsageError, match="takes text"):
+            made(wrong, "ff1", "key")
