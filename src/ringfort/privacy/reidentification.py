@@ -1,0 +1,236 @@
+"""How far people can be told apart in tables that are about to leave: figures for an assessment.
+
+Evidence for an assessment, not a verdict: no figure here makes data anonymous. Tables are looked at in the
+form in which they leave, over their quasi-identifiers. `tagged` turns rows into 64-bit keyed tags first
+(`person`, `q0`, `q1`, ..., `s0`, ...), so that neither memory nor spill files hold a value; equal values have
+equal tags, NULL is a value like any. A `person` is the tag of the data subject's key before reduction, so
+that it is the same in every release; where a table leads to no subject, each row counts as a person.
+
+`group_figures`, by DuckDB on a connection that the caller makes (memory limit, spill folder, threads):
+
+- people by the size of their group (all who share the quasi-identifiers), and the rows in such groups;
+- k, the people in the smallest group, and how many stand alone in a group of theirs;
+- how many would stand alone if one quasi-identifier were left out, for each: which of them tells most;
+- l of each sensitive column: the fewest different values in a group, and the rows in groups with only one.
+
+Invariants: pure given connection and tables; the temporary tables that it leaves (`people`, `groups`) are for
+`reidentification_attacks` and are replaced by the next call; figures do not depend on the order of rows. Two
+values of a column are taken for one with a chance of 2^-64. Left out: t-closeness, distances between values
+that are near each other. Source: Sweeney (k-anonymity), Machanavajjhala et al. (l-diversity), Article 29
+Working Party, Opinion 05/2014.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from ringfort.privacy.cmac import Cmac
+from ringfort.privacy.fingerprint import derived_key, tags_of
+from ringfort.privacy.inspection_text import text_buffers
+from ringfort.privacy.sql_text import cast_like_sql
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from duckdb import DuckDBPyConnection
+    from numpy.typing import NDArray
+
+SIZES = (1, 2, 3, 5, 10, 20, 50, 100)
+"""The least sizes of the groups that people are counted by; the last is open."""
+
+PERSON = "person"
+_NULL = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Tagger:
+    """Turns columns into 64-bit tags under one key: equal values of one column, equal tags."""
+
+    def __init__(self, key: bytes) -> None:
+        self._cmac = Cmac(derived_key(key, "measures"))
+
+    def column(self, label: str, values: pa.Array) -> pa.UInt64Array:
+        """Tags of a column; `label` keeps equal values of different columns apart."""
+        encoded = _flat(values).dictionary_encode()
+        tags = np.append(self._values(label, encoded.dictionary), _NULL)
+        indices = encoded.indices
+        places = indices.fill_null(-1) if indices.null_count else indices
+        return pa.array(tags[places.to_numpy(zero_copy_only=False)])
+
+    def _values(self, label: str, values: pa.Array) -> NDArray[np.uint64]:
+        texts = _as_text(values)
+        data, offsets = text_buffers(texts)
+        prefix = np.frombuffer(label.encode() + b"\0", np.uint8)
+        size = len(prefix)
+        places = offsets + size * np.arange(len(offsets))
+        whole = np.empty(int(places[-1]), np.uint8)
+        for at in range(size):
+            whole[places[:-1] + at] = prefix[at]
+        mine = np.ones(len(whole), np.bool_)
+        mine[(places[:-1, None] + np.arange(size)).reshape(-1)] = False
+        whole[mine] = data
+        return tags_of(self._cmac, whole, places[:-1], np.diff(places))[0]
+
+
+def _flat(values: pa.Array) -> pa.Array:
+    if isinstance(values.type, pa.BaseExtensionType):
+        values = values.storage
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def _as_text(values: pa.Array) -> pa.Array:
+    """Any distinct values as texts that are as distinct."""
+    arrow = values.type
+    if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
+        return values
+    if pa.types.is_integer(arrow) or pa.types.is_boolean(arrow):
+        return values.cast(pa.string())
+    if pa.types.is_floating(arrow):  # a whole one is the integer that another file may hold
+        return pa.array(
+            [
+                str(int(each)) if each == each // 1 and abs(each) < 2**63 else repr(each)
+                for each in values.to_pylist()
+            ],
+            pa.string(),
+        )
+    if pa.types.is_fixed_size_binary(arrow) or pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow):
+        return pa.array([each.hex() for each in values.to_pylist()], pa.string())
+    if pa.types.is_date(arrow) or pa.types.is_timestamp(arrow) or pa.types.is_decimal(arrow):
+        return cast_like_sql(values, "text").fill_null("")
+    return pa.array([repr(each) for each in values.to_pylist()], pa.string())
+
+
+def tagged(
+    tagger: Tagger,
+    quasi: Sequence[tuple[str, pa.Array]],
+    sensitive: Sequence[tuple[str, pa.Array]],
+    person: pa.Array | None,
+    first_row: int,
+) -> pa.RecordBatch:
+    """Rows as tags; each column comes with the label that says which it is. Rows without a person are people.
+
+    `first_row` is the number of the first row in its table: it names the people whom nothing else names.
+    """
+    rows = len((quasi or sensitive)[0][1]) if quasi or sensitive else len(person or ())
+    alone = pa.array(np.arange(first_row, first_row + rows, dtype=np.uint64))
+    people = alone if person is None else tagger.column(PERSON, person)
+    arrays = [people, *(tagger.column(*each) for each in (*quasi, *sensitive))]
+    names = [PERSON, *(f"q{at}" for at in range(len(quasi))), *(f"s{at}" for at in range(len(sensitive)))]
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+@dataclass(frozen=True)
+class Diversity:
+    """Of one sensitive column: the fewest different values in a group, and rows in groups with only one."""
+
+    l: int  # noqa: E741 - the field's own name for it
+    rows_of_one_value: int
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Figures over the groups of people who share all quasi-identifiers.
+
+    `sizes` are (least size, people, rows) for each of `SIZES`; a person who stands in several groups counts
+    in each. `alone` are the people who have a group to themselves, `alone_without` those who still would if
+    the quasi-identifier at that place were left out.
+    """
+
+    people: int
+    rows: int
+    groups: int
+    k: int
+    alone: int
+    sizes: tuple[tuple[int, int, int], ...]
+    alone_without: tuple[int, ...]
+    diversity: tuple[Diversity, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {
+            "people": self.people,
+            "rows": self.rows,
+            "groups": self.groups,
+            "k": self.k,
+            "alone": self.alone,
+            "sizes": [{"least": least, "people": people, "rows": rows} for least, people, rows in self.sizes],
+            "alone_without": list(self.alone_without),
+            "diversity": [
+                {"l": each.l, "rows_of_one_value": each.rows_of_one_value} for each in self.diversity
+            ],
+        }
+
+
+def group_figures(connection: DuckDBPyConnection, relation: str, quasi: int, sensitive: int) -> Groups:
+    """The figures of a relation of tags with so many quasi-identifiers and sensitive columns."""
+    shared = ", ".join(f"q{at}" for at in range(quasi))
+    by = f" GROUP BY {shared}" if shared else ""
+    listed = f"{shared}, " if shared else ""
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE people AS SELECT {listed}person, count(*) AS rows"
+        f" FROM {relation} GROUP BY {listed}person",
+    )
+    run(
+        connection,
+        f"CREATE OR REPLACE TEMP TABLE groups AS SELECT {listed}count(*) AS people,"
+        f" sum(rows)::BIGINT AS rows, min(person) AS one FROM people{by}",
+    )
+    people = _one(connection, "SELECT count(*) FROM (SELECT DISTINCT person FROM people)")
+    rows, groups, k, alone = _row(
+        connection,
+        "SELECT coalesce(sum(rows), 0)::BIGINT, count(*), coalesce(min(people), 0),"
+        " count(DISTINCT one) FILTER (people = 1) FROM groups WHERE people > 0",
+    )
+    sizes = []
+    for least, following in zip(SIZES, (*SIZES[1:], None), strict=True):
+        upper = "" if following is None else f" AND people < {following}"
+        counted = _row(
+            connection,
+            "SELECT coalesce(sum(people), 0)::BIGINT, coalesce(sum(rows), 0)::BIGINT FROM groups"
+            f" WHERE people >= {least}{upper}",
+        )
+        sizes.append((least, counted[0], counted[1]))
+    without = tuple(_alone_without(connection, quasi, at) for at in range(quasi))
+    diversity = tuple(_diversity(connection, relation, listed, by, at) for at in range(sensitive))
+    return Groups(people, rows, groups, k, alone, tuple(sizes), without, diversity)
+
+
+def _alone_without(connection: DuckDBPyConnection, quasi: int, place: int) -> int:
+    left = ", ".join(f"q{at}" for at in range(quasi) if at != place)
+    if not left:
+        return int(_one(connection, "SELECT count(*) = 1 FROM (SELECT DISTINCT person FROM people)"))
+    return _one(
+        connection,
+        f"SELECT count(DISTINCT one) FROM (SELECT min(person) AS one FROM"
+        f" (SELECT DISTINCT {left}, person FROM people) GROUP BY {left} HAVING count(*) = 1)",
+    )
+
+
+def _diversity(connection: DuckDBPyConnection, relation: str, listed: str, by: str, place: int) -> Diversity:
+    found = _row(
+        connection,
+        "SELECT coalesce(min(kinds), 0), coalesce(sum(rows) FILTER (kinds = 1), 0)::BIGINT FROM"
+        f" (SELECT count(*) AS kinds, sum(rows) AS rows FROM (SELECT {listed}s{place}, count(*) AS rows"
+        f" FROM {relation} GROUP BY {listed}s{place}){by}) WHERE kinds > 0",
+    )
+    return Diversity(found[0], found[1])
+
+
+def _row(connection: DuckDBPyConnection, query: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in run(connection, query)[0])
+
+
+def run(connection: DuckDBPyConnection, query: str) -> list[tuple[Any, ...]]:
+    """All rows of a query; a result that is left unread would block the connection."""
+    return connection.execute(query).fetchall()
+
+
+def _one(connection: DuckDBPyConnection, query: str) -> int:
+    return _row(connection, query)[0]
+
+
+__all__ = ["PERSON", "SIZES", "Diversity", "Groups", "Tagger", "group_figures", "run", "tagged"]
