@@ -69,6 +69,11 @@ def _unpacked(values: Any) -> pa.Array:  # noqa: ANN401 - any Arrow array
             return values
 
 
+def room(size: int) -> NDArray[np.uint8]:
+    """So many bytes of Arrow's own memory, which it gives out again warm, where numpy's is always new."""
+    return np.frombuffer(pa.allocate_buffer(size), np.uint8)
+
+
 def slices(values: pa.Array, rows: int) -> Iterator[tuple[int, pa.Array]]:
     """Consecutive slices of at most so many rows, each with its first row's number."""
     for start in range(0, len(values), rows):
@@ -275,6 +280,7 @@ __all__ = [
     "normalised",
     "plain_chunks",
     "plain_type",
+    "room",
     "slices",
     "spans",
     "spread",

@@ -11,7 +11,6 @@ Left out: verification of tags (nobody sends us one) and truncated tags. Source:
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,16 +81,18 @@ class Cmac:
         encryptor = self._ecb.encryptor()
         if isinstance(high, np.uint64):
             block[:, 0] = high ^ self._first[0]
+            numbers = block[:, 1].view(">i8")
+            mask = self._first[1:].view(">i8").astype(np.int64)[0]
+            spare = np.empty(len(block), np.int64)
         for start in range(0, count, CHUNK):
             rows = min(CHUNK, count - start)
             words = low[start : start + rows]
             if isinstance(high, np.uint64):
-                words = (
-                    words.byteswap().view(np.uint64) if sys.byteorder == "little" else words.view(np.uint64)
-                )
+                np.bitwise_xor(words, mask, out=spare[:rows])
+                numbers[:rows] = spare[:rows]  # copied with their bytes in the other order
             else:
                 np.bitwise_xor(high[start : start + rows], self._first[0], out=block[:rows, 0])
-            np.bitwise_xor(words, self._first[1], out=block[:rows, 1])
+                np.bitwise_xor(words, self._first[1], out=block[:rows, 1])
             encryptor.update_into(block[:rows].data.cast("B"), tags.data[start * BLOCK :])
         return tags[: count * BLOCK].reshape(count, BLOCK)
 

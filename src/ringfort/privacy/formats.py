@@ -87,7 +87,7 @@ def column(
         data, offsets = buffers.text(chunk)
         valid = buffers.valid_rows(chunk)
         good = np.ones(len(chunk), np.bool_) if valid is None else valid.copy()
-        out = np.empty(int(offsets[-1] - offsets[0]), np.uint8)
+        out = buffers.room(int(offsets[-1] - offsets[0]))
         ends = np.zeros(len(chunk) + 1, np.int64)
         for start, stop in buffers.spans(offsets, CHUNK, CHUNK_BYTES):
             part = data[int(offsets[start]) : int(offsets[stop])].copy()

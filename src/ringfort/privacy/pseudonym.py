@@ -148,7 +148,7 @@ class Pseudonymiser:
         if found != self.kind:
             raise UsageError(f"this key is for `{self.kind}`, the column is `{found}`")
         count = len(values)
-        room = np.empty((count + 1) * BLOCK, np.uint8)  # AES asks for a spare block behind
+        room = buffers.room((count + 1) * BLOCK)  # AES asks for a spare block behind
         valid = np.empty(count, np.bool_) if values.null_count or _has_values_apart(values.type) else None
         row, known = 0, None
         for chunk in buffers.plain_chunks(values):
@@ -159,7 +159,8 @@ class Pseudonymiser:
                     known = (chunk.dictionary, self.column(chunk.dictionary))
                 self._spread(chunk.indices, known[1], room[row * BLOCK :], _part(valid, row, len(chunk)))
             else:
-                for start, piece in buffers.slices(chunk, CHUNK):
+                rows = CHUNK if self.kind == "text" else 16 * CHUNK
+                for start, piece in buffers.slices(chunk, rows):
                     at = row + start
                     self._piece(piece, room[at * BLOCK :], _part(valid, at, len(piece)))
             row += len(chunk)
@@ -240,7 +241,7 @@ class Pseudonymiser:
             valid[:] = found
 
     def _piece(self, values: pa.Array, room: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> None:
-        """Put the pseudonyms of at most `CHUNK` values into `room`, zeros where there is none."""
+        """Put the pseudonyms of some values, of text at most `CHUNK`, into `room`; zeros where there is none."""
         arrow = values.type
         if buffers.is_text(arrow):
             self._text(values, room)

@@ -103,7 +103,7 @@ class Siv:
         sizes = np.diff(offsets).astype(np.int64)
         ends = np.zeros(len(sizes) + 1, np.int64)
         np.cumsum((sizes + (BLOCK + 2)) // 3 * 4, out=ends[1:])
-        out = np.empty(int(ends[-1]), np.uint8)
+        out = buffers.room(int(ends[-1]))
         for row, stop in buffers.spans(offsets, CHUNK, CHUNK_BYTES):
             text = np.zeros(int(offsets[stop] - offsets[row]) + 2 * BLOCK, np.uint8)
             text[: -2 * BLOCK] = data[int(offsets[row]) : int(offsets[stop])]
