@@ -196,7 +196,7 @@ class S3Place:
     def open(self, path: str) -> BinaryIO:
         """An object."""
         with self._told():
-            return self._files.open_input_stream(f"{self._prefix}/{path}")  # type: ignore[no-any-return]
+            return self._files.open_input_file(f"{self._prefix}/{path}")  # type: ignore[no-any-return]
 
     def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
         """Put objects, the manifest last; those that are there already must be the same."""

@@ -140,10 +140,14 @@ def _raw(column: ColumnPlan, values: pa.Array) -> pa.Array:
 
 
 def _by_dictionary(reduce: Callable[[pa.Array], pa.Array], values: pa.Array) -> pa.Array:
-    """Reduce each value of the dictionary once; the result's dictionary is without repetition or surplus."""
+    """Reduce each value of the dictionary once; the result's dictionary is without repetition or surplus.
+
+    What comes of texts are texts in a dictionary, of whatever length batch and dictionary are.
+    """
     dense = values.dictionary
     if len(dense) > len(values) or dense.null_count:
-        return reduce(values.dictionary_decode())
+        plain = reduce(values.dictionary_decode())
+        return plain.dictionary_encode() if _encodes(plain.type) else plain
     used = pc.unique(values.indices).drop_null()
     if len(used) < len(dense):
         used = used.take(pc.array_sort_indices(used))
@@ -154,7 +158,7 @@ def _by_dictionary(reduce: Callable[[pa.Array], pa.Array], values: pa.Array) -> 
     else:
         indices = values.indices.cast(pa.int32())
     reduced = reduce(dense)
-    if isinstance(reduced.type, pa.BaseExtensionType) or not _encodes(reduced.type):
+    if not _encodes(reduced.type):
         return reduced.take(indices)
     encoded = reduced.dictionary_encode()
     return pa.DictionaryArray.from_arrays(encoded.indices.take(indices), encoded.dictionary)
@@ -162,7 +166,7 @@ def _by_dictionary(reduce: Callable[[pa.Array], pa.Array], values: pa.Array) -> 
 
 def _encodes(arrow: pa.DataType) -> bool:
     """Whether a dictionary of this type is worth keeping."""
-    return _is_text(arrow) or pa.types.is_binary(arrow)
+    return not isinstance(arrow, pa.BaseExtensionType) and (_is_text(arrow) or pa.types.is_binary(arrow))
 
 
 def _is_text(arrow: pa.DataType) -> bool:

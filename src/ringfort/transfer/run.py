@@ -37,6 +37,8 @@ from ringfort.ledger.note import VerifierKey
 from ringfort.ledger.transfers import RELEASED
 from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.disk import OsDisk
+from ringfort.record.inspect import published_size
+from ringfort.record.store import CONTROL_LOG, FolderStore
 from ringfort.record.system import SystemClock, SystemRandomness
 from ringfort.transfer.begin import Stop, begin, stop
 from ringfort.transfer.desk import ACTOR, read_contract
@@ -159,6 +161,7 @@ class _Run:
         self._disk = disk
         self._clock = clock
         self._randomness = randomness
+        self._released = work.begun.released
 
     def run(self) -> Outcome:
         """Every stage that is not done."""
@@ -279,6 +282,7 @@ class _Run:
                     f"nothing was released: {error.message}",
                     hint="run the transfer again; it decides anew",
                 ) from None
+            self._released = ledger.state.transfers[self.contract.name].run(self.folder.run)
         return marked
 
     def _manifest(
@@ -329,12 +333,13 @@ class _Run:
         held = self._disk.read(path)
         if held is not None:
             return held
-        with open_ledger(self.config.folder) as ledger:  # without a running writer this publishes
-            known = ledger.state.transfers[self.contract.name].run(self.folder.run)
-        if known is None or known.index < 0:
-            raise MissingEnvironmentError(
-                "the ledger does not know the release", hint="is it another ledger?"
-            )
+        known = self._released
+        if known is None:
+            raise MissingEnvironmentError("the run is not released", hint="run the transfer again")
+        store = FolderStore(ledger_folder(self.config.folder))
+        if published_size(store, CONTROL_LOG) <= known.index:
+            with open_ledger(self.config.folder):  # without a running writer, this publishes
+                pass
         self.progress.stage("waiting for the checkpoint", -1)
         seconds = PROOF_SECONDS + 2 * self.config.ledger.merge_delay_seconds
         proof = inclusion(

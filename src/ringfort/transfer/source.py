@@ -9,6 +9,7 @@ at first is refused.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PART_BATCHES = 8
 _MOST_CELLS = 4 * 1024 * 1024
 _MOST_ROWS, _LEAST_ROWS = 131_072, 4_096
-_DICTIONARY_SHARE = 0.5
+_FEW_BYTES = 4
 
 
 class SourceChangedError(CheckFailedError):
@@ -47,11 +48,12 @@ class SourceFile:
 
 @dataclass(frozen=True)
 class SourceTable:
-    """The rows of one table."""
+    """The rows of one table; `encoded` are columns of texts that repeat, which are read as dictionaries."""
 
     name: str
     files: tuple[SourceFile, ...]
     batch_rows: int
+    encoded: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -65,7 +67,8 @@ class SourceTable:
 
     def schema(self) -> pa.Schema:
         """The schema of its files."""
-        return _schema(Path(self.files[0].path))
+        with _opened(Path(self.files[0].path)) as file:
+            return file.schema_arrow.remove_metadata()
 
 
 @dataclass(frozen=True)
@@ -125,15 +128,26 @@ def open_files(name: str, paths: Sequence[Path], columns: int) -> SourceTable:
     """The table in these files; raises `UsageError` if one cannot be read or they differ in their columns."""
     files = []
     first: pa.Schema | None = None
+    sizes: Counter[str] = Counter()
     for path in paths:
-        schema = _schema(path)
+        with _opened(path) as file:
+            schema, metadata = file.schema_arrow.remove_metadata(), file.metadata
         if first is None:
             first = schema
         elif not schema.equals(first):
             raise UsageError(f"`{path}` has other columns or types than `{paths[0]}`")
+        sizes.update(_sizes(metadata))
         found = path.stat()
-        files.append(SourceFile(str(path.absolute()), _rows(path), found.st_size, found.st_mtime_ns))
-    return SourceTable(name, tuple(files), batch_rows(columns))
+        files.append(SourceFile(str(path.absolute()), metadata.num_rows, found.st_size, found.st_mtime_ns))
+    rows = sum(each.rows for each in files)
+    # what repeats costs a few bits a row; where a writer gave its dictionary up, as much as the texts
+    encoded = tuple(
+        each.name
+        for each in first or ()
+        if (pa.types.is_string(each.type) or pa.types.is_large_string(each.type))
+        and sizes[each.name] < _FEW_BYTES * rows
+    )
+    return SourceTable(name, tuple(files), batch_rows(columns), encoded)
 
 
 def check_unchanged(table: SourceTable) -> None:
@@ -178,10 +192,8 @@ def _pieces(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         begin += each.rows
         if start >= stop:
             continue
-        with pq.ParquetFile(each.path) as plain:
-            metadata = plain.metadata
-            encoded = _dictionaries(metadata, plain.schema_arrow, columns)
-        with pq.ParquetFile(each.path, read_dictionary=encoded, metadata=metadata) as file:
+        with pq.ParquetFile(each.path, read_dictionary=list(part.table.encoded)) as file:
+            metadata = file.metadata
             groups: list[int] = []
             at = 0
             skip = 0
@@ -203,23 +215,14 @@ def _pieces(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
                     break
 
 
-def _dictionaries(metadata: pq.FileMetaData, schema: pa.Schema, columns: Sequence[str]) -> list[str]:
-    """The text columns that repeat so much that they are read, reduced and written as dictionaries."""
-    if not metadata.num_row_groups:
-        return []
-    group = metadata.row_group(0)
-    found = []
-    for index in range(group.num_columns):
-        chunk = group.column(index)
-        name = chunk.path_in_schema
-        if name not in columns or not group.num_rows or not chunk.has_dictionary_page:
-            continue
-        arrow = schema.field(name).type
-        if not (pa.types.is_string(arrow) or pa.types.is_large_string(arrow)):
-            continue
-        # what repeats costs a few bits a row; where a writer gave its dictionary up, as much as the texts
-        if chunk.total_uncompressed_size < _DICTIONARY_SHARE * 8 * group.num_rows:
-            found.append(name)
+def _sizes(metadata: pq.FileMetaData) -> Counter[str]:
+    """The bytes of each column before compression."""
+    found: Counter[str] = Counter()
+    for number in range(metadata.num_row_groups):
+        group = metadata.row_group(number)
+        for index in range(group.num_columns):
+            chunk = group.column(index)
+            found[chunk.path_in_schema] += chunk.total_uncompressed_size
     return found
 
 
@@ -229,17 +232,11 @@ def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _schema(path: Path) -> pa.Schema:
+def _opened(path: Path) -> pq.ParquetFile:
     try:
-        with pq.ParquetFile(path) as file:
-            return file.schema_arrow.remove_metadata()
+        return pq.ParquetFile(path)
     except (pa.ArrowException, OSError):
         raise UsageError(f"`{path}` is no Parquet file that can be read") from None
-
-
-def _rows(path: Path) -> int:
-    with pq.ParquetFile(path) as file:
-        return int(file.metadata.num_rows)
 
 
 __all__ = [

@@ -101,7 +101,7 @@ def _file_problem(place: Place, stated: ReleasedFile, manifest: Manifest) -> str
         return f"`{stated.path}` has been changed: its SHA-256 is not that of the manifest"
     if manifest.output == "parquet" and manifest.seal is None:
         try:
-            with place.open(stated.path) as file, pq.ParquetFile(pa.PythonFile(file, mode="r")) as parquet:
+            with place.open(stated.path) as file, pq.ParquetFile(file) as parquet:
                 rows = parquet.metadata.num_rows
         except (pa.ArrowException, OSError):
             return f"`{stated.path}` is no Parquet file"

@@ -96,7 +96,10 @@ class Work:
         else:
             sources = tuple(
                 SourceTable(
-                    each["name"], tuple(SourceFile(**file) for file in each["files"]), each["batch_rows"]
+                    each["name"],
+                    tuple(SourceFile(**file) for file in each["files"]),
+                    each["batch_rows"],
+                    tuple(each["encoded"]),
                 )
                 for each in marked
             )
@@ -172,6 +175,7 @@ class Work:
             each.stated.name: reduction_plan(each, dataset, schemas[each.stated.name], domain, secret)
             for each in self.tables
         }
+        self.progress.stage("fingerprinting identifiers", -1)
         inspected = inspections(
             InspectionInput(
                 config=self.config,
@@ -180,6 +184,9 @@ class Work:
                 sources={each.name: each for each in sources},
                 domains=store,
                 folder=self.kept,
+                state=self.begun.state,
+                domain=domain,
+                progress=self.progress.advance,
             )
         )
         return Job(str(self.folder.folder(PARTS)), self.contract.output, plans, inspected)

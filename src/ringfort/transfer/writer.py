@@ -121,8 +121,7 @@ def _parquet(file: HashingFile, batches: Iterator[pa.RecordBatch], schema: pa.Sc
             table = pa.Table.from_batches([batch])
             if writer is None:
                 writer = pq.ParquetWriter(sink, table.schema.remove_metadata(), **PARQUET)
-            writer.write_table(table.cast(writer.schema) if table.schema != writer.schema else table,
-                               row_group_size=max(batch.num_rows, 1))  # fmt: skip
+            writer.write_table(table, row_group_size=max(batch.num_rows, 1))
         if writer is None:
             writer = pq.ParquetWriter(sink, schema.remove_metadata(), **PARQUET)
     finally:

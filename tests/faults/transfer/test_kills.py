@@ -1,0 +1,90 @@
+"""A run that dies at any durable write goes on to the very same release; nobody ever sees half of one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.transfer_deployment import COMMAND, CONTRACT, NAME, digests, make
+
+REPOSITORY = Path(__file__).parents[3]
+WRITES = 26  # more than a run makes: the last ones are not reached
+
+
+@pytest.fixture(scope="module")
+def deployed(tmp_path_factory):
+    made = make(tmp_path_factory.mktemp("kills") / "shop", rows=300).approve()
+    made.ringfort("transfer", "run", "DIR", NAME, check=True)
+    return made
+
+
+def killed(deployed, when, writes):
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.faults.transfer.kill_at_each_write", str(deployed.folder), when,
+         *map(str, writes)],
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=200,
+        env=os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def check(deployed, found):
+    whole = digests(deployed.releases()[0])
+    for each in found:
+        assert each["resumed"] == 0, each
+        assert each["new"] == [whole], each
+        assert each["between"] in ([], [whole]), each
+        assert (each["hidden"], each["left"]) == ([], []), each
+
+
+def test_a_kill_at_a_write_is_mended_by_the_next_run(deployed):
+    """One write of each stage; all of them are `test_a_kill_at_any_write_is_mended`."""
+    found = killed(deployed, "after", [2, 9, 12])
+    assert [each["killed"] for each in found] == [-signal.SIGKILL] * 3
+    check(deployed, found)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_any_write_is_mended(deployed, when):
+    found = killed(deployed, when, range(1, WRITES))
+    assert found[-1]["killed"] == 0
+    assert sum(each["killed"] == -signal.SIGKILL for each in found) > 12
+    check(deployed, found)
+    states = {each.status for each in deployed.state().transfers[NAME].runs}
+    assert states <= {"published", "stopped"}
+    verified = deployed.ringfort("ledger", "verify", "DIR")
+    assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_command_that_is_killed_at_any_moment_goes_on(tmp_path, workers):
+    deployed = (
+        make(tmp_path / "shop", rows=60_000)
+        .write(CONTRACT, ("rows = 10_000_000", "rows = 1_000_000_000"))
+        .approve()
+    )
+    deployed.ringfort("transfer", "run", "DIR", NAME, check=True)
+    whole = digests(deployed.releases()[0])
+    for number in range(8):
+        known = set(deployed.releases())
+        process = subprocess.Popen(
+            [*COMMAND, "transfer", "run", str(deployed.folder), NAME, "--workers", workers],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(0.6 + 0.25 * number)
+        process.kill()
+        process.wait()
+        for each in deployed.releases():
+            assert digests(each) == whole
+        deployed.ringfort("transfer", "run", "DIR", NAME, "--workers", workers, check=True)
+        new = [each for each in deployed.releases() if each not in known]
+        assert new
+        assert all(digests(each) == whole for each in new)
+    assert not list(deployed.outbox.glob(".*"))
