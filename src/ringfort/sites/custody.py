@@ -34,7 +34,7 @@ ROOT = "root.key"
 ROOT_BYTES = 32
 KEK_FILE = "kek.key"
 PIN_FILE = "pkcs11.pin"
-DOMAINS = "domains"
+DOMAINS, CANARIES = "domains", "canaries"
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,11 @@ class Custody:
 
     def names(self) -> list[str]:
         """The names of the secrets in custody, the root first."""
-        folder = self.settings.secrets / DOMAINS
-        inside = sorted(f"{DOMAINS}/{each.name}" for each in folder.glob("*.key")) if folder.is_dir() else []
+        inside = [
+            f"{folder}/{each.name}"
+            for folder in (CANARIES, DOMAINS)
+            for each in sorted((self.settings.secrets / folder).glob("*.key"))
+        ]
         return ([ROOT] if self.has(ROOT) else []) + inside
 
     def rewrap(self) -> list[str]:

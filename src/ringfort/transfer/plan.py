@@ -20,6 +20,7 @@ from ringfort.policy.forms import Form
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import check
 from ringfort.sites.copy_binary import data_type_of
+from ringfort.transfer.inspect import TOLERABLE
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan
 
 if TYPE_CHECKING:
@@ -72,12 +73,19 @@ def rendering_faults(contract: Contract, catalogue: Catalogue) -> list[ContractF
     for stated in contract.tables:
         known = {each.name: each for each in tables[stated.name].columns} if stated.name in tables else {}
         for each in stated.columns:
+            place = ("table", stated.name, "column", each.name)
+            odd = sorted(set(each.allow) - TOLERABLE)
+            if odd:
+                kinds = ", ".join(sorted(TOLERABLE))
+                faults.append(
+                    ContractFault(f"inspection finds no `{odd[0]}`", (*place, "allow"), f"one of {kinds}")
+                )
             if each.name in known:
                 message, hint = _fault(
                     each, known[each.name], entity_name(dataset.name, stated.name, each.name)
                 )
                 if message:
-                    faults.append(ContractFault(message, ("table", stated.name, "column", each.name), hint))
+                    faults.append(ContractFault(message, place, hint))
     return faults
 
 
