@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from ringfort.privacy import form_rules as rules
 from ringfort.privacy.country_groups import COUNTRY_GROUPS
 from ringfort.privacy.generalise_date import five_years
-from ringfort.privacy.mask import card_shaped, email_halves
+from ringfort.privacy.mask import card_shaped, email_halves, iban_shaped, networks
 from ringfort.privacy.text_columns import (
     between,
     compact,
@@ -42,42 +42,31 @@ def email(text: pa.Array) -> pa.Array:
 def phone(text: pa.Array) -> pa.Array:
     """The country's calling code, of numbers in international form."""
     dialled = digits(text)
-    dialled = pc.if_else(pc.starts_with(dialled, "00"), pc.utf8_slice_codeunits(dialled, 2), dialled)
-    good = pc.and_(matches(text, rules.INTERNATIONAL), between(sizes(dialled), rules.DIALLED_DIGITS))
-    three = only(good, starts(dialled, 3), text).fill_null("000").cast(pa.int16())
-    codes = _calling_codes().cast(text.type).take(three)
-    return first([codes], "unknown", text)
-
-
-@cache
-def _calling_codes() -> pa.Array:
-    """For the first three digits of a number: the calling code, null if there is none."""
-    return pa.array([_calling_code(f"{number:03}") for number in range(1000)], pa.string())
-
-
-def _calling_code(three: str) -> str | None:
-    if three[0] in rules.SHORT_CALLING_CODES:
-        return f"+{three[0]}"
-    if three[:2] in rules.TWO_DIGIT_CALLING_CODES:
-        return f"+{three[:2]}"
-    return None if three[0] == "0" else f"+{three}"
+    size = sizes(dialled)
+    size = pc.if_else(pc.starts_with(dialled, "00"), pc.subtract(size, 2), size)
+    good = pc.and_(matches(text, rules.INTERNATIONAL), between(size, rules.DIALLED_DIGITS))
+    (code,) = groups(dialled, rules.CALLING_CODE)
+    return first([only(good, joined("+", code, like=text), text)], "unknown", text)
 
 
 def ip_text(text: pa.Array) -> pa.Array:
     """The /16 or /32 that an address lies in, where it is written in full so far."""
-    (four,), (six,) = groups(text, rules.IPV4_16), groups(text, rules.IPV6_32)
-    return first([joined(four, ".0.0/16", like=text), joined(six, "::/32", like=text)], "***", text)
+    return networks(text, 2, 2, rules.IPV6_32)
 
 
 def iban(text: pa.Array) -> pa.Array:
     """The country."""
-    return first(groups(compact(text), rules.IBAN), "unknown", text)
+    shaped, found = iban_shaped(text)
+    return first([only(shaped, starts(found, 2), text)], "unknown", text)
 
 
 def card(text: pa.Array) -> pa.Array:
     """The scheme."""
     shaped, found = card_shaped(text)
-    schemes = [only(matches(found, pattern), scheme, text) for pattern, scheme in rules.CARD_SCHEMES]
+    schemes = [
+        only(matches(found, f"^(?:{'|'.join(prefixes)})"), scheme, text)
+        for prefixes, scheme in rules.CARD_SCHEMES
+    ]
     return first([only(pc.invert(shaped), "unknown", text), *schemes], "other", text)
 
 
@@ -105,7 +94,9 @@ def _countries() -> tuple[pa.Array, pa.Array]:
 def user_agent(text: pa.Array) -> pa.Array:
     """The family of browsers."""
     return first(
-        [only(matches(text, pattern), family, text) for pattern, family in rules.USER_AGENTS], "other", text
+        [only(matches(text, "|".join(words)), family, text) for words, family in rules.USER_AGENTS],
+        "other",
+        text,
     )
 
 
@@ -126,16 +117,13 @@ def note_of_length(text: pa.Array) -> pa.Array:
 
 def age_text(text: pa.Array) -> pa.Array:
     """Ten years of age."""
-    (tens,) = groups(text, rules.AGE_IN_TENS)
-    return first(
-        [
-            joined(tens, "0-", tens, "9", like=text),
-            only(matches(text, rules.AGE_UNDER_TEN), "0-9", text),
-            only(matches(text, rules.AGE_HIGH), "90 or more", text),
-        ],
-        "other",
-        text,
-    )
+    (tens,) = groups(text, rules.AGE)
+    shown = [
+        only(pc.is_in(tens, value_set=pa.array(["", "0"], text.type)), "0-9", text),
+        only(pc.equal(tens, "9"), "90 or more", text),
+        joined(tens, "0-", tens, "9", like=text),
+    ]
+    return first(shown, "other", text)
 
 
 def day_text(text: pa.Array) -> pa.Array:
@@ -145,7 +133,8 @@ def day_text(text: pa.Array) -> pa.Array:
 
 def month_text(text: pa.Array) -> pa.Array:
     """The month of a date or time in ISO 8601."""
-    return first(groups(text, rules.ISO_MONTH), "unknown", text)
+    (day,) = groups(text, rules.ISO_DAY)
+    return first([starts(day, 7)], "unknown", text)
 
 
 def year_text(text: pa.Array) -> pa.Array:
@@ -161,5 +150,5 @@ def born_text(text: pa.Array) -> pa.Array:
 
 
 def _year(text: pa.Array) -> pa.Array:
-    (iso,), (local,) = groups(text, rules.ISO_YEAR), groups(text, rules.LOCAL_YEAR)
-    return pc.coalesce(iso, local)
+    (iso,), (local,) = groups(text, rules.ISO_DAY), groups(text, rules.LOCAL_YEAR)
+    return pc.coalesce(starts(iso, 4), local)

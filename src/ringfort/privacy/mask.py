@@ -26,15 +26,15 @@ from ringfort.privacy.text_columns import (
 )
 
 _NOTHING = "***"
-_WORD = rf"([^{rules.SPACE}])[^{rules.SPACE}]*"
+_ENDING = rf"[^@{rules.SPACE}]([.][A-Za-z]{{2,{rules.EMAIL_ENDING_MOST}}})$"
 _GAP = rf"([{rules.SPACE}]+)"
-_NAME = rf"^[{rules.SPACE}]*{_WORD}(?:{_GAP}{_WORD})?(?:{_GAP}{_WORD})?"
+_NAME = rf"^[{rules.SPACE}]*{rules.WORD}(?:{_GAP}{rules.WORD})?(?:{_GAP}{rules.WORD})?"
 
 
 def email(text: pa.Array) -> pa.Array:
     """`j***@e***.com`; of a local part of one or two characters nothing is shown."""
     local, host = email_halves(text)
-    (ending,) = groups(host, rf"[^@{rules.SPACE}]({rules.EMAIL_ENDING[:-1]})$")
+    (ending,) = groups(host, _ENDING)
     letter = pc.if_else(pc.greater(pc.utf8_length(local), 2), starts(local, 1), "")
     return first([joined(letter, "***@", starts(host, 1), "***", ending, like=text)], _NOTHING, text)
 
@@ -69,15 +69,35 @@ def name(text: pa.Array) -> pa.Array:
 
 def ip_text(text: pa.Array) -> pa.Array:
     """The /24 or /48 that an address lies in, where it is written in full so far."""
-    (four,), (six,) = groups(text, rules.IPV4_24), groups(text, rules.IPV6_48)
-    return first([joined(four, ".0/24", like=text), joined(six, "::/48", like=text)], _NOTHING, text)
+    return networks(text, 3, 3, rules.IPV6_48)
+
+
+def networks(text: pa.Array, octets: int, words: int, six: str) -> pa.Array:
+    """The first octets of an address of version 4, the first words of one that is shaped like `six`."""
+    (four,) = groups(text, rf"^[{rules.SPACE}]*((?:[0-9]+[.]){{{octets}}})")
+    (longer,) = groups(text, rf"^[{rules.SPACE}]*((?:[0-9A-Fa-f]+:){{{words}}})")
+    ends = {2: "0.0/16", 3: "0/24"}[octets], {2: ":/32", 3: ":/48"}[words]
+    return first(
+        [
+            only(matches(text, rules.IPV4), joined(four, ends[0], like=text), text),
+            only(matches(text, six), joined(longer, ends[1], like=text), text),
+        ],
+        _NOTHING,
+        text,
+    )
 
 
 def iban(text: pa.Array) -> pa.Array:
     """The country and the last four characters."""
+    shaped, found = iban_shaped(text)
+    shown = joined(starts(found, 2), "** **** ", ends(found, 4), like=text)
+    return first([only(shaped, shown, text)], _NOTHING, text)
+
+
+def iban_shaped(text: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Whether each value is shaped like an IBAN, and its letters and digits."""
     found = compact(text)
-    (country,) = groups(found, rules.IBAN)
-    return first([joined(country, "** **** ", ends(found, 4), like=text)], _NOTHING, text)
+    return pc.and_(matches(found, rules.IBAN), between(sizes(found), rules.IBAN_LENGTH)), found
 
 
 def card(text: pa.Array) -> pa.Array:
@@ -89,7 +109,9 @@ def card(text: pa.Array) -> pa.Array:
 def card_shaped(text: pa.Array) -> tuple[pa.Array, pa.Array]:
     """Whether each value is shaped like a card number, and its digits."""
     found = digits(text)
-    return pc.and_(matches(text, rules.CARD), between(sizes(found), rules.CARD_DIGITS)), found
+    only_digits = pc.invert(matches(text, rules.NOT_OF_CARDS))
+    right_sizes = pc.and_(between(sizes(text), rules.CARD_LENGTH), between(sizes(found), rules.CARD_DIGITS))
+    return pc.and_(only_digits, right_sizes), found
 
 
 def number_end(text: pa.Array) -> pa.Array:
@@ -138,4 +160,10 @@ def city(text: pa.Array) -> pa.Array:
 def url(text: pa.Array) -> pa.Array:
     """The host; nothing where somebody's name or password stands before it."""
     (host,) = groups(text, rules.URL)
-    return first([only(pc.invert(matches(text, rules.URL_WITH_USER)), host, text)], _NOTHING, text)
+    scheme = pc.find_substring(pc.utf8_ltrim(text, rules.PADDING), "://")
+    shaped = pc.and_(
+        between(scheme, rules.URL_SCHEME_LENGTH), pc.less_equal(sizes(host), rules.URL_HOST_MOST)
+    )
+    return first(
+        [only(pc.and_(shaped, pc.invert(matches(text, rules.URL_WITH_USER))), host, text)], _NOTHING, text
+    )

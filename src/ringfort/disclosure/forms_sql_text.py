@@ -1,0 +1,218 @@
+r"""The SQL of masks and generalisations of text: one expression each, written so that it is cheap per row.
+
+In the texts below `$S` is the value in collation "C" and cut, `$DIGITS` its digits, `$COMPACT` its ASCII
+letters (as capitals) and digits. What makes them cheap, measured: PostgreSQL evaluates an expression as often
+as it stands there (BETWEEN evaluates twice), so each is written as seldom as can be; a regular expression
+costs 0.3 to 2 microseconds, most if it has a long bounded repetition or begins anywhere, while `split_part`,
+`strpos` and `replace` cost 0.05 to 0.2; lists are array literals, which need no folding at each planning.
+Limits, lists and shapes are those of `ringfort.privacy.form_rules`, which the columnar forms read as well.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ringfort.privacy import form_rules as rules
+from ringfort.privacy.country_groups import COUNTRY_GROUPS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_PADDING = r"E' \t\n\x0b\f\r'"  # rules.PADDING; SQL knows no \v
+_BARE = "replace($S, ' ', '')"  # spaces go first: what a regular expression takes out costs most
+# `left` counts characters, which takes as long as all else, and few values are as long as that
+_CUT = (
+    f"(CASE WHEN octet_length(value) <= {rules.TEXT_LIMIT} THEN value "
+    f'ELSE left(value, {rules.TEXT_LIMIT}) END COLLATE "C")'
+)
+_MARKS = {
+    "$DIGITS": f"regexp_replace(ltrim({_BARE}, '+'), '[^0-9]', '', 'g')",
+    "$COMPACT": f"upper(regexp_replace({_BARE}, '[^0-9A-Za-z]', '', 'g'))",
+    "$CARD": f"replace({_BARE}, '-', '')",
+    "$TRIMMED": f"ltrim($S, {_PADDING})",
+}
+
+
+def text_expression(branches: str, otherwise: str = "") -> str:
+    """A function's body: NULL for NULL, else the first branch that holds, else `otherwise` (SQL)."""
+    for mark, meaning in _MARKS.items():
+        branches, otherwise = branches.replace(mark, meaning), otherwise.replace(mark, meaning)
+    chosen = f"CASE {branches} ELSE {otherwise} END" if branches else otherwise
+    return f"CASE WHEN value IS NULL THEN NULL ELSE {chosen} END".replace("$S", _CUT)
+
+
+def five_years(year: str) -> str:
+    """The five years that a year lies in; `year` is an integer expression of -5000 or later."""
+    low = f"(({year} + 5000) / 5 * 5 - 5000)"
+    return f"{low}::text || '-' || ({low} + 4)::text"
+
+
+def quoted(text: str) -> str:
+    """A text as an SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def array(values: Iterable[str]) -> str:
+    """Texts as an SQL array literal, which is one constant."""
+    members = (each.replace("\\", "\\\\").replace('"', '\\"') for each in values)
+    return quoted("{" + ",".join(f'"{each}"' for each in members) + "}") + "::text[]"
+
+
+def _within(number: str, limits: tuple[int, int]) -> str:
+    """Whether an integer lies within limits; `number` is evaluated once."""
+    low, high = limits
+    return f"abs(2 * {number} - {low + high}) <= {high - low}"
+
+
+def _size(text: str, limits: tuple[int, int]) -> str:
+    return _within(f"length({text})", limits)
+
+
+def _email() -> str:
+    return f"""WHEN $S ~ '{rules.EMAIL}' AND length(split_part($S, '.', -1)) <= {rules.EMAIL_ENDING_MOST}
+        THEN CASE WHEN length(split_part($S, '@', 1)) > 2 THEN left($S, 1) ELSE '' END || '***@'
+        || left(split_part($S, '@', 2), 1) || '***.' || split_part($S, '.', -1)"""
+
+
+def _name() -> str:
+    words = "".join(
+        f" || CASE WHEN split_part($S, ' ', {at}) = '' THEN '' "
+        f"ELSE ' ' || left(split_part($S, ' ', {at}), 1) || '***' END"
+        for at in (2, 3)
+    )
+    plain = (
+        f"$S <> '' AND octet_length($S) <= {rules.NAME_LIMIT} AND left($S, 1) <> ' ' "
+        r"AND strpos($S, '  ') = 0 AND $S !~ '[\t-\r]'"
+    )
+    return rf"""WHEN {plain} THEN left($S, 1) || '***'{words}
+        WHEN $S ~ '{rules.ANY_WORD}' THEN regexp_replace(
+        substring(left($S, {rules.NAME_LIMIT}) FROM '{rules.THREE_WORDS}'), '{rules.WORD}', '\1***', 'g')"""
+
+
+def _address(four: int, six: int) -> str:
+    v4 = " || '.' || ".join(f"split_part($TRIMMED, '.', {at})" for at in range(1, four + 1))
+    v6 = " || ':' || ".join(f"split_part($TRIMMED, ':', {at})" for at in range(1, six + 1))
+    shape = {2: rules.IPV6_32, 3: rules.IPV6_48}[six]
+    ends = {2: ".0.0/16", 3: ".0/24"}[four], {2: "::/32", 3: "::/48"}[six]
+    return f"""WHEN $S ~ '{rules.IPV4}' THEN {v4} || '{ends[0]}'
+        WHEN strpos($S, ':') > 0 AND $S ~ '{shape}' THEN {v6} || '{ends[1]}'"""
+
+
+_IBAN = f"$COMPACT ~ '{rules.IBAN}' AND {_size('$COMPACT', rules.IBAN_LENGTH)}"
+_CARD = (
+    f"($S !~ '{rules.NOT_OF_CARDS}' AND {_size('$S', rules.CARD_LENGTH)} "
+    f"AND {_size('$CARD', rules.CARD_DIGITS)})"
+)
+_HOST = (
+    f"rtrim(split_part(split_part(split_part(split_part($S, '/', 3), ':', 1), '?', 1), '#', 1), {_PADDING})"
+)
+_ISO = f"WHEN $S ~ '{rules.ISO_DAY}' THEN "
+_POSTCODE_LOW, _POSTCODE_HIGH = rules.POSTCODE_LENGTH
+
+
+def _card_schemes() -> str:
+    branches = (
+        " OR ".join(
+            f"left($CARD, {size}) = ANY ({array(each for each in prefixes if len(each) == size)})"
+            for size in sorted({len(each) for each in prefixes})
+        )
+        for prefixes, _ in rules.CARD_SCHEMES
+    )
+    pairs = zip(branches, (scheme for _, scheme in rules.CARD_SCHEMES), strict=True)
+    return "\n".join(f"WHEN {test} THEN {quoted(scheme)}" for test, scheme in pairs)
+
+
+def _user_agents() -> str:
+    return "\n".join(
+        f"WHEN {' OR '.join(f'strpos($S, {quoted(word)}) > 0' for word in words)} THEN {quoted(family)}"
+        for words, family in rules.USER_AGENTS
+    )
+
+
+TEXT_BODIES: dict[str, str] = {
+    "mask_email": text_expression(_email(), "'***'"),
+    "general_email": text_expression(
+        f"""WHEN lower(split_part($S, '@', 2)) = ANY ({array(rules.EMAIL_PROVIDERS)})
+        AND $S ~ '{rules.EMAIL_ONE_AT}' THEN '@' || lower(split_part($S, '@', 2))""",
+        "'other'",
+    ),
+    # the last two digits are mostly the last two characters, which spares a second regular expression
+    "mask_phone": text_expression(
+        f"""WHEN {_size("$DIGITS", rules.PHONE_DIGITS)} THEN '***' || CASE
+        WHEN translate(right($S, 2), '0123456789', '') = '' THEN right($S, 2) ELSE right($DIGITS, 2) END""",
+        "'***'",
+    ),
+    "general_phone": text_expression(
+        f"""WHEN $S ~ '{rules.INTERNATIONAL}'
+        AND {_size("regexp_replace($DIGITS, '^00', '')", rules.DIALLED_DIGITS)}
+        THEN coalesce('+' || substring($DIGITS FROM '{rules.CALLING_CODE}'), 'unknown')""",
+        "'unknown'",
+    ),
+    "mask_name": text_expression(_name(), "'***'"),
+    "mask_ip": text_expression(_address(3, 3), "'***'"),
+    "general_ip": text_expression(_address(2, 2), "'***'"),
+    "mask_iban": text_expression(
+        f"WHEN {_IBAN} THEN left($COMPACT, 2) || '** **** ' || right($COMPACT, 4)", "'***'"
+    ),
+    "general_iban": text_expression(f"WHEN {_IBAN} THEN left($COMPACT, 2)", "'unknown'"),
+    "mask_card": text_expression(f"WHEN {_CARD} THEN '**** ' || right($CARD, 4)", "'***'"),
+    "general_card": text_expression(f"WHEN NOT {_CARD} THEN 'unknown' {_card_schemes()}", "'other'"),
+    "mask_number_end": text_expression(
+        f"WHEN {_size('$COMPACT', rules.NUMBER_END_LENGTH)} THEN '***' || right($COMPACT, 2)", "'***'"
+    ),
+    "mask_code": text_expression(
+        f"WHEN {_size('$COMPACT', rules.CODE_LENGTH)} THEN left($COMPACT, 2) || '***'", "'***'"
+    ),
+    "mask_address": text_expression(
+        f"WHEN length($S) >= {rules.ADDRESS_LENGTH} "
+        "THEN translate(left(btrim($S), 3), '0123456789', '**********') || '***'",
+        "'***'",
+    ),
+    "mask_postcode": text_expression(
+        f"""WHEN {_size("$COMPACT", (_POSTCODE_LOW + 1, _POSTCODE_HIGH))} THEN left($COMPACT, 3) || '**'
+        WHEN length($COMPACT) = {_POSTCODE_LOW} THEN left($COMPACT, 2) || '**'""",
+        "'***'",
+    ),
+    "general_postcode": text_expression(
+        f"WHEN {_size('$COMPACT', rules.POSTCODE_LENGTH)} THEN left($COMPACT, 2) || '***'", "'***'"
+    ),
+    "mask_city": text_expression("WHEN $TRIMMED <> '' THEN left($TRIMMED, 1) || '***'", "'***'"),
+    "general_country": text_expression(
+        "\n".join(
+            rf"WHEN upper(btrim($S, E' \t\n\r')) = ANY ({array(names)}) THEN {quoted(group)}"
+            for group, names in COUNTRY_GROUPS.items()
+        ),
+        "'other'",
+    ),
+    "mask_url": text_expression(
+        f"""WHEN $S ~ '{rules.URL_WITH_USER}' THEN '***'
+        WHEN $S ~ '{rules.URL}' AND length({_HOST}) <= {rules.URL_HOST_MOST}
+        AND {_within("(strpos($TRIMMED, '://') - 1)", rules.URL_SCHEME_LENGTH)} THEN {_HOST}""",
+        "'***'",
+    ),
+    "general_user_agent": text_expression(_user_agents(), "'other'"),
+    "general_text": text_expression(
+        "WHEN octet_length(value) = 0 THEN '(no text)'\n"
+        + "\n".join(
+            f"WHEN octet_length(value) <= {size} THEN '(text of up to {size} bytes)'"
+            for size in rules.TEXT_SIZES
+        ),
+        "'(longer text)'",
+    ),
+    "age_text": text_expression(
+        f"WHEN $S !~ '{rules.AGE}' THEN 'other'",
+        f"""CASE left(lpad(btrim($S, {_PADDING}), 2, '0'), 1) WHEN '0' THEN '0-9' WHEN '9' THEN '90 or more'
+        ELSE replace('x0-x9', 'x', left(btrim($S, {_PADDING}), 1)) END""",
+    ),
+    "day_text": text_expression(f"{_ISO} left($TRIMMED, 10)", "'unknown'"),
+    "month_text": text_expression(f"{_ISO} left($TRIMMED, 7)", "'unknown'"),
+    "year_text": text_expression(
+        f"{_ISO} left($TRIMMED, 4)", f"coalesce(substring($S FROM '{rules.LOCAL_YEAR}'), 'unknown')"
+    ),
+    "born_text": text_expression(
+        f"{_ISO} {five_years('left($TRIMMED, 4)::integer')}",
+        f"coalesce({five_years(f'''substring($S FROM '{rules.LOCAL_YEAR}')::integer''')}, 'unknown')",
+    ),
+}
+
+__all__ = ["TEXT_BODIES", "array", "five_years", "quoted", "text_expression"]
