@@ -53,6 +53,8 @@ docs: setup-dev
 bench: setup-dev
 	$(BIN)/python bench/gateway.py
 	$(BIN)/python bench/ledger.py
+	$(BIN)/python bench/privacy.py
+	$(BIN)/python bench/europe.py
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv

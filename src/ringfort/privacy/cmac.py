@@ -134,9 +134,10 @@ class Cmac:
     ) -> None:
         """`messages` for at most `CHUNK` rows, into `tags`, contiguous, of shape (n, 16)."""
         first, last = int(offsets[0]), int(offsets[-1])
-        text = np.empty(last - first + BLOCK, np.uint8)  # whole blocks can be read from every byte on
-        text[:-BLOCK] = data[first:last]
-        text[-BLOCK:] = 0
+        text = data[first : last + BLOCK]  # whole blocks can be read from every byte on
+        if len(text) < last - first + BLOCK:
+            text = np.zeros(last - first + BLOCK, np.uint8)
+            text[:-BLOCK] = data[first:last]
         self.rows(text, offsets[:-1].astype(np.int64) - first, np.diff(offsets).astype(np.int64), tags)
 
     def rows(
@@ -155,8 +156,11 @@ class Cmac:
                 tags[row] = np.frombuffer(one.finalize(), np.uint8)
             blocks[blocks > LONG_BLOCKS] = 0
         # longest first; those that are done come last and are left out
-        order = np.argsort((LONG_BLOCKS - blocks).astype(np.uint16), kind="stable")
-        ending = np.bincount(blocks)
+        key = (LONG_BLOCKS - blocks).astype(np.uint16)
+        order = np.argsort(key, kind="stable")
+        key = np.take(key, order)
+        edges = np.arange(int(key[0]) if len(key) else LONG_BLOCKS, LONG_BLOCKS + 2, dtype=np.uint16)
+        ending = np.diff(np.searchsorted(key, edges))[::-1]  # cheaper than counting
         order = order[: len(order) - int(ending[0])]
         if len(order):
             state = self._columns(text, np.take(starts, order), np.take(sizes, order), ending)

@@ -28,7 +28,7 @@ BLOCK = 16
 ROUNDS = 10
 MINIMUM_DOMAIN = 1_000_000
 MAXIMUM_RADIX = 65_536
-CHUNK = 8_192
+CHUNK = 16_384
 KEY_SIZES = (16, 24, 32)
 _FAST_BITS = 60  # sums stay below 2**64, and a step of reduction takes at least four bits
 
@@ -168,22 +168,21 @@ class _Network:
         block = np.empty((rows, 2), np.uint64)
         block[:, 0] = prefix[:, 0]
         numbers = block[:, 1].view(">u8")
+        marks = prefix[:, 1].view(">u8").astype(np.uint64)
         answer = np.empty((rows + 1, 2), np.uint64)  # `update_into` asks for a spare block
         spare = np.empty(rows, np.uint64)
         encryptor = self._ecb.encryptor()
         old, new = (second.copy(), first.copy()) if inverse else (first.copy(), second.copy())
         for step in range(ROUNDS):
             number = ROUNDS - 1 - step if inverse else step
-            numbers[:] = new
-            mark = prefix[:, 1]
-            if self.bytes < 8:
-                mark = mark ^ np.uint64(
-                    int.from_bytes((number << 8 * self.bytes).to_bytes(8, "big"), "little")
-                )
+            if self.bytes < 8:  # the round's number stands before the half, in the second word or the first
+                mark = marks ^ np.uint64(number << 8 * self.bytes)
             else:
+                mark = marks
                 sign = np.uint64(int.from_bytes(bytes(7) + bytes([number]), "little"))
                 np.bitwise_xor(prefix[:, 0], sign, out=block[:, 0])
-            block[:, 1] ^= mark
+            np.bitwise_xor(new, mark[0] if len(mark) == 1 else mark, out=spare)
+            numbers[:] = spare  # copied with their bytes in the other order
             encryptor.update_into(block.data.cast("B"), answer.data.cast("B"))
             modulus = self.radix ** (self.second if number % 2 else self.first)
             found = self._reduced(answer[:rows].view(">u8"), modulus, spare)

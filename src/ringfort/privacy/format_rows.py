@@ -91,11 +91,16 @@ class Rows:
 
     def matrix(self, at: NDArray[np.int64], length: int) -> NDArray[np.uint8]:
         """`length` characters of the stream from each of `at` on: shape (rows, length)."""
+        if len(at) * length == len(self.stream):  # rows do not overlap: it is all there is
+            return self.stream.reshape(len(at), length).copy()
         return self._window(length)[at].view(np.uint8).reshape(len(at), length)
 
     def write(self, at: NDArray[np.int64], characters: NDArray[np.uint8]) -> None:
         """The inverse of `matrix`."""
         length = characters.shape[1]
+        if len(at) * length == len(self.stream):
+            self.stream[:] = characters.reshape(-1)
+            return
         self._window(length)[at] = np.ascontiguousarray(characters).view(f"V{length}").reshape(-1)
 
     def _window(self, length: int) -> NDArray[np.void]:

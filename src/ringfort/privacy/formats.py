@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Format = Literal["phone", "card", "iban", "code"]
-CHUNK = 8_192
+CHUNK = 16_384
 CHUNK_BYTES = 1 << 20
 
 _PHONE = table(" -./()", DIGIT, **{"+": PLUS, "extEXT": EXTENSION})
