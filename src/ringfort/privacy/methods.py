@@ -77,6 +77,11 @@ def check(method: str, kind: str, arrow: pa.DataType | None = None) -> None:
         _check_text(method, arrow)
 
 
+def kinds_of(method: str) -> frozenset[str]:
+    """The catalogue kinds that a method fits."""
+    return _KINDS[method]
+
+
 def output_type(method: str) -> pa.DataType:
     """The Arrow type of a column of pseudonyms."""
     return pa.binary(BLOCK) if method == "cmac" else pa.string()
@@ -213,6 +218,7 @@ __all__ = [
     "SIV_KINDS",
     "Method",
     "check",
+    "kinds_of",
     "method_key",
     "output_type",
     "pseudonymise",
