@@ -52,6 +52,7 @@ EEA = [
     "SE",
 ]
 AUTOMATIC_WORKERS = 8
+LEAST_MEASURES_MIB = 128
 MOST_WORKERS = 64
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -65,6 +66,7 @@ _Section = TypeVar(
     "LedgerConfig",
     "LimitsConfig",
     "KeysConfig",
+    "MeasuresConfig",
     "SiteConfig",
 )
 
@@ -168,6 +170,14 @@ class KeysConfig:
 
 
 @dataclass(frozen=True)
+class MeasuresConfig:
+    """How re-identification is measured over what a transfer is about to release."""
+
+    memory_mib: int = 1_024  # what does not fit is spilled to the run's own folder
+    threads: int = 0  # 0: one for each processor
+
+
+@dataclass(frozen=True)
 class SiteConfig:
     """A data centre: an embedded PostgreSQL, or an existing one reached by a DSN kept in `secrets/`.
 
@@ -197,6 +207,7 @@ class Config:
     client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
     oidc: OidcConfig = field(default_factory=OidcConfig)
     keys: KeysConfig = field(default_factory=KeysConfig)
+    measures: MeasuresConfig = field(default_factory=MeasuresConfig)
 
     @property
     def folder(self) -> Path:
@@ -231,6 +242,7 @@ def load_config(folder: Path) -> Config:
     ledger = _section(document, LedgerConfig, ("ledger",), data.pop("ledger", {}))
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
     keys = _section(document, KeysConfig, ("keys",), data.pop("keys", {}))
+    measures = _section(document, MeasuresConfig, ("measures",), data.pop("measures", {}))
     sites_data = data.pop("site", {})
     if data:
         key = next(iter(data))
@@ -256,8 +268,10 @@ def load_config(folder: Path) -> Config:
         client_certificates,
         oidc,
         keys,
+        measures,
     )
     _validate(document, config)
+    _validate_measures(document, measures)
     return config
 
 
@@ -321,6 +335,13 @@ def _validate_keys(document: TomlDocument, keys: KeysConfig) -> None:
                 raise document.error(
                     f"`keys.store` is `pkcs11`, and `keys.{name}` is not set", "keys", "store"
                 )
+
+
+def _validate_measures(document: TomlDocument, measures: MeasuresConfig) -> None:
+    if measures.memory_mib < LEAST_MEASURES_MIB:
+        raise document.error(
+            f"`measures.memory_mib` must be at least {LEAST_MEASURES_MIB}", "measures", "memory_mib"
+        )
 
 
 def _validate(document: TomlDocument, config: Config) -> None:

@@ -213,6 +213,7 @@ def setting_names() -> dict[str, object]:
         ("ledger", config.LedgerConfig),
         ("limits", config.LimitsConfig),
         ("keys", config.KeysConfig),
+        ("measures", config.MeasuresConfig),
         ("site", config.SiteConfig),
     ):
         for each in dataclasses.fields(kind):

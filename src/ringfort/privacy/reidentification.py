@@ -107,16 +107,16 @@ def tagged(
     tagger: Tagger,
     quasi: Sequence[tuple[str, pa.Array]],
     sensitive: Sequence[tuple[str, pa.Array]],
-    person: pa.Array | None,
+    person: tuple[str, pa.Array] | None,
     first_row: int,
 ) -> pa.RecordBatch:
     """Rows as tags; each column comes with the label that says which it is. Rows without a person are people.
 
     `first_row` is the number of the first row in its table: it names the people whom nothing else names.
     """
-    rows = len((quasi or sensitive)[0][1]) if quasi or sensitive else len(person or ())
+    rows = len(next(values for _, values in (*quasi, *sensitive, *([person] if person else []))))
     alone = pa.array(np.arange(first_row, first_row + rows, dtype=np.uint64))
-    people = alone if person is None else tagger.column(PERSON, person)
+    people = alone if person is None else tagger.column(*person)
     arrays = [people, *(tagger.column(*each) for each in (*quasi, *sensitive))]
     names = [PERSON, *(f"q{at}" for at in range(len(quasi))), *(f"s{at}" for at in range(len(sensitive)))]
     return pa.RecordBatch.from_arrays(arrays, names=names)

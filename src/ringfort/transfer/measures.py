@@ -1,25 +1,65 @@
 """Where measuring is wired into a run: how far people can be told apart in what is about to leave.
 
 Measured over the reduced files, before anything leaves; the result is evidence for an assessment, not a
-judgement. `measure` gives a document (kept as a blob that the release names), what is shown of it, and the
-reasons why a release must stop.
+judgement, and never says that data is anonymous. `measure` gives a document (kept as a blob that the release
+names): coarse classes in the open, and the exact figures sealed for the holder of the evidence key
+(`open_figures`), since counts beside a few people are values too. A contract's `smallest_group` stops a run.
+
+What a recipient gets is remembered as tags (`kept/measured-RUN.TABLE.parquet`, `.json` beside it), so that
+the next release of any transfer to the same recipient can be linked with it. It counts once the ledger says
+that the run was released, and goes when the recipient's deletion is on record.
 """
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import json
+import os
+import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import duckdb
+import orjson
+
+from ringfort.errors import CheckFailedError
+from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
 from ringfort.policy.canonical import canonical_bytes
+from ringfort.privacy.reidentification import Groups, Tagger, group_figures
+from ringfort.privacy.reidentification_attacks import (
+    Linkage,
+    Rate,
+    SinglingOut,
+    canaries_alone,
+    linkage,
+    singling_out,
+)
+from ringfort.record.client import read_key
+from ringfort.record.evidence import SALT_BYTES, Opener, Sealer, digest, public_half
+from ringfort.record.system import SystemRandomness
+from ringfort.sites.domains import DomainStore
+from ringfort.sites.paths import private_folder
+from ringfort.transfer.canaries import canaries_of, subject_values
+from ringfort.transfer.measured_rows import MeasuredTable, measured_table, write_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ringfort.catalog.model import Catalogue
     from ringfort.config import Config
+    from ringfort.ledger.folds import ControlState
     from ringfort.policy.contract import Contract
+    from ringfort.privacy.pseudonym import Domain
     from ringfort.transfer.source import SourceTable
+
+FORMAT = "ringfort-transfer-measures/1"
+WORDING = "evidence for an assessment of re-identification; not a statement that data is anonymous"
+_SHARD = "transfer-measures"
+_GROUPS = ((1, "1"), (2, "2 to 4"), (5, "5 to 9"), (10, "10 to 19"), (20, "20 to 49"), (50, "50 or more"))
+_SHARES = ((0.0, "none"), (0.001, "under 0.1 %"), (0.01, "under 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"))
+_MOST_SHARE = "20 % or more"
 
 
 @dataclass(frozen=True)
@@ -35,7 +75,8 @@ class Measured:
 class MeasureInput:
     """`files` are the reduced files of each table, in order; `sources` the rows that they were made of.
 
-    `kept` is a folder of the transfer's own (0700) for what must be remembered from run to run.
+    `kept` is a folder of the transfer's own (0700) for what must be remembered from run to run. `domain` is
+    the one that the run's pseudonyms are of; `state` the control log as the run saw it.
     """
 
     config: Config
@@ -45,11 +86,244 @@ class MeasureInput:
     files: Mapping[str, Sequence[Path]]
     sources: Mapping[str, SourceTable]
     kept: Path
+    state: ControlState
+    domain: Domain | None = None
+
+
+@dataclass(frozen=True)
+class TableFigures:
+    """The exact figures of a table."""
+
+    table: MeasuredTable
+    groups: Groups
+    singling_out: SinglingOut
+    canaries: Rate
+    linkages: tuple[tuple[str, Linkage], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {
+            "table": self.table.name,
+            "quasi_identifiers": list(self.table.quasi),
+            "sensitive": list(self.table.sensitive),
+            "people_by": "data subject" if self.table.subject else "row",
+            **self.groups.to_json(),
+            "singling_out": self.singling_out.to_json(),
+            "canaries": self.canaries.to_json(),
+            "linkage": [{"with": name} | each.to_json() for name, each in self.linkages],
+        }
+
+    def coarse(self) -> dict[str, Any]:
+        """In classes, fit for a record that many read."""
+        people = self.groups.people
+        return {
+            "quasi_identifiers": list(self.table.quasi),
+            "people_by": "data subject" if self.table.subject else "row",
+            "smallest_group": _class(self.groups.k),
+            "alone": share_class(self.groups.alone, people),
+            "fewest_values": {
+                name: _class(each.l)
+                for name, each in zip(self.table.sensitive, self.groups.diversity, strict=True)
+            },
+            "singled_out": share_class(self.singling_out.risk, 1)
+            if self.singling_out.targets.tries
+            else "not measured",
+            "seen_before": share_class(max((each.common for _, each in self.linkages), default=0), people),
+            "linked_by_attack": share_class(
+                max((each.linked.share for _, each in self.linkages), default=0.0), 1
+            ),
+            "linked_by_pseudonym": any(each.by_pseudonym and each.common for _, each in self.linkages),
+        }
 
 
 def measure(given: MeasureInput) -> Measured:
     """The figures of a run."""
-    return Measured(canonical_bytes({"format": "ringfort-transfer-measures/1", "run": given.run}))
+    dataset = given.catalogue.dataset(given.contract.dataset)
+    domains = DomainStore.of(given.config)
+    tagger = Tagger(domains.fingerprint_key())
+    kept = private_folder(given.kept)
+    _forget(given)
+    canaries = canaries_of(domains.custody)
+    figures: list[TableFigures] = []
+    unmeasured: list[str] = []
+    with _connection(given.config, kept) as connection:
+        for stated in given.contract.tables:
+            source = given.sources[stated.name]
+            table = measured_table(given.contract, dataset, stated, source.schema())
+            if not table.quasi or not source.rows:
+                unmeasured.append(stated.name)
+                continue
+            path = kept / f"{_name(given.run, stated.name)}.parquet"
+            write_tags(tagger, table, given.files[stated.name], source, given.contract.output, path)
+            path.chmod(0o600)
+            _relation(connection, "measured", path)
+            groups = group_figures(connection, "measured", len(table.quasi), len(table.sensitive))
+            singled = singling_out(connection, len(table.quasi))
+            linked = tuple(_linkages(connection, given, table))
+            planted: list[int] = []
+            place = dataset.subject_column()
+            if table.subject and place is not None:
+                keys = subject_values(canaries, dataset.table(place[0]).column(place[1]))
+                planted = tagger.column(table.person, keys).to_pylist()
+            figures.append(TableFigures(table, groups, singled, canaries_alone(connection, planted), linked))
+            _remember(given, table, path)
+    stops = _stops(given.contract, figures)
+    shown = {
+        "wording": WORDING,
+        "tables": {each.table.name: each.coarse() for each in figures},
+        "without_quasi_identifiers": unmeasured,
+    }
+    exact = {
+        "format": FORMAT,
+        "run": given.run,
+        "wording": WORDING,
+        "tables": [each.to_json() for each in figures],
+    }
+    return Measured(_document(given, shown, exact), shown, stops)
 
 
-__all__ = ["MeasureInput", "Measured", "measure"]
+def open_figures(config: Config, document: bytes) -> dict[str, Any]:
+    """The exact figures of a document, for whoever has the evidence key; raises if they do not fit."""
+    try:
+        stated = json.loads(document)
+        sealed = base64.b64decode(stated["figures"]["sealed"], validate=True)
+        wanted = stated["figures"]["sha256"]
+    except (ValueError, KeyError, TypeError):
+        raise CheckFailedError("this is no document of measures") from None
+    (piece,) = Opener(read_key(config.folder / "secrets" / "evidence.key")).open(_SHARD, sealed)
+    if digest(piece) != wanted:
+        raise CheckFailedError("the sealed figures are not the ones that the document names")
+    figures: dict[str, Any] = json.loads(piece[SALT_BYTES:])
+    return figures
+
+
+def share_class(part: float, whole: float) -> str:
+    """A share as one of a few classes."""
+    share = part / whole if whole else 0.0
+    return next((name for limit, name in _SHARES if share < limit or share == limit == 0.0), _MOST_SHARE)
+
+
+def _class(number: int) -> str:
+    return next((name for least, name in reversed(_GROUPS) if number >= least), "0")
+
+
+def _stops(contract: Contract, figures: Sequence[TableFigures]) -> tuple[str, ...]:
+    least = contract.smallest_group
+    return tuple(
+        f"in table `{each.table.name}` a group that shares all quasi-identifiers has fewer people"
+        f" than the {least:,} that the contract asks for"
+        for each in figures
+        if least and 0 < each.groups.k < least
+    )
+
+
+def _document(given: MeasureInput, shown: Mapping[str, Any], exact: Mapping[str, Any]) -> bytes:
+    randomness = SystemRandomness()
+    public = public_half(read_key(given.config.folder / "secrets" / "evidence.key"))
+    piece = randomness.token(SALT_BYTES) + orjson.dumps(exact, option=orjson.OPT_SORT_KEYS)
+    sealed = Sealer(public, randomness).seal(_SHARD, [piece])
+    return canonical_bytes(
+        {
+            "format": FORMAT,
+            "run": given.run,
+            "classes": dict(shown),
+            "figures": {"sha256": digest(piece), "sealed": base64.b64encode(sealed).decode()},
+        }
+    )
+
+
+@contextlib.contextmanager
+def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB with the deployment's limits; what does not fit is spilled to a folder that goes away."""
+    spill = private_folder(folder / "spill")
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": f"{config.measures.memory_mib}MiB",
+        "temp_directory": str(spill),
+        "threads": config.measures.threads or len(os.sched_getaffinity(0)),
+        "autoload_known_extensions": False,
+        "autoinstall_known_extensions": False,
+    }
+    try:
+        with duckdb.connect(":memory:", config=settings) as connection:
+            yield connection
+    except duckdb.Error as error:
+        raise CheckFailedError(
+            f"re-identification could not be measured ({type(error).__name__})",
+            hint="raise measures.memory_mib, or make room for spill files",
+        ) from None
+    finally:
+        shutil.rmtree(spill, ignore_errors=True)
+
+
+def _relation(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+    connection.read_parquet(str(path)).create_view(name, replace=True)
+
+
+# -- what the recipient has ---------------------------------------------------------------------------------
+
+
+def _name(run: str, table: str) -> str:
+    return f"measured-{run}.{table.encode().hex()}"
+
+
+def _remember(given: MeasureInput, table: MeasuredTable, path: Path) -> None:
+    """What the next measures must know to link with this release."""
+    about = {
+        "transfer": given.contract.name,
+        "run": given.run,
+        "entity": given.contract.recipient.entity,
+        "domain": "" if given.domain is None else given.domain.id,
+        "by_pseudonym": table.by_pseudonym,
+        "quasi": list(table.labels[: len(table.quasi)]),
+        "person": table.person if table.subject else "",
+    }
+    note = path.with_suffix(".json")
+    note.write_text(json.dumps(about), encoding="utf-8")
+    note.chmod(0o600)
+
+
+def _forget(given: MeasureInput) -> None:
+    """Delete what this transfer remembers of runs that never left, or that the recipient has deleted."""
+    known = given.state.transfers.get(given.contract.name)
+    held = {
+        each.id
+        for each in (() if known is None else known.runs)
+        if each.status in {STARTED, RELEASED, PUBLISHED} and not each.deleted
+    }
+    for path in given.kept.glob("measured-*"):
+        run = path.name.removeprefix("measured-").partition(".")[0]
+        if run not in held:
+            path.unlink(missing_ok=True)
+
+
+def _earlier(given: MeasureInput) -> Iterator[tuple[dict[str, Any], Path]]:
+    """The sets that the same recipient holds, of any transfer, oldest first."""
+    found = []
+    for note in given.kept.parent.parent.glob("*/kept/measured-*.json"):
+        with contextlib.suppress(ValueError, KeyError, OSError):
+            about = json.loads(note.read_text(encoding="utf-8"))
+            known = given.state.transfers.get(about["transfer"])
+            run = None if known is None else known.run(about["run"])
+            left = run is not None and run.status in {RELEASED, PUBLISHED} and not run.deleted
+            if left and about["run"] != given.run and about["entity"] == given.contract.recipient.entity:
+                found.append((about, note.with_suffix(".parquet")))
+    return iter(sorted(found, key=lambda each: (each[0]["run"], str(each[1]))))
+
+
+def _linkages(
+    connection: duckdb.DuckDBPyConnection, given: MeasureInput, table: MeasuredTable
+) -> Iterator[tuple[str, Linkage]]:
+    mine = list(table.labels[: len(table.quasi)])
+    for about, path in _earlier(given):
+        if not table.subject or about["person"] != table.person or not path.is_file():
+            continue
+        shared = [(mine.index(label), at) for at, label in enumerate(about["quasi"]) if label in mine]
+        same = given.domain is not None and about["domain"] == given.domain.id
+        _relation(connection, "earlier", path)
+        found = linkage(
+            connection, "earlier", shared, by_pseudonym=same and table.by_pseudonym and about["by_pseudonym"]
+        )
+        yield f"{about['transfer']}/{about['run']}", found
+
+
+__all__ = ["MeasureInput", "Measured", "TableFigures", "measure", "open_figures", "share_class"]

@@ -228,6 +228,8 @@ class Work:
                     },
                     sources={each.name: each for each in sources},
                     kept=self.kept,
+                    state=self.begun.state,
+                    domain=self.begun.domain,
                 )
             )
             self.folder.mark(

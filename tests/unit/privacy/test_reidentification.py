@@ -27,7 +27,7 @@ def relation(connection, rows, quasi, sensitive=0, name="given"):
     """Rows of (person, quasi-identifiers, sensitive values) as a relation of tags; without a person each."""
     columns = list(zip(*rows, strict=True)) if rows else [()] * (1 + quasi + sensitive)
     arrays = [pa.array(each, pa.string()) for each in columns]
-    people = None if rows and rows[0][0] is None else arrays[0]
+    people = None if rows and rows[0][0] is None else (PERSON, arrays[0])
     batch = tagged(
         TAGGER,
         [(f"column {at}", each) for at, each in enumerate(arrays[1 : 1 + quasi])],

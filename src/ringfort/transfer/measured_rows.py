@@ -1,0 +1,152 @@
+"""Rows that are about to leave, as tags for the measures of re-identification: one Parquet file for a table.
+
+Reduced files and the rows they were made of are read side by side, part by part, so that each reduced row
+gets the tag of the data subject it is about, by the key that stands in the enclave. Tags are keyed by the
+fingerprint key and labelled by table, column and form: the same column in the same form has the same tags in
+every release, which is what linking two of them takes. Memory is a few batches.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from ringfort.errors import CheckFailedError
+from ringfort.privacy.reidentification import tagged
+from ringfort.transfer.source import parts_of, read_part
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from ringfort.catalog.model import Dataset, Table
+    from ringfort.policy.contract import Contract, ContractTable
+    from ringfort.privacy.reidentification import Tagger
+    from ringfort.transfer.source import SourceTable
+
+
+@dataclass(frozen=True)
+class MeasuredTable:
+    """What is measured of a table: columns, and the source's column that leads to the subject ("" for none).
+
+    `by_pseudonym` says that this column leaves as a pseudonym.
+    """
+
+    name: str
+    quasi: tuple[str, ...]
+    sensitive: tuple[str, ...]
+    subject: str
+    by_pseudonym: bool
+    labels: tuple[str, ...]
+    """Of the quasi-identifiers, then of the sensitive columns."""
+    person: str
+    """The label of people: equal wherever the same data subjects stand."""
+
+
+def measured_table(
+    contract: Contract, dataset: Dataset, stated: ContractTable, source: pa.Schema
+) -> MeasuredTable:
+    """What is measured of a table of the contract; the contract's words come before the catalogue's."""
+    table = dataset.table(stated.name)
+    sent = {each.name: each for each in stated.columns}
+    quasi = stated.quasi_identifiers or tuple(
+        each.name for each in table.columns if each.name in sent and each.identifiability == "quasi"
+    )
+    sensitive = tuple(each for each in stated.sensitive if each not in quasi)
+    subject = _subject(dataset, table)
+    subject = subject if subject in source.names else ""
+    form = sent[subject].form if subject in sent else ""
+    return MeasuredTable(
+        stated.name,
+        quasi,
+        sensitive,
+        subject,
+        form == "pseudonym",
+        tuple(f"{stated.name}.{each}:{sent[each].form}" for each in (*quasi, *sensitive)),
+        f"person of {contract.dataset} {dataset.subject}",
+    )
+
+
+def _subject(dataset: Dataset, table: Table) -> str:
+    """The table's own column that holds the data subject's key, "" if there is none."""
+    place = dataset.subject_column()
+    if place is None:
+        return ""
+    if table.name == place[0]:
+        return place[1]
+    hops = table.hops()
+    if len(hops) == 1 and (hops[0].table, hops[0].target) == place:
+        return hops[0].column
+    return ""
+
+
+def write_tags(  # noqa: PLR0917 - one caller
+    tagger: Tagger,
+    table: MeasuredTable,
+    files: Sequence[Path],
+    source: SourceTable,
+    output: str,
+    target: Path,
+) -> None:
+    """Write the tags of a table's reduced rows to `target`."""
+    columns = (*table.quasi, *table.sensitive)
+    row = 0
+    writer: pq.ParquetWriter | None = None
+    try:
+        for file, part in zip(files, parts_of(source), strict=True):
+            batches = _reduced(file, output, columns, source.batch_rows)
+            people = read_part(part, [table.subject]) if table.subject else None
+            for batch in batches:
+                person = None if people is None else next(people).column(0)
+                if person is not None and len(person) != batch.num_rows:
+                    raise CheckFailedError(f"the files of table `{table.name}` are not what was reduced")
+                arrays = [
+                    (label, batch.column(each)) for label, each in zip(table.labels, columns, strict=True)
+                ]
+                made = tagged(
+                    tagger,
+                    arrays[: len(table.quasi)],
+                    arrays[len(table.quasi) :],
+                    None if person is None else (table.person, person),
+                    row,
+                )
+                row += batch.num_rows
+                if writer is None:
+                    writer = pq.ParquetWriter(target, made.schema, compression="zstd", compression_level=1)
+                writer.write_batch(made)
+    finally:
+        if writer is not None:
+            writer.close()
+
+
+def _reduced(file: Path, output: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+    """The rows of a reduced file, cut as the source is."""
+    if output == "parquet":
+        with pq.ParquetFile(file) as opened:
+            yield from opened.iter_batches(rows, columns=list(columns))
+        return
+    with pa_csv.open_csv(
+        file,
+        convert_options=pa_csv.ConvertOptions(
+            column_types={each: pa.string() for each in columns},
+            include_columns=list(columns),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[""],
+        ),
+    ) as reader:
+        waiting = pa.Table.from_batches([], reader.schema)
+        for batch in reader:
+            waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
+            while len(waiting) >= rows:
+                yield waiting.slice(0, rows).combine_chunks().to_batches()[0]
+                waiting = waiting.slice(rows)
+        if len(waiting):
+            yield waiting.combine_chunks().to_batches()[0]
+
+
+__all__ = ["MeasuredTable", "measured_table", "write_tags"]
