@@ -43,6 +43,7 @@ def test_the_demo_runs_shows_and_leaves_nothing(place):
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.long
 def test_what_everybody_sees_is_in_a_table_for_people(tmp_path):
     done = subprocess.run(
         [*COMMAND, "demo", "--people", "200", "--folder", str(tmp_path / "kept")],

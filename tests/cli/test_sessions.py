@@ -240,6 +240,7 @@ def test_it_stops_cleanly_with_workers_that_still_finish(two):
     assert two.ringfort("sessions", "list", "DIR").returncode == 3
 
 
+@pytest.mark.long
 def test_a_worker_that_does_not_answer_is_said_so(two):
     two.start()
     stopped, other = (each["process"] for each in two.workers())

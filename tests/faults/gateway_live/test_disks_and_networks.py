@@ -48,6 +48,7 @@ def running(live, text):
 # -- the disk of the ledger ------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seconds", [1, pytest.param(20, marks=LONG)])
 def test_a_disk_that_is_frozen_and_then_full(tmp_path, seconds):
     with deployment(people=60) as live, OwnDisk(live.folder / "state" / "ledger", tmp_path / "disk") as disk:

@@ -170,6 +170,7 @@ def test_it_stops_cleanly_after_all_that(broken):
     broken.start()
 
 
+@pytest.mark.long
 def test_what_is_being_edited_does_not_come_into_force_because_a_process_died(broken):
     """Valid or not: only a start by a person, or `ringfort policy apply`, puts files into force."""
     files = [broken.folder / "policy" / "staff.cedar", broken.folder / "zones.toml"]

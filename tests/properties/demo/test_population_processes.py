@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 PROGRAM = """
 import hashlib, pyarrow
 from ringfort.demo.population import generate
@@ -17,6 +19,7 @@ print(digest.hexdigest())
 """
 
 
+@pytest.mark.long
 def test_same_bytes_whatever_the_hash_seed_and_the_time_zone():
     digests = {
         subprocess.run(
