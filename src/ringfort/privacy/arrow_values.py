@@ -8,6 +8,7 @@ Left out: nested types. Source: the Arrow columnar format, version 1.5.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import unicodedata
 from typing import TYPE_CHECKING, Any
@@ -48,25 +49,40 @@ def is_text(arrow: pa.DataType) -> bool:
     )
 
 
-def plain_chunks(values: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
-    """The chunks, with runs and storage types unpacked and all dictionaries of a chunked array made one."""
+def plain_chunks(values: pa.Array | pa.ChunkedArray) -> Iterator[tuple[pa.Array, pa.Array | None]]:
+    """The chunks: plain values, and for dictionaries and runs which of them each row is (else None).
+
+    A value that no row refers to may be among those of a dictionary, unless it has more values than rows.
+    """
     if isinstance(values, pa.ChunkedArray):
         if pa.types.is_dictionary(values.type):
-            values = values.unify_dictionaries()
+            with contextlib.suppress(pa.ArrowInvalid, pa.ArrowNotImplementedError):
+                values = values.unify_dictionaries()
         chunks: list[Any] = values.chunks
     else:
         chunks = [values]
-    return [_unpacked(each) for each in chunks]
+    for chunk in chunks:
+        found, indices = _apart(chunk)
+        if indices is not None and len(found) > len(indices):
+            found, indices = _not_viewed(found).take(indices), None
+        yield found, indices
 
 
-def _unpacked(values: Any) -> pa.Array:  # noqa: ANN401 - any Arrow array
+def _apart(values: Any) -> tuple[pa.Array, pa.Array | None]:  # noqa: ANN401 - any Arrow array
+    indices = None
     while True:
         if isinstance(values.type, pa.BaseExtensionType):
             values = values.storage
+            continue
+        if pa.types.is_dictionary(values.type):
+            inner, values = values.indices, values.dictionary
         elif pa.types.is_run_end_encoded(values.type):
-            values = pc.run_end_decode(values)
+            rows = np.arange(values.offset, values.offset + len(values))
+            ends = values.run_ends.to_numpy()
+            inner, values = pa.array(np.searchsorted(ends, rows, side="right")), values.values
         else:
-            return values
+            return values, indices
+        indices = inner if indices is None else inner.take(indices)
 
 
 def room(size: int) -> NDArray[np.uint8]:
@@ -159,15 +175,13 @@ def each_text(values: pa.Array | pa.ChunkedArray, made: Callable[[pa.Array], pa.
     large for one array of type `string`.
     """
     out, known = [], None
-    for chunk in plain_chunks(values):
-        if pa.types.is_dictionary(chunk.type) and len(chunk.dictionary) > len(chunk):
-            chunk = chunk.dictionary_decode()  # noqa: PLW2901 - the rest of the dictionary is not shown
-        if pa.types.is_dictionary(chunk.type):
-            if known is None or not known[0].equals(chunk.dictionary):
-                known = (chunk.dictionary, made(_not_viewed(chunk.dictionary)))
-            out.append(known[1].take(chunk.indices))
+    for found, indices in plain_chunks(values):
+        if indices is None:
+            out.append(made(_not_viewed(found)))
         else:
-            out.append(made(_not_viewed(chunk)))
+            if known is None or not known[0].equals(found):
+                known = (found, made(_not_viewed(found)))
+            out.append(known[1].take(indices))
     try:
         return pa.concat_arrays(out) if out else pa.array([], pa.string())
     except pa.ArrowInvalid:

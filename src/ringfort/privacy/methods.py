@@ -173,11 +173,11 @@ def _written(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """Whole numbers as their digits."""
     if not _is_whole(values.type):
         return values
-    chunks = [
-        each.dictionary_decode() if pa.types.is_dictionary(each.type) else each
-        for each in buffers.plain_chunks(values)
-    ]
-    return pa.chunked_array([each.cast(pa.string()) for each in chunks], pa.string())
+    chunks = []
+    for found, indices in buffers.plain_chunks(values):
+        written = found.cast(pa.string())
+        chunks.append(written if indices is None else written.take(indices))
+    return pa.chunked_array(chunks, pa.string())
 
 
 def _ff1(secret: bytes, domain: Domain, identity_space: str) -> formats.Ciphers:

@@ -151,19 +151,18 @@ class Pseudonymiser:
         room = buffers.room((count + 1) * BLOCK)  # AES asks for a spare block behind
         valid = np.empty(count, np.bool_) if values.null_count or _has_values_apart(values.type) else None
         row, known = 0, None
-        for chunk in buffers.plain_chunks(values):
-            if pa.types.is_dictionary(chunk.type) and len(chunk.dictionary) > len(chunk):
-                chunk = chunk.dictionary_decode()  # noqa: PLW2901 - the rest of the dictionary is not shown
-            if pa.types.is_dictionary(chunk.type):
-                if known is None or not known[0].equals(chunk.dictionary):
-                    known = (chunk.dictionary, self.column(chunk.dictionary))
-                self._spread(chunk.indices, known[1], room[row * BLOCK :], _part(valid, row, len(chunk)))
-            else:
+        for chunk, indices in buffers.plain_chunks(values):
+            if indices is None:
                 rows = CHUNK if self.kind == "text" else 16 * CHUNK
                 for start, piece in buffers.slices(chunk, rows):
                     at = row + start
                     self._piece(piece, room[at * BLOCK :], _part(valid, at, len(piece)))
-            row += len(chunk)
+                row += len(chunk)
+            else:
+                if known is None or not known[0].equals(chunk):
+                    known = (chunk, self.column(chunk))
+                self._spread(indices, known[1], room[row * BLOCK :], _part(valid, row, len(indices)))
+                row += len(indices)
         bitmap = None
         if valid is not None and not valid.all():
             bitmap = pa.py_buffer(np.packbits(valid, bitorder="little"))
@@ -241,7 +240,7 @@ class Pseudonymiser:
             valid[:] = found
 
     def _piece(self, values: pa.Array, room: NDArray[np.uint8], valid: NDArray[np.bool_] | None) -> None:
-        """Put the pseudonyms of some values, of text at most `CHUNK`, into `room`; zeros where there is none."""
+        """Put the pseudonyms of values, of text at most `CHUNK`, into `room`; zeros where there is none."""
         arrow = values.type
         if buffers.is_text(arrow):
             self._text(values, room)
