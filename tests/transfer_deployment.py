@@ -1,8 +1,9 @@
 """A deployment whose data are Parquet files, no database, and a contract that may run."""
 
+import contextlib
 import hashlib
+import io
 import json
-import os
 import random
 import subprocess
 import sys
@@ -154,18 +155,20 @@ class Deployed:
         """The folders of runs at the target."""
         return sorted(each for each in self.outbox.glob("*")) if self.outbox.exists() else []
 
-    def ringfort(self, *arguments, stdin=None, environment=None, check=False):
-        """Run a command; `DIR` stands for the folder."""
-        done = subprocess.run(
-            [*COMMAND, *(str(self.folder) if each == "DIR" else each for each in arguments)],
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            env=os.environ | (environment or {}),
-        )
-        if check:
-            assert done.returncode == 0, done.stderr
+    def ringfort(self, *arguments, stdin="", check=False):
+        """Run a command in this process, as its entry point does; `DIR` stands for the folder."""
+        from ringfort.cli.main import run
+
+        given = [str(self.folder) if each == "DIR" else each for each in arguments]
+        out, err, old = io.StringIO(), io.StringIO(), sys.stdin
+        sys.stdin = io.StringIO(stdin)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = run(given)
+        finally:
+            sys.stdin = old
+        done = subprocess.CompletedProcess(given, code, out.getvalue(), err.getvalue())
+        assert not check or code == 0, done.stderr
         return done
 
     def vkey(self):

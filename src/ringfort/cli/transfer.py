@@ -23,10 +23,12 @@ from ringfort.policy.contract import MECHANISMS, Target
 from ringfort.record.client import open_ledger
 from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
 from ringfort.transfer.listing import Listed, list_transfers
+from ringfort.transfer.opening import cosign_release, make_seal_key, make_signing_key, open_sealed
 from ringfort.transfer.preview import Preview, preview_transfer
 from ringfort.transfer.publish import Place, place_of
 from ringfort.transfer.run import Outcome, TransferStoppedError, run_transfer
 from ringfort.transfer.runners import ENGINES, runner_of
+from ringfort.transfer.seal import COSIGNATURE
 from ringfort.transfer.verify import Verification, verify_release
 
 app = typer.Typer(no_args_is_help=True, help="Move data out of the region, by contract.")
@@ -229,6 +231,89 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command("key")
+def key_command(
+    path: Path = typer.Argument(..., metavar="FILE", help="The new file; only you can read it."),
+    name: str = typer.Option("", "--name", metavar="NAME", help="Make a key that signs, under this name."),
+) -> None:
+    """Make a key, as recipient or overseer of sealed releases; prints the half that others need.
+
+    Without --name it opens shares, and the contract's [seal] names its public half; with --name it signs.
+
+    Example: ringfort transfer key ./overseer.key
+
+    Example: ringfort transfer key ./overseer-signing.key --name overseer.example
+    """
+    if name:
+        try:
+            typer.echo(f"vkey {make_signing_key(path, name)}")
+        except NoteError as error:
+            raise UsageError(f"`--name` is no name: {error.message}") from None
+    else:
+        typer.echo(f"public {make_seal_key(path)}")
+
+
+@app.command("cosign")
+def cosign_command(  # noqa: PLR0917 - typer calls it by name
+    release: str = _RELEASE,
+    vkey: str = _VKEY,
+    key: Path = typer.Option(
+        ..., "--key", metavar="FILE", help="The overseer's key, as the contract names it."
+    ),
+    signing_key: Path = typer.Option(
+        ..., "--signing-key", metavar="FILE", help="The overseer's signing key."
+    ),
+    endpoint: str = _ENDPOINT,
+    out: Path | None = typer.Option(
+        None, "--out", metavar="FILE", help="Where to write it; else cosignature.note in the release."
+    ),
+) -> None:
+    """As overseer, release your share of a sealed release, after every file of it verifies.
+
+    Example: ringfort transfer cosign ./20261122T061500Z-1a2b3c4d --vkey "$KEY" --key ./overseer.key
+    --signing-key ./overseer-signing.key
+    """
+    if out is None and release.startswith("s3://"):
+        raise UsageError("where to write the cosignature is missing", hint="give --out")
+    note = cosign_release(_place(release, endpoint), _key(vkey), key, signing_key)
+    target = out or Path(release) / COSIGNATURE
+    try:
+        with target.open("xb") as file:
+            file.write(note)
+    except OSError as error:
+        reason = (error.strerror or "error").lower()
+        raise UsageError(f"cannot write `{target}`: {reason}", hint="name another with --out") from None
+    typer.echo(f"cosigned: {target}")
+
+
+@app.command("open")
+def open_command(  # noqa: PLR0917 - typer calls it by name
+    release: str = _RELEASE,
+    vkey: str = _VKEY,
+    key: Path = typer.Option(
+        ..., "--key", metavar="FILE", help="The recipient's key, as the contract names it."
+    ),
+    overseer: str = typer.Option(..., "--overseer", metavar="KEY", help="The overseer's verifier key."),
+    target: Path = typer.Option(..., "--to", metavar="FOLDER", help="The new folder for the opened files."),
+    cosignature: Path | None = typer.Option(
+        None, "--cosignature", metavar="FILE", help="The overseer's; else cosignature.note in the release."
+    ),
+    endpoint: str = _ENDPOINT,
+) -> None:
+    """As recipient, open a sealed release with your key and the overseer's cosignature.
+
+    Example: ringfort transfer open ./20261122T061500Z-1a2b3c4d --vkey "$KEY" --key ./recipient.key
+    --overseer "$OVERSEER" --to ./opened
+    """
+    with _progress(quiet=False) as progress:
+        progress.stage("opening", -1)
+        count = open_sealed(
+            _place(release, endpoint), _key(vkey), key, _key(overseer, "--overseer"), cosignature, target,
+            progress.advance,
+        )  # fmt: skip
+    typer.echo(f"opened {count:,} files into {target}")
+
+
 # -- what commands share -----------------------------------------------------------------------------------
 
 
@@ -242,12 +327,12 @@ def _place(release: str, endpoint: str) -> Place:
     return place_of(Target(release), "")
 
 
-def _key(vkey: str) -> VerifierKey:
+def _key(vkey: str, option: str = "--vkey") -> VerifierKey:
     try:
         return VerifierKey.parse(vkey)
     except NoteError as error:
         raise UsageError(
-            f"`--vkey` is {error.message}", hint="`ringfort ledger vkey DIR` prints it"
+            f"`{option}` is {error.message}", hint="`ringfort ledger vkey DIR` prints it"
         ) from None
 
 

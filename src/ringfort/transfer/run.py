@@ -133,19 +133,28 @@ def run_transfer(
     clock = clock or SystemClock()
     randomness = randomness or SystemRandomness()
     stated = read_contract(config.folder, name)
-    with contextlib.closing(TransferFolder(config.folder, name, disk)) as held:
-        begun = begin(config, stated, held, clock, randomness)
-        work = Work(config, begun, runner, progress or Silent(), disk, clock)
-        leaving = _Run(work, clock, disk, randomness)
-        try:
-            return leaving.run()
-        except (ReductionError, SourceChangedError, SchemaDriftError) as error:
-            why = Stop(_OUTCOMES[type(error)], error.message, hint=error.hint)
-            raise leaving.stopped(why) from None
-        except Stop as why:
-            raise leaving.stopped(why) from None
-        except OSError as error:
-            raise begun.folder.failed(error) from None
+    try:
+        with contextlib.closing(TransferFolder(config.folder, name, disk)) as held:
+            begun = begin(config, stated, held, clock, randomness)
+            work = Work(config, begun, runner, progress or Silent(), disk, clock)
+            return _leave(_Run(work, clock, disk, randomness))
+    except OSError as error:
+        raise MissingEnvironmentError(
+            f"cannot write in `{config.folder / 'state' / 'transfers' / name}`:"
+            f" {(error.strerror or 'error').lower()}",
+            hint="make room, then run the transfer again: it goes on where it was",
+        ) from None
+
+
+def _leave(leaving: _Run) -> Outcome:
+    """Do the run; what must not leave is put on record."""
+    try:
+        return leaving.run()
+    except (ReductionError, SourceChangedError, SchemaDriftError) as error:
+        why = Stop(_OUTCOMES[type(error)], error.message, hint=error.hint)
+        raise leaving.stopped(why) from None
+    except Stop as why:
+        raise leaving.stopped(why) from None
 
 
 class _Run:

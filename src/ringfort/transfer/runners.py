@@ -16,6 +16,7 @@ import os
 import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
@@ -102,15 +103,14 @@ class DaskCluster:
     def run(self, job: Job, parts: Sequence[Part]) -> Iterator[PartResult]:
         """The results as they come."""
         try:
-            from distributed import Client, as_completed  # noqa: PLC0415 - an optional extra
-            from distributed.security import Security  # noqa: PLC0415
+            distributed: Any = import_module("distributed")
         except ImportError:
             raise MissingEnvironmentError(
                 "Dask is not installed", hint="pip install 'ringfort[dask]', on every machine"
             ) from None
-        security: Any = Security() if self._address.startswith("tls:") else None
+        security = distributed.Security() if self._address.startswith("tls:") else None
         try:
-            client = Client(self._address, timeout="10s", set_as_default=False, security=security)
+            client = distributed.Client(self._address, timeout="10s", set_as_default=False, security=security)
         except (OSError, TimeoutError, ValueError):
             raise MissingEnvironmentError(
                 f"the Dask scheduler at `{self._address}` does not answer", hint="is it running?"
@@ -119,7 +119,7 @@ class DaskCluster:
             # not kept as data of the cluster: when the client goes, so does the job and its secret
             futures = [client.submit(run_part, job, each, pure=False, retries=0) for each in parts]
             try:
-                for future in as_completed(futures):
+                for future in distributed.as_completed(futures):
                     yield future.result()
             finally:
                 with contextlib.suppress(Exception):  # the cluster may be gone, and the fault matters more

@@ -44,11 +44,8 @@ class RunFolder:
     def mark(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
         """Keep a marker, durably."""
         data = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
-        try:
-            self._disk.write_whole(self._marker(name), data)
-            self._disk.sync_folder(self._marker(name).parent)
-        except OSError as error:
-            raise self.failed(error) from None
+        self._disk.write_whole(self._marker(name), data)
+        self._disk.sync_folder(self._marker(name).parent)
 
     def marked(self, name: str) -> Any:  # noqa: ANN401 - JSON
         """The marker's value, None if that stage is not done."""
@@ -84,13 +81,6 @@ class RunFolder:
     def remove(self) -> None:
         """Delete the whole run."""
         shutil.rmtree(self.path)
-
-    def failed(self, error: OSError) -> MissingEnvironmentError:
-        """What a failing disk is told as."""
-        return MissingEnvironmentError(
-            f"cannot write in `{self.path}`: {(error.strerror or 'error').lower()}",
-            hint="make room, then run the transfer again: it goes on where it was",
-        )
 
     def _marker(self, name: str) -> Path:
         if not _MARK.fullmatch(name):
