@@ -36,13 +36,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KEY_BYTES = 64
-CHUNK = 8_192
+CHUNK = 4_096
 CHUNK_BYTES = 1 << 21  # a chunk has fewer rows where they are long; one row may be longer
 _SPARE = np.uint64(int.from_bytes(bytes.fromhex("7fffffff7fffffff"), "little"))  # RFC 5297 section 2.5
 _ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 _PAIRS = np.stack([np.repeat(_ALPHABET, 64), np.tile(_ALPHABET, 64)], axis=1).copy().view(np.uint16)[:, 0]
 _EQUALS = ord("=")
-_KEPT = np.array([0xFFFFFF00, 0xFF000000, 0xFFFF0000], np.uint32)  # of the last three bytes, by how many are
 
 
 class Siv:
@@ -127,16 +126,22 @@ class Siv:
         slots = np.empty((total + 1, 2), np.uint64)
         row = np.repeat(np.arange(len(sizes)), blocks + 1)
         place = np.arange(total) - first[row] - 1  # -1 for the tag
-        counters = tags[row]
+        counters = _items(tags, row)
         counters[:, 1] &= _SPARE
         counters[:, 1] = (counters[:, 1].byteswap() + place.astype(np.uint64)).byteswap()
         self._ecb.encryptor().update_into(counters.data.cast("B"), slots.data.cast("B"))
         at_byte = _at_byte(text)
         left = np.clip(sizes[row] - place * BLOCK, 0, BLOCK)
         slots[:-1] ^= at_byte[np.maximum(starts[row] + place * BLOCK, 0)].view(np.uint64).reshape(-1, 2)
-        slots[:-1] &= self._keep[left]
+        slots[:-1] &= _items(self._keep, left)
         slots[first] = tags
-        _encode(slots.view(np.uint8).reshape(-1), first * BLOCK, sizes + BLOCK, out)
+        # one behind the other, each row a multiple of three bytes long: what an item writes beyond its row's
+        # end is overwritten by the next row's tag
+        ends = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum((sizes + (BLOCK + 2)) // 3 * 3, out=ends[1:])
+        stream = np.zeros(int(ends[-1]) + 2 * BLOCK, np.uint8)
+        _at_byte(stream)[ends[row] + (place + 1) * BLOCK] = slots[:-1].view(f"V{BLOCK}").reshape(-1)
+        _encode(stream, ends, (sizes + BLOCK) % 3, out)
 
     def _tags(
         self, text: NDArray[np.uint8], starts: NDArray[np.int64], sizes: NDArray[np.int64]
@@ -148,7 +153,7 @@ class Siv:
         if len(short):
             left = sizes[short]
             block = at_byte[starts[short]].view(np.uint64).reshape(-1, 2)
-            block = (block & self._keep[left]) ^ self._add[left]
+            block = (block & _items(self._keep, left)) ^ _items(self._add, left)
             tags[short] = self._cmac.blocks(block.view(np.uint8).reshape(-1, BLOCK))
         long = np.flatnonzero(sizes >= BLOCK)
         if len(long):
@@ -178,21 +183,28 @@ def _at_byte(text: NDArray[np.uint8]) -> NDArray[np.void]:
     return np.ndarray((len(text) - BLOCK + 1,), np.dtype(f"V{BLOCK}"), buffer=text, strides=(1,))
 
 
+def _items(table: NDArray[np.uint64], at: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Rows of a table (n, 2), taken as single items: much faster than row by row."""
+    return np.take(table.view(f"V{BLOCK}").reshape(-1), at).view(np.uint64).reshape(-1, 2)
+
+
 def _encode(
-    data: NDArray[np.uint8], starts: NDArray[np.int64], sizes: NDArray[np.int64], out: NDArray[np.uint8]
+    stream: NDArray[np.uint8], ends: NDArray[np.int64], tails: NDArray[np.int64], out: NDArray[np.uint8]
 ) -> None:
-    """base64url with padding of rows, one behind the other into `out`; `data` goes on for 4 bytes more."""
-    groups = (sizes + 2) // 3
-    last = np.cumsum(groups) - 1
-    at = np.repeat(starts - 3 * (last + 1 - groups), groups) + 3 * np.arange(int(groups.sum()))
-    threes = np.ndarray((len(data) - 3,), "V4", buffer=data, strides=(1,))[at].view(">u4").astype(np.uint32)
-    tail = sizes % 3
-    threes[last] &= _KEPT[tail]
+    """base64url with padding of rows that end at `ends`, multiples of three bytes filled up with zeros.
+
+    `tails` says how many of a row's last three bytes are its own, 0 for all; `stream` goes on after the end.
+    """
+    count = int(ends[-1]) // 3
+    threes = np.ndarray((count,), ">u4", buffer=stream, strides=(3,)).astype(np.uint32)
     pairs = out.view(np.uint16).reshape(-1, 2)
     pairs[:, 0] = np.take(_PAIRS, threes >> np.uint32(20))
-    pairs[:, 1] = np.take(_PAIRS, (threes >> np.uint32(8)) & np.uint32(0xFFF))
-    out[4 * last[tail != 0] + 3] = _EQUALS
-    out[4 * last[tail == 1] + 2] = _EQUALS
+    threes >>= np.uint32(8)
+    threes &= np.uint32(0xFFF)
+    pairs[:, 1] = np.take(_PAIRS, threes)
+    last = ends[1:] // 3 * 4
+    out[last[tails != 0] - 1] = _EQUALS
+    out[last[tails == 1] - 2] = _EQUALS
 
 
 __all__ = ["KEY_BYTES", "Siv"]
