@@ -30,7 +30,7 @@ from ringfort.privacy.fingerprint import CHUNK, derived_key
 from ringfort.privacy.fingerprint_match import Matcher
 from ringfort.privacy.inspection_columns import Leaf, leaves
 from ringfort.privacy.inspection_numbers import card_numbers
-from ringfort.privacy.inspection_patterns import BARE, PATTERNS, sieve
+from ringfort.privacy.inspection_patterns import BARE, PATTERNS, SIEVE
 from ringfort.privacy.inspection_result import (
     BINARY,
     CANARY,
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     Chances = dict[tuple[str, str, int], Chance]
 
 _REMEMBERED, _REMEMBERED_BYTES, _REPEATS = 65_536, 16 << 20, 2
+_CIPHERTEXT = r"^[A-Za-z0-9_\-]{22,}={0,2}$"  # 16 bytes or more as base64url
 _ANY_BARE = rf"^\s*(?:{'|'.join(each.shape for each in BARE)})\s*$"
 
 
@@ -146,7 +147,7 @@ class _Look:
 
     def _patterns(self, leaf: Leaf, texts: pa.Array, owners: Ints, clean: NDArray[np.bool_]) -> None:
         wanted = [each for each in PATTERNS if each.kind not in self._rule.allowed]
-        rows = _matching(texts, sieve(each.kind for each in wanted))
+        rows = _matching(texts, SIEVE if wanted else "")
         if not len(rows):
             return
         left = texts.take(pa.array(rows))
@@ -268,6 +269,8 @@ class _Look:
     def _fresh(self, leaf: Leaf) -> Ints:
         """The values that have not been found clean before, by their places."""
         known = self._in.clean.get((self._rule.name, leaf.path))
+        if self._rule.opaque:
+            return np.flatnonzero(~_bools(pc.match_substring_regex(leaf.values, _CIPHERTEXT)))
         if known is None:
             return np.arange(len(leaf.values), dtype=np.int64)
         return np.flatnonzero(~_bools(pc.is_in(leaf.values, known.cast(leaf.values.type))))

@@ -41,7 +41,10 @@ def tolerable_kinds(known: Iterable[str] = ()) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class ColumnRule:
-    """What is in order in a column: kinds of finding, and (`opaque`) bytes that cannot be read."""
+    """What is in order in a column: kinds of finding, and (`opaque`) what cannot be read.
+
+    That is bytes, and texts that are nothing but 22 or more letters and digits of base64url.
+    """
 
     name: str
     allowed: frozenset[str] = frozenset()

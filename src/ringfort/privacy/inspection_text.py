@@ -43,11 +43,11 @@ _OTHER_DIGITS = r"[^\P{Nd}0-9]"
 
 # the first bits of every printable ASCII byte are 0: one in eight random groups of base64 is like that
 _BASE64_GROUP = r"[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_\-]"
-_BASE64 = rf"(?:{_BASE64_GROUP}){{3,}}[A-Za-z0-9+/_\-]{{0,3}}={{0,2}}"
+_BASE64 = rf"(?:^|[^A-Za-z0-9+/_\-])(?:{_BASE64_GROUP}){{3,}}[A-Za-z0-9+/_\-]{{0,3}}={{0,2}}"
 _HEX = r"(?:[2-7][0-9A-Fa-f]){7,}"
 _ESCAPE = r"%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,8};|\\[uUx][0-9A-Fa-f]{2}"
 _SPELT = (
-    r"(?i)[\[({<]\s{0,3}(?:at|dot|punkt|punto|point|arroba|@|\.)\s{0,3}[\])}>]|\s(?:at|dot)\s.{0,40}\sdot\s"
+    r"(?i:[\[({<]\s{0,3}(?:at|dot|punkt|punto|point|arroba|@|\.)\s{0,3}[\])}>]|\s(?:at|dot)\s.{0,40}\sdot\s)"
 )
 _HIDDEN = f"{_ESCAPE}|{_SPELT}|{_BASE64}|{_HEX}"
 

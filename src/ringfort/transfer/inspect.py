@@ -50,6 +50,15 @@ if TYPE_CHECKING:
     from ringfort.sites.domains import DomainStore
     from ringfort.transfer.source import SourceTable
 
+_TAKEN_FOR = {  # what values of a kind are made of, or look like
+    "email": ("known_name",),
+    "url": ("known_name",),
+    "address": ("known_name",),
+    "phone": ("national_id",),
+    "iban": ("phone", "card", "national_id"),
+    "card": ("phone", "national_id"),
+    "national_id": ("phone",),
+}
 TOLERABLE = tolerable_kinds(KINDS)
 """What a contract may tolerate in a column by `allow`."""
 
@@ -160,15 +169,11 @@ def inspections(given: InspectionInput) -> dict[str, Inspection]:
 def column_rule(stated: ContractColumn, known: Column) -> ColumnRule:
     """What is in order in a column of the contract."""
     allowed = set(stated.allow)
-    kind = known.kind
-    opaque = stated.form is Form.PSEUDONYM
+    opaque = stated.form is Form.PSEUDONYM and stated.method != "ff1"
+    if stated.form is Form.RAW or (stated.form is Form.PSEUDONYM and stated.method == "ff1"):
+        allowed |= {known.kind, f"known_{known.kind}", *_TAKEN_FOR.get(known.kind, ())}
     if stated.form is Form.RAW:
         opaque = type_class(known.data_type) == "uuid"
-        allowed |= {kind, f"known_{kind}"}
-        if kind in {"email", "address", "url"}:  # which are often made of a name
-            allowed.add("known_name")
-    elif stated.form is Form.PSEUDONYM and stated.method != "cmac":
-        allowed |= {kind, f"known_{kind}"}
     return ColumnRule(stated.name, frozenset(allowed & TOLERABLE), opaque)
 
 
