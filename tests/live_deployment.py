@@ -92,7 +92,7 @@ HIDDEN = {
     "h_text": ("text", "restricted", "direct", "unknown", _word),
     "h_varchar": ("character varying(64)", "restricted", "direct", "name", _word),
     "h_email": ("text", "restricted", "direct", "email", lambda: f"{_word(12)}@{_word(12)}.example"),
-    "h_free": ("text", "restricted", "none", "free_text", _word),
+    "h_free": ("text", "restricted", "none", "free_text", lambda: f"{_word(12)}@{_word(12)}.example"),
     "h_bigint": ("bigint", "restricted", "direct", "national_id", lambda: _number(18)),
     "h_numeric": ("numeric(30,4)", "restricted", "direct", "amount", lambda: f"{_number(20)}.{_number(4)}"),
     "h_float": ("double precision", "restricted", "direct", "amount", lambda: _number(15) / 1024),

@@ -1,6 +1,7 @@
 """The forms `masked` and `generalised` as SQL: one function per rendering, in schema `ringfort`.
 
-The functions themselves are in `forms_sql_functions.py`. Ages are told by five-year bands of birth years, not
+The functions themselves are in `forms_sql_functions.py`, the same for Arrow columns in
+`ringfort.privacy.columns`. Ages are told by five-year bands of birth years, not
 by years lived: an age that ticks over tells the birthday.
 
 | kind                    | masked                          | generalised                            |
@@ -24,7 +25,8 @@ by years lived: an age that ticks over tells the birthday.
 | location (a coordinate) | -                               | whole degree, downwards                |
 | url                     | host                            | -                                      |
 | user_agent              | -                               | browser family                         |
-| free_text, content      | -                               | a note of the length, no text          |
+| free_text, content      | what looks like personal data   | a note of the length, no text          |
+|                         | struck out                      |                                        |
 | key, gender, category, flag, unknown | -                  | -                                      |
 
 `-`, and any SQL type that a cell has no function for, falls to the next less revealing form that renders:
@@ -187,6 +189,8 @@ _RENDERINGS: dict[tuple[Form, str], _Cell] = {
     (Form.GENERALISED, "location"): _cell(numeric="degree_numeric", float="degree_float"),
     (Form.MASKED, "url"): _cell("mask_url"),
     (Form.GENERALISED, "user_agent"): _cell("general_user_agent"),
+    (Form.MASKED, "free_text"): _cell("mask_text"),
+    (Form.MASKED, "content"): _cell("mask_text"),
     (Form.GENERALISED, "free_text"): _cell("general_text"),
     (Form.GENERALISED, "content"): _cell("general_text"),
 }

@@ -98,6 +98,22 @@ def _address(four: int, six: int) -> str:
         WHEN strpos($S, ':') > 0 AND $S ~ '{shape}' THEN {v6} || '{ends[1]}'"""
 
 
+def pattern(shape: str) -> str:
+    """A shape as an SQL literal of ASCII alone, which a database of any encoding can store."""
+    return quoted("".join(each if each.isascii() else f"\\u{ord(each):04x}" for each in shape))
+
+
+def _written() -> str:
+    limit = rules.WRITTEN_LIMIT
+    whole = f"octet_length(value) <= {limit} OR length(left(value, {limit + 1})) <= {limit}"
+    cut = f"regexp_replace(left(value, {limit}) COLLATE \"C\", {pattern(rules.CUT_END)}, '') || '{rules.CUT}'"
+    text = f'(CASE WHEN {whole} THEN value ELSE {cut} END COLLATE "C")'
+    struck = text
+    for shape, marker, _ in rules.STRUCK_OUT:
+        struck = f"regexp_replace({struck}, {pattern(shape)}, '{marker}', 'g')"
+    return f"CASE WHEN {text} !~ {pattern(rules.SUSPICIOUS)} THEN {text} ELSE {struck} END"
+
+
 _IBAN = f"$COMPACT ~ '{rules.IBAN}' AND {_size('$COMPACT', rules.IBAN_LENGTH)}"
 _CARD = (
     f"($S !~ '{rules.NOT_OF_CARDS}' AND {_size('$S', rules.CARD_LENGTH)} "
@@ -191,6 +207,7 @@ TEXT_BODIES: dict[str, str] = {
         "'***'",
     ),
     "general_user_agent": text_expression(_user_agents(), "'other'"),
+    "mask_text": text_expression("", _written()),
     "general_text": text_expression(
         "WHEN octet_length(value) = 0 THEN '(no text)'\n"
         + "\n".join(
@@ -215,4 +232,4 @@ TEXT_BODIES: dict[str, str] = {
     ),
 }
 
-__all__ = ["TEXT_BODIES", "array", "five_years", "quoted", "text_expression"]
+__all__ = ["TEXT_BODIES", "array", "five_years", "pattern", "quoted", "text_expression"]

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ringfort.errors import UsageError
-from ringfort.privacy import generalise, generalise_date, generalise_number, mask, mask_network
+from ringfort.privacy import generalise, generalise_date, generalise_number, mask, mask_network, mask_text
 from ringfort.privacy.form_rules import VERSION
 from ringfort.privacy.sql_text import cast_like_sql, together
 from ringfort.privacy.text_columns import clean, cut
@@ -61,6 +61,7 @@ _TEXT: dict[str, Callable[[pa.Array], pa.Array]] = {
     "mask_postcode": _cut(mask.postcode),
     "mask_city": _cut(mask.city),
     "mask_url": _cut(mask.url),
+    "mask_text": mask_text.written,
     "general_email": _cut(generalise.email),
     "general_phone": _cut(generalise.phone),
     "general_ip": _cut(generalise.ip_text),

@@ -98,3 +98,35 @@ TEXT_SIZES = (20, 100, 500, 2500)  # bytes, for the note of a text's length
 
 MASK_NETWORKS = (24, 48)  # prefix lengths, IPv4 and IPv6
 GENERAL_NETWORKS = (16, 32)
+
+# -- text that people wrote --------------------------------------------------------------------------------
+# What is struck out, in this order, each all over the text. One way to match each: PostgreSQL takes the
+# longest match, RE2 the first that it finds. Nothing looks behind or ahead, so more is struck out, not less.
+
+WRITTEN_LIMIT = 2000  # characters
+CUT = " [cut]"
+# of a text that is cut the last word goes, with digits and capitals before it: it may be half of something
+CUT_END = rf"[0-9A-Z ()+./-]*[^{SPACE}]*$"
+_DIGIT = "[0-9\u0660-\u0669\u06f0-\u06f9\u0966-\u096f\uff10-\uff19]"
+_BETWEEN_DIGITS = "[ ()./_\u00a0\u00ad\u2000-\u200f\u2010-\u2015\u202f\u2060\ufeff-]{0,3}"
+_NUMBER = f"{_DIGIT}(?:{_BETWEEN_DIGITS}{_DIGIT}){{5,}}"
+_WORD_OF_ADDRESS = rf"""[^@{SPACE}<>()\[\]{{}},;:"']+"""
+_HEX = "[0-9A-Fa-f]"
+STRUCK_OUT = (  # shape, marker, and a hint: what stands in every text that has the shape
+    (
+        rf"""(?:[A-Za-z][A-Za-z0-9+.-]*://|[Ww][Ww][Ww][.])[^{SPACE}<>"]+""",
+        "[link]",
+        "://|[Ww][Ww][Ww][.]",
+    ),
+    (f"{_WORD_OF_ADDRESS}@{_WORD_OF_ADDRESS}", "[email]", "@"),
+    (f"@{_WORD_OF_ADDRESS}", "[handle]", "@"),
+    ("[A-Z]{2}[0-9]{2}(?:[ -]?[0-9A-Z]){11,}", "[iban]", "[A-Z][A-Z][0-9][0-9]"),
+    (
+        rf"[0-9]+(?:[.][0-9]+){{3,}}|{_HEX}*::[0-9A-Fa-f:.]*|(?:{_HEX}+:){{3,}}[0-9A-Fa-f:.]*",
+        "[ip]",
+        f"::|[.][0-9]+[.]|:{_HEX}+:",
+    ),
+    (rf"\+[ (]{{0,2}}{_NUMBER}", "[phone]", r"\+"),
+    (_NUMBER, "[number]", _NUMBER),
+)
+SUSPICIOUS = rf"[@:]|{_DIGIT}|[Ww][Ww][Ww][.]"  # stands in all that is struck out

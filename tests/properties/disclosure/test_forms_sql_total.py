@@ -83,7 +83,7 @@ def test_text_functions_are_total(connection):
     for row in rows[:-2]:
         for name, value in zip(names, row[1:], strict=True):
             assert value is not None, name
-            assert len(value) < 300
+            assert len(value) < (8100 if name == "mask_text_v1" else 300)
     run()
 
 

@@ -72,9 +72,9 @@ def functions(argument):
     return [each.name for each in FUNCTIONS if each.argument == argument]
 
 
-def by_database(connection, argument, values):
+def by_database(connection, argument, values, names=None):
     """What the database gives: a list of texts for each function of the argument type."""
-    names = functions(argument)
+    names = names or functions(argument)
     calls = sql.SQL(", ").join(
         sql.SQL("array_agg({}(v)::text ORDER BY n)").format(sql.Identifier(SCHEMA, each)) for each in names
     )
@@ -122,6 +122,43 @@ def test_text_that_somebody_thought_of(database):
     agree(database, "text", DIRTY, pa.array(DIRTY, pa.large_string()))
     every = [f"a{chr(point)}1{chr(point)}b " for point in [*range(1, 0x300), *range(0x2000, 0x2070), 0x3000]]
     agree(database, "text", every, pa.array(every))
+
+
+WRITTEN = [
+    "write to jan.murphy@example.com or jürgen@müller.example, mailto:x@y.", "a@b@c @d @ e@", "[email]@x",
+    "see https://example.org/u?id=7#f.", "ftp://u:p@h/x", "WWW.example.org/a b", "a.b://c", "x://",
+    "www.", "std::cout", "IE29 AIBK 9311 5212 3456 78 please PAY", "xIE29AIBK93115212345678",
+    "ie29aibk93115212345678", "IE29AIBK9311", "1.2.3.4 1.2.3 1.2.3.4.5",
+    "fe80::1 ::1 2001:db8:1:2:3:4:5:6 aa:bb:cc:dd:ee:ff 12:30:45", "a:b:c:d::e:f",
+    "+353 86 123 4567, (01) 234-5678, 0049/30/1234567", "+ (353) 861234567", "+1 2", "12 345 6",
+    "12  34   56    78", "4111 1111 1111 1111", "4111\u00a01111\u20111111\u200b1111",
+    "٠١٢٣٤٥٦٧ ０１２３４５ १२३४५६", "2024-01-31 12:30", "1,000,000", "x" * 1999 + " y",
+    "x" * 2000, "x" * 2001,
+    "é" * 2000, "é" * 2001, "a b " * 600, "a " * 990 + "jan.murphy@example.com or",
+    "a " * 992 + "+353 86 123 4567 and so on", "a " * 990 + "IE29 AIBK 9311 5212 3456 78", "1" * 2500,
+    " " * 2500, "a@" * 1200, "1 " * 1200, ":" * 2000, "a:" * 1000, "AA11" * 600, "www." * 500,
+    "a" * 1990 + "@", "." * 1990 + "@",
+]  # fmt: skip
+
+
+def test_text_that_people_wrote(database):
+    agree(database, "text", WRITTEN, pa.array(WRITTEN))
+    parts = [
+        st.sampled_from("@:.-+ ()/_[]<>\"'\n\u00a0\u200b\u2011٠１"),
+        st.sampled_from(["www.", "://", "IE29", "::", "a:", "é"]),
+        st.text("0123456789", max_size=5), st.text("abcABCxyz", max_size=5), st.sampled_from(WRITTEN[:24]),
+    ]  # fmt: skip
+
+    @given(st.lists(st.lists(st.one_of(parts), max_size=14).map("".join), min_size=150, max_size=200))
+    @quick(10)
+    def run(values):
+        column = pa.array(values)
+        expected = by_database(database, "text", values, ["mask_text_v1"])["mask_text_v1"]
+        assert list(zip(values, shown(render("mask_text_v1", column)), strict=True)) == list(
+            zip(values, expected, strict=True)
+        )
+
+    run()
 
 
 def test_any_text(database):

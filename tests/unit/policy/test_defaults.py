@@ -32,8 +32,8 @@ COLUMNS = {
 TABLE = """
 support    IE  .   customer-support           R   R   R    R     R     R    R       R      R        M   R   R
 support    DE  FR  customer-support           R   R   R    R     R     R    R       R      R        M   R   R
-support    IE  .   .                          P   P   P    M     M     M    M       M      M        M   R   R
-support    IE  .   product-analytics          P   P   P    M     M     M    M       M      M        M   R   R
+support    IE  .   .                          P   P   P    M     M     M    M       M      M        G   R   R
+support    IE  .   product-analytics          P   P   P    M     M     M    M       M      M        G   R   R
 support    PH  .   customer-support           P   P   P    -     M     M    M       M      M        -   R   R
 support    IE  PH  customer-support           P   P   P    -     M     M    M       M      M        -   R   R
 support    PH  IE  customer-support           P   P   P    -     M     M    M       M      M        -   R   R
@@ -50,11 +50,11 @@ engineer   IE  .   .                          P   P   R    -     -     G    G   
 engineer   IE  .   customer-support           P   P   R    -     -     G    G       R      R        -   R   R
 engineer   CN  .   .                          P   P   R    -     -     -    -       -      R        -   -   R
 engineer   US  RU  .                          P   P   R    -     -     -    -       -      R        -   -   R
-operator   IE  .   .                          P   P   R    M     M     M    M       R      R        M   R   R
-operator   IE  .   customer-support           P   P   R    M     M     M    M       R      R        M   R   R
+operator   IE  .   .                          P   P   R    M     M     M    M       R      R        G   R   R
+operator   IE  .   customer-support           P   P   R    M     M     M    M       R      R        G   R   R
 operator   US  .   .                          -   -   -    -     -     -    -       -      -        -   R   R
 operator   IE  US  .                          -   -   -    -     -     -    -       -      -        -   R   R
-approver   IE  .   .                          P   P   P    M     M     M    M       M      M        M   R   R
+approver   IE  .   .                          P   P   P    M     M     M    M       M      M        G   R   R
 approver   US  .   .                          -   -   -    -     -     -    -       -      -        -   R   R
 overseer   IE  .   .                          -   -   -    -     -     -    -       -      -        -   R   R
 overseer   US  .   customer-support           -   -   -    -     -     -    -       -      -        -   R   R
