@@ -134,8 +134,15 @@ def throwaway() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def make(folder: Path, scale: int) -> Path:
-    """A deployment whose site is loaded; nothing runs yet."""
+def make(
+    folder: Path,
+    scale: int,
+    *,
+    catalogue: str = CATALOGUE,
+    policy: str = POLICY,
+    load: Callable[[str, int], None] = fill,
+) -> Path:
+    """A deployment whose site is loaded, with `load(dsn, scale)`; nothing runs yet."""
     deployment = folder / "deployment"
     ringfort("init", str(deployment), "--site", SITE)
     limits = [
@@ -144,8 +151,8 @@ def make(folder: Path, scale: int) -> Path:
         if each.type == "int"
     ]
     (deployment / "ringfort.toml").write_text(CONFIG + "\n".join(limits) + "\n")
-    (deployment / "catalog.toml").write_text(CATALOGUE)
-    (deployment / "policy" / "bench.cedar").write_text(POLICY)
+    (deployment / "catalog.toml").write_text(catalogue)
+    (deployment / "policy" / "bench.cedar").write_text(policy)
     server = EmbeddedServer.of_site(deployment, SITE)
     with server:
         with psycopg.connect(server.admin_dsn(), autocommit=True) as connection:
@@ -153,7 +160,7 @@ def make(folder: Path, scale: int) -> Path:
             connection.execute(
                 sql.SQL("ALTER SYSTEM SET max_connections = {}").format(sql.Literal(SERVER_CONNECTIONS))
             )
-        fill(server.admin_dsn(DATABASE), scale)
+        load(server.admin_dsn(DATABASE), scale)
         with psycopg.connect(server.admin_dsn(DATABASE), autocommit=True) as connection:
             connection.execute(
                 sql.SQL("CREATE ROLE bench_direct LOGIN PASSWORD {}").format(sql.Literal(PASSWORD))

@@ -145,6 +145,10 @@ def role_settings(profile: Profile, limits: RoleLimits) -> list[sql.Composed]:
         ("lock_timeout", sql.Literal(limits.lock_ms)),
         ("client_connection_check_interval", sql.Literal(limits.connection_check_ms)),
         ("row_security", sql.SQL("on")),
+        # no statistics pass a security barrier: joins are overestimated a thousandfold, so that they would be
+        # compiled for nothing, and sorted for a merge join where a hash does
+        ("jit", sql.SQL("off")),
+        ("enable_mergejoin", sql.SQL("off")),
         ("standard_conforming_strings", sql.SQL("on")),
     ]
     return [

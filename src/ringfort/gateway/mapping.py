@@ -280,7 +280,9 @@ class MappingFiller:
         added = self._load(kept, query, empty=empty)
         kept.rows += added
         if kept.rows - kept.analyzed > 1000 + kept.analyzed // 5:
-            self._writer_connection().execute(sql.SQL("ANALYZE {}").format(name))
+            # after a bulk load the visibility map, too: without it there are no index-only scans
+            how = sql.SQL("VACUUM (ANALYZE) {}" if empty else "ANALYZE {}")
+            self._writer_connection().execute(how.format(name))
             kept.analyzed = kept.rows
         return added
 
