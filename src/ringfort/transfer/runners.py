@@ -119,7 +119,7 @@ class DaskCluster:
             # not kept as data of the cluster: when the client goes, so does the job and its secret
             futures = [client.submit(run_part, job, each, pure=False, retries=0) for each in parts]
             try:
-                for future in distributed.as_completed(futures):
+                for future in distributed.as_completed(futures, loop=client.loop):
                     yield future.result()
             finally:
                 with contextlib.suppress(Exception):  # the cluster may be gone, and the fault matters more

@@ -1,0 +1,198 @@
+"""What the second gate costs: a transfer of 10 million rows beside a plain copy, Parquet to Parquet.
+
+The rows are the retail data set repeated, with customer ids and times varied so that they are not the same
+rows; three columns are reduced (a pseudonym and two generalisations), all are inspected. Both sides write with
+the same settings. `copy` reads batches and writes them, in one process; `run` is the whole run from the
+contract to the published release, in one process and with two workers, ledger, manifest and all.
+
+    python bench/transfer.py [--rows N] [--quick] [--json FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import statistics
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from ringfort.cli.principal import register
+from ringfort.config import SiteConfig, load_config
+from ringfort.gateway.activation import activate
+from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control import PrincipalRegistered
+from ringfort.record.client import open_ledger
+from ringfort.sites.deployment import Deployment, Plan
+from ringfort.transfer.desk import TransferDesk, read_contract
+from ringfort.transfer.run import run_transfer
+from ringfort.transfer.runners import InProcess, WorkerProcesses
+from ringfort.transfer.source import batch_rows
+from ringfort.transfer.writer import PARQUET
+
+NAME = "retail"
+GOAL = 0.7
+_CATALOGUE = """\
+[dataset.retail]
+database = "retail"
+subject = "retail.CustomerID"
+
+[dataset.retail.table.retail]
+schema = "public"
+[dataset.retail.table.retail.column]
+Description = { type = "text", protection = "public", identifiability = "none", kind = "category" }
+Quantity = { type = "integer", protection = "public", identifiability = "none", kind = "number" }
+UnitPrice = { type = "double precision", protection = "public", identifiability = "none", kind = "amount" }
+Country = { type = "text", protection = "protected", identifiability = "quasi", kind = "country" }
+[dataset.retail.table.retail.column.CustomerID]
+type = "double precision"
+protection = "protected"
+identifiability = "direct"
+kind = "key"
+[dataset.retail.table.retail.column.InvoiceDate]
+type = "timestamp without time zone"
+protection = "protected"
+identifiability = "quasi"
+kind = "timestamp"
+"""
+_CONTRACT = """\
+dataset = "retail"
+purpose = "analysis"
+owner = "olga"
+approver = "ronan"
+schedule = "on-demand"
+retention = "30d"
+recipient = { principal = "acme", entity = "Acme", country = "US" }
+legal = { mechanism = "standard-contractual-clauses", assessment = "TIA-1" }
+volume = { rows = 1_000_000_000_000, per = "year" }
+target = { address = "outbox" }
+source = { country = "IE", files = { retail = "data" } }
+
+[table.retail.column]
+Description = "raw"
+Quantity = "raw"
+InvoiceDate = "generalised"
+UnitPrice = "raw"
+CustomerID = "pseudonym"
+Country = "generalised"
+"""
+
+
+def make_data(source: Path, folder: Path, rows: int) -> None:
+    """The retail rows repeated, each round with other customers, an hour later."""
+    once = pq.read_table(source).replace_schema_metadata(None)
+    folder.mkdir()
+    done, number = 0, 0
+    while done < rows:
+        parts = []
+        while sum(each.num_rows for each in parts) < 1_048_576 and done < rows:
+            piece = once.slice(0, min(once.num_rows, rows - done))
+            ids = piece.column("CustomerID").to_numpy()
+            times = piece.column("InvoiceDate").cast(pa.timestamp("us")).cast(pa.int64()).to_numpy()
+            piece = piece.set_column(
+                piece.schema.get_field_index("CustomerID"), "CustomerID",
+                pa.array(ids + 100_000.0 * number, pa.float64(), mask=np.isnan(ids)),
+            ).set_column(
+                piece.schema.get_field_index("InvoiceDate"), "InvoiceDate",
+                pa.array(times + 3_600_000_000 * number).cast(pa.timestamp("us")),
+            )  # fmt: skip
+            parts.append(piece)
+            done += piece.num_rows
+            number += 1
+        pq.write_table(
+            pa.concat_tables(parts), folder / f"{number:05d}.parquet", row_group_size=131_072, **PARQUET
+        )
+
+
+def make_deployment(folder: Path, source: Path, rows: int) -> None:
+    site = SiteConfig("dublin-1", "embedded", "IE", ("retail",))
+    deployment = Deployment(folder, Plan("Example", site))
+    deployment.begin()
+    deployment.finish(_CATALOGUE)
+    (folder / "transfers").mkdir()
+    (folder / "transfers" / f"{NAME}.toml").write_text(_CONTRACT)
+    make_data(source, folder / "data", rows)
+    config = load_config(folder)
+    people = (("acme", "US", "Acme", "analyst"), ("olga", "IE", "Example", "operator"),
+              ("ronan", "IE", "Example", "approver"))  # fmt: skip
+    with open_ledger(folder) as ledger:
+        activate(config, ledger)
+        for name, country, employer, role in people:
+            entry = PrincipalRegistered(
+                time=format_time(datetime.now(UTC)), actor="bench", name=name, country=country,
+                employer=employer, role=role,
+            )  # fmt: skip
+            register(ledger, folder, entry, "a password of the bench")
+        TransferDesk(config, ledger, read_contract(folder, NAME)).approve("ronan")
+
+
+def plain_copy(source: Path, target: Path) -> float:
+    """Seconds to read every batch and write it again, with the transfer's writer settings."""
+    target.mkdir()
+    begun = time.perf_counter()
+    for path in sorted(source.glob("*.parquet")):
+        with (
+            pq.ParquetFile(path) as file,
+            pq.ParquetWriter(target / path.name, file.schema_arrow, **PARQUET) as writer,
+        ):
+            size = batch_rows(len(file.schema_arrow))
+            for batch in file.iter_batches(size):
+                writer.write_table(pa.Table.from_batches([batch]), row_group_size=size)
+    seconds = time.perf_counter() - begun
+    shutil.rmtree(target)
+    return seconds
+
+
+def transfer(folder: Path, workers: int) -> float:
+    begun = time.perf_counter()
+    outcome = run_transfer(load_config(folder), NAME, WorkerProcesses(workers) if workers else InProcess())
+    seconds = time.perf_counter() - begun
+    shutil.rmtree(outcome.address)
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one million rows, one round")
+    parser.add_argument(
+        "--data", type=Path, default=Path(__file__).parents[2] / "shared/data/online_retail.parquet"
+    )
+    parser.add_argument("--json", type=Path, default=None)
+    given = parser.parse_args()
+    rows, rounds = (1_000_000, 1) if given.quick else (given.rows, given.rounds)
+    with tempfile.TemporaryDirectory(prefix="ringfort-bench-") as top:
+        folder = Path(top) / "retail"
+        make_deployment(folder, given.data, rows)
+        transfer(folder, 0)  # fingerprints and caches are made once
+        times: dict[str, list[float]] = {"copy": [], "run": [], "run, 2 workers": []}
+        for _ in range(rounds):
+            times["copy"].append(plain_copy(folder / "data", Path(top) / "copy"))
+            times["run"].append(transfer(folder, 0))
+            times["run, 2 workers"].append(transfer(folder, 2))
+    medians = {name: statistics.median(each) for name, each in times.items()}
+    print(f"{rows:,} rows, median of {rounds}")
+    for name, seconds in medians.items():
+        ratio = medians["copy"] / seconds
+        print(
+            f"{name:<16} {seconds:8.2f} s  {rows / seconds / 1e6:6.2f} million rows/s  {ratio:5.2f} of copy"
+        )
+    print(f"goal: a run at {GOAL} of a copy or more")
+    if given.json:
+        document = {"rows": rows, "rounds": rounds, "seconds": times, "goal": GOAL,
+                    "ratio": {name: medians["copy"] / each for name, each in medians.items()}}  # fmt: skip
+        given.json.write_text(json.dumps(document, indent=2))
+
+
+if __name__ == "__main__":
+    main()
