@@ -33,7 +33,18 @@ _COMMANDS = {  # name -> module and function
     "break-glass": ("grant", "break_glass"),
     "review": ("grant", "review"),
 }
-_GROUPS = ("principal", "sessions", "policy", "transfer", "domain", "pseudonym", "keys", "ledger", "site")
+_GROUPS = (
+    "principal",
+    "sessions",
+    "policy",
+    "transfer",
+    "domain",
+    "pseudonym",
+    "keys",
+    "canary",
+    "ledger",
+    "site",
+)
 _registered: set[str] = set()
 _EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
 

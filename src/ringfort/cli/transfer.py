@@ -23,6 +23,7 @@ from ringfort.policy.contract import MECHANISMS, Target
 from ringfort.record.client import open_ledger
 from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
 from ringfort.transfer.listing import Listed, list_transfers
+from ringfort.transfer.measures import released_figures, shown_lines
 from ringfort.transfer.opening import cosign_release, make_seal_key, make_signing_key, open_sealed
 from ringfort.transfer.preview import Preview, preview_transfer
 from ringfort.transfer.publish import Place, place_of
@@ -188,6 +189,23 @@ def list_command(folder: Path = _DIR, as_json: bool = _JSON) -> None:
             typer.echo("there is no contract in transfers/; transfers.md of the manual shows one")
     if any(each.overdue for each in found):
         raise typer.Exit(1)
+
+
+@app.command("figures")
+def figures(
+    folder: Path = _DIR,
+    name: str = _NAME,
+    run_id: str = typer.Option("", "--run", metavar="RUN", help="Another run than the last."),
+) -> None:
+    """Print the exact figures of re-identification of a released run, as one JSON document.
+
+    They are sealed in the record; it takes `secrets/evidence.key` to open them. Evidence for an assessment,
+    not a statement that the data is anonymous.
+
+    Example: ringfort transfer figures ./shop us-analytics
+    """
+    found = released_figures(load_config(folder), name, run_id)
+    typer.echo(json.dumps(found, ensure_ascii=False, indent=2))
 
 
 @app.command("deleted")
@@ -397,7 +415,7 @@ def _show_preview(found: Preview) -> None:
     for table, rows in found.rows.items():
         typer.echo(f"{table}: {'unknown number of' if rows < 0 else f'{rows:,}'} rows")
     typer.echo(f"to {contract.target.address}, kept by the recipient for {contract.retention_days} days")
-    for line in found.notes:
+    for line in (*found.notes, *shown_lines(found.measures)):
         typer.echo(line)
     for problem in found.against:
         typer.echo(f"against it: {problem}")
@@ -428,8 +446,8 @@ def _show_outcome(outcome: Outcome) -> None:
     typer.echo(f"recorded as entry {outcome.index} of the control log")
     for column, rows in outcome.lost.items():
         typer.echo(f"note: {rows:,} values of {column} have no such form and left as NULL", err=True)
-    for name, value in outcome.measures.items():
-        typer.echo(f"{name}: {value}")
+    for line in shown_lines(outcome.measures):
+        typer.echo(line)
 
 
 def _show_listed(each: Listed) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import orjson
 
-from ringfort.errors import CheckFailedError
+from ringfort.errors import CheckFailedError, UsageError
 from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
 from ringfort.policy.canonical import canonical_bytes
 from ringfort.privacy.reidentification import Groups, Tagger, group_figures
@@ -35,13 +35,16 @@ from ringfort.privacy.reidentification_attacks import (
     linkage,
     singling_out,
 )
-from ringfort.record.client import read_key
+from ringfort.record.client import open_ledger, read_key
 from ringfort.record.evidence import SALT_BYTES, Opener, Sealer, digest, public_half
 from ringfort.record.system import SystemRandomness
 from ringfort.sites.domains import DomainStore
 from ringfort.sites.paths import private_folder
 from ringfort.transfer.canaries import canaries_of, subject_values
+from ringfort.transfer.keys import signer
+from ringfort.transfer.manifest import read_manifest
 from ringfort.transfer.measured_rows import MeasuredTable, measured_table, write_tags
+from ringfort.transfer.state import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -166,7 +169,10 @@ def measure(given: MeasureInput) -> Measured:
                 keys = subject_values(canaries, dataset.table(place[0]).column(place[1]))
                 planted = tagger.column(table.person, keys).to_pylist()
             figures.append(TableFigures(table, groups, singled, canaries_alone(connection, planted), linked))
-            _remember(given, table, path)
+            if RUN.fullmatch(given.run):
+                _remember(given, table, path)
+            else:  # a trial: nobody gets it
+                path.unlink()
     stops = _stops(given.contract, figures)
     shown = {
         "wording": WORDING,
@@ -195,6 +201,37 @@ def open_figures(config: Config, document: bytes) -> dict[str, Any]:
         raise CheckFailedError("the sealed figures are not the ones that the document names")
     figures: dict[str, Any] = json.loads(piece[SALT_BYTES:])
     return figures
+
+
+def released_figures(config: Config, transfer: str, run: str = "") -> dict[str, Any]:
+    """The exact figures of a run that was released, the last one unless `run` names another."""
+    with open_ledger(config.folder) as ledger:
+        known = ledger.state.transfers.get(transfer)
+        runs = [each for each in (() if known is None else known.runs) if each.manifest]
+        found = next((each for each in reversed(runs) if run in {"", each.id}), None)
+        if found is None:
+            raise UsageError(
+                f"`{transfer}` released no such run", hint="`ringfort transfer list` shows what there is"
+            )
+        manifest = read_manifest(ledger.get_blob(found.manifest), signer(config).key)
+        return open_figures(config, ledger.get_blob(manifest.measures))
+
+
+def shown_lines(shown: Mapping[str, Any]) -> Iterator[str]:
+    """What is shown of the measures, for people to read."""
+    if not shown:
+        return
+    yield f"re-identification: {shown['wording']}"
+    for table, each in shown["tables"].items():
+        yield f"  {table}, by {each['people_by']}, over {', '.join(each['quasi_identifiers'])}:"
+        yield f"    people in the smallest group: {each['smallest_group']}; alone in theirs: {each['alone']}"
+        for column, fewest in each["fewest_values"].items():
+            yield f"    different values of {column} in a group, at least: {fewest}"
+        yield f"    singled out by attack: {each['singled_out']}"
+        linked = "all of them, by pseudonym" if each["linked_by_pseudonym"] else each["linked_by_attack"]
+        yield f"    seen by this recipient before: {each['seen_before']}; linked: {linked}"
+    for table in shown["without_quasi_identifiers"]:
+        yield f"  {table}: no quasi-identifiers or no rows, nothing measured"
 
 
 def share_class(part: float, whole: float) -> str:
@@ -273,6 +310,7 @@ def _remember(given: MeasureInput, table: MeasuredTable, path: Path) -> None:
         "run": given.run,
         "entity": given.contract.recipient.entity,
         "domain": "" if given.domain is None else given.domain.id,
+        "table": table.name,
         "by_pseudonym": table.by_pseudonym,
         "quasi": list(table.labels[: len(table.quasi)]),
         "person": table.person if table.subject else "",
@@ -323,7 +361,16 @@ def _linkages(
         found = linkage(
             connection, "earlier", shared, by_pseudonym=same and table.by_pseudonym and about["by_pseudonym"]
         )
-        yield f"{about['transfer']}/{about['run']}", found
+        yield f"{about['transfer']}/{about['run']}/{about['table']}", found
 
 
-__all__ = ["MeasureInput", "Measured", "TableFigures", "measure", "open_figures", "share_class"]
+__all__ = [
+    "MeasureInput",
+    "Measured",
+    "TableFigures",
+    "measure",
+    "open_figures",
+    "released_figures",
+    "share_class",
+    "shown_lines",
+]
