@@ -26,7 +26,10 @@ def shop(postgres_server):
         dsn = postgres_server.admin_dsn("attacked")
         site = site_database(dsn)
         site.audit()
-        with contextlib.closing(site), contextlib.closing(MappingFiller(site.connect, ROOT)) as filler:
+        with (
+            contextlib.closing(site),
+            contextlib.closing(MappingFiller(site.connect, lambda _: ROOT)) as filler,
+        ):
             bound = site.bound("c" * 64, CATALOGUE.datasets)
             made = []
             for forms in (ANALYST, {("orders", "id"): "raw"}):
