@@ -64,6 +64,7 @@ _IBAN = table(" -", DIGIT, CAPITAL, SMALL)
 _CODE = table(" -./_:#+()", DIGIT, CAPITAL, SMALL)
 _EXTENSION = re.compile(rb"[^a-z]*[0-9][^a-z]*(x|ext\.?) ?[0-9]{1,6}", re.IGNORECASE)
 _PHONE_DIGITS = (7, 36)  # nine tenths of the strings begin with another digit than 0
+_LONGEST_EXTENDED = 100  # characters of a phone number with an extension: the pattern goes back and forth
 _CARD_DIGITS = (13, 19)
 _IIN = 6
 _IBAN_LENGTH = (15, 34)
@@ -144,7 +145,7 @@ def _plus_and_extension(rows: Rows) -> NDArray[np.bool_]:
     plus[found] = True
     for row in np.unique(rows.rows_of(np.flatnonzero(rows.classes == EXTENSION))).tolist():
         text = rows.data[int(rows.offsets[row]) : int(rows.offsets[row + 1])]
-        if len(text) > sum(_PHONE_DIGITS) or not _EXTENSION.fullmatch(text.tobytes()):
+        if len(text) > _LONGEST_EXTENDED or not _EXTENSION.fullmatch(text.tobytes()):
             rows.good[row] = False
     return plus
 

@@ -85,6 +85,8 @@ def phone(text):
     digits = re.sub("[^0-9]", "", text)
     if re.search("[a-z]", text, re.IGNORECASE) and not re.search("[0-9].*[a-z]", text, re.IGNORECASE):
         return None
+    if re.search("[a-z]", text, re.IGNORECASE) and len(text) > 100:
+        return None
     zeros = len(digits) - len(digits.lstrip("0"))
     if "+" in text and zeros:
         return None
