@@ -21,6 +21,9 @@ u16 big-endian, so that no two different lists encode alike. A pseudonym is the 
     timestamp  `rf-time\0 | int8` microseconds since 1970-01-01 00:00 of the clock shown
     instant    `rf-inst\0 | int8` microseconds since 1970-01-01 00:00 UTC (timestamp with time zone)
 
+A time finer than a microsecond is rounded down, one beyond int8 is its end (PostgreSQL's infinity); text
+that is no UTF-8 is its bytes. So no value raises.
+
 All but text and the odd numeric are one AES block, so whoever holds the key can invert them; text is resolved
 by computing it again. Invariants: equal values of one (domain, space, type) have equal pseudonyms, distinct
 ones distinct (128 bits), and nothing links two domains, epochs or spaces without the root secret.
