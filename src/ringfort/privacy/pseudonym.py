@@ -46,7 +46,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
 from ringfort.privacy import arrow_values as buffers
-from ringfort.privacy.cmac import BLOCK, CHUNK, KEY_BYTES, Cmac
+from ringfort.privacy.cmac import BLOCK, BLOCK_CHUNK, CHUNK, KEY_BYTES, Cmac
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -156,7 +156,7 @@ class Pseudonymiser:
         row, known = 0, None
         for chunk, indices in buffers.plain_chunks(values):
             if indices is None:
-                rows = CHUNK if self.kind == "text" else 16 * CHUNK
+                rows = CHUNK if self.kind == "text" else 4 * BLOCK_CHUNK
                 for start, piece in buffers.slices(chunk, rows):
                     at = row + start
                     self._piece(piece, room[at * BLOCK :], _part(valid, at, len(piece)))
