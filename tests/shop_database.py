@@ -28,7 +28,7 @@ INSERT INTO customers SELECT n, 'Name' || n || ' Family' || n, 'user' || n || '@
     CASE n % 3 WHEN 0 THEN 'IE' WHEN 1 THEN 'US' END,
     '192.0.2.1', 'secret-' || n FROM generate_series(1, 300) AS n;
 INSERT INTO orders SELECT n, CASE WHEN n % 10 = 0 THEN NULL ELSE 1 + n % 300 END, n * 1.5, now(), 'C' || n,
-    'note ' || n FROM generate_series(1, 1000) AS n;
+    'ask user' || n || '@example.com' FROM generate_series(1, 1000) AS n;
 INSERT INTO sheet SELECT CASE WHEN n % 5 = 0 THEN NULL ELSE 1 + n % 300 END, n
     FROM generate_series(1, 500) AS n;
 """

@@ -105,11 +105,13 @@ def _kept(values: pa.Array, keep: NDArray[np.bool_], becomes: NDArray[np.uint8])
     return from_buffers(becomes[data[kept]], before[offsets - offsets[0]], values)
 
 
-def from_buffers(data: NDArray[np.uint8], offsets: NDArray[Any], like: pa.Array) -> pa.Array:
-    """A text column from bytes and offsets, null where `like` is; the type is that of `like`."""
+def from_buffers(
+    data: NDArray[np.uint8], offsets: NDArray[Any], like: pa.Array, arrow: pa.DataType | None = None
+) -> pa.Array:
+    """A text column from bytes and offsets, null where `like` is; of the type of `like` or the one given."""
     validity = like.is_valid().buffers()[1] if like.null_count else None
     texts = [validity, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(np.ascontiguousarray(data))]
-    return pa.Array.from_buffers(like.type, len(like), texts)
+    return pa.Array.from_buffers(arrow or like.type, len(like), texts)
 
 
 def sizes(values: pa.Array) -> pa.Array:

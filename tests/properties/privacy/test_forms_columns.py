@@ -405,7 +405,9 @@ def test_floats_as_text(database):
     ]
     edges += [5e-324, 1.7976931348623157e308, 2e23, 1e23, 9.5367431640625e-07, math.inf, -math.inf, math.nan]
     edges += [2.0**power for power in range(-1074, 1023, 13)]
-    check(edges, "float8", pa.float64())
+    edges += [each for power in range(-5, 18) for each in (10.0**power, math.nextafter(10.0**power, 0))]
+    check([*edges, *(each and -each for each in edges)], "float8", pa.float64())
+    check([0.5, -1.0, 123456.75], "float8", pa.float64())
     singles = [
         0.1,
         1e5,
@@ -419,10 +421,16 @@ def test_floats_as_text(database):
     ]
     check(np.array(singles, np.float32).astype(np.float64).tolist(), "float4", pa.float32())
 
-    @given(st.lists(st.floats(), min_size=200, max_size=300))
+    @given(
+        st.lists(
+            st.one_of(st.floats(), st.floats(-1e15, 1e15), st.floats(-1e3, 1e3)), min_size=300, max_size=400
+        ),
+        st.lists(st.one_of(st.floats(width=32), st.floats(-1e6, 1e6, width=32)), min_size=300, max_size=400),
+    )
     @quick(3)
-    def run(values):
+    def run(values, singles):
         check(values, "float8", pa.float64())
+        check(singles, "float4", pa.float32())
 
     run()
 
@@ -458,5 +466,8 @@ def test_decimals_and_uuids_as_text(database):
         "SELECT v::text FROM unnest(%s::numeric[]) WITH ORDINALITY AS t(v, n) ORDER BY n", (numbers,)
     )
     assert shown(pa.array(numbers, pa.decimal128(38, 12))) == [row[0] for row in rows]
-    ids = [uuid.UUID(int=each) for each in (0, 2**128 - 1, 0x1234_5678)]
-    assert shown(pa.array([each.bytes for each in ids], pa.binary(16))) == [str(each) for each in ids]
+    ids = [None, *(uuid.UUID(int=each) for each in (0, 2**128 - 1, 0x0123_4567_89AB_CDEF << 64 | 0x1234))]
+    column = pa.array([each and each.bytes for each in ids], pa.binary(16))
+    assert shown(column) == [each and str(each) for each in ids]
+    assert shown(column.slice(2)) == [str(each) for each in ids[2:]]
+    assert shown(column[:0]) == []

@@ -90,7 +90,7 @@ def test_a_profile_shows_what_was_decided_and_nothing_else(shop):
         order = session.execute("SELECT total, placed, note, code FROM orders WHERE id = 3").fetchone()
         assert order[0] == "2-5"
         assert order[1] == dt.datetime.now(dt.UTC).strftime("%Y-%m")
-        assert order[2] == "(text of up to 20 bytes)"
+        assert order[2] == "ask [email]"
         assert order[3] == pseudonym("C3", "shop.orders.code", "text")
 
 
