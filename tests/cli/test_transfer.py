@@ -144,6 +144,19 @@ def test_list_tells_what_is_due_used_and_to_be_deleted(deployed, released):
     assert "deleted (DEL-2027-003)" in deployed.ringfort("transfer", "list", "DIR").stdout
 
 
+def test_a_run_that_cannot_be_published_goes_on_later_or_is_given_up(contract, released, tmp_path):
+    outside = tmp_path / "outside"
+    contract.write(CONTRACT, ('address = "outbox"', f'address = "{outside}"'))
+    approve(contract)
+    outside.write_bytes(b"a file in the way")
+    refused(run(contract), 1, "no folder, or a link")
+    outside.unlink()
+    found = shown(run(contract, "--json"))
+    assert (outside / found["run"]).is_dir()
+    nothing = contract.ringfort("transfer", "abandon", "DIR", NAME)
+    assert (nothing.returncode, nothing.stdout) == (0, f"no run of {NAME} was cut off\n")
+
+
 def test_csv_leaves_as_text(contract):
     contract.write(CONTRACT, ('schedule = "on-demand"', 'schedule = "on-demand"\nformat = "csv"'))
     approve(contract)

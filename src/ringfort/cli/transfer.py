@@ -21,6 +21,9 @@ from ringfort.ledger.errors import NoteError
 from ringfort.ledger.note import VerifierKey
 from ringfort.policy.contract import MECHANISMS, Target
 from ringfort.record.client import open_ledger
+from ringfort.record.disk import OsDisk
+from ringfort.record.system import SystemClock
+from ringfort.transfer.begin import abandon
 from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
 from ringfort.transfer.listing import Listed, list_transfers
 from ringfort.transfer.measures import released_figures, shown_lines
@@ -30,6 +33,7 @@ from ringfort.transfer.publish import Place, place_of
 from ringfort.transfer.run import Outcome, TransferStoppedError, run_transfer
 from ringfort.transfer.runners import ENGINES, runner_of
 from ringfort.transfer.seal import COSIGNATURE
+from ringfort.transfer.state import TransferFolder
 from ringfort.transfer.verify import Verification, verify_release
 
 app = typer.Typer(no_args_is_help=True, help="Move data out of the region, by contract.")
@@ -165,6 +169,24 @@ def run(  # noqa: PLR0917 - typer calls it by name
         typer.echo(json.dumps(_outcome_json(outcome), ensure_ascii=False, indent=2))
     else:
         _show_outcome(outcome)
+
+
+@app.command("abandon")
+def abandon_command(folder: Path = _DIR, name: str = _NAME) -> None:
+    """Give up a run that was cut off: what it made is deleted, and the record says so.
+
+    Without this, the next run goes on with it. One that was released already counts all the same.
+
+    Example: ringfort transfer abandon ./shop us-analytics
+    """
+    config = load_config(folder)
+    read_contract(config.folder, name)
+    with contextlib.closing(TransferFolder(config.folder, name, OsDisk())) as held:
+        found = abandon(config, name, held, SystemClock())
+    if found is None:
+        typer.echo(f"no run of {name} was cut off")
+    else:
+        typer.echo(f"gave up {found.id} of {name}, which was {found.status}")
 
 
 @app.command("list")

@@ -93,6 +93,25 @@ def stop(config: Config, transfer: str, run: str, why: Stop, clock: Clock) -> No
         _append_stop(ledger, transfer, run, why, clock)
 
 
+def abandon(config: Config, name: str, held: TransferFolder, clock: Clock) -> TransferRun | None:
+    """Give up the run that was cut off, and delete what it made; gives that run, None if there is none.
+
+    One that was released already stays so on record, and counts; it is not published any more.
+    """
+    with open_ledger(config.folder) as ledger:
+        known = ledger.state.transfers.get(name)
+        folders = {each.run: each for each in held.runs()}
+        found: TransferRun | None = None
+        for run in () if known is None else known.runs:
+            if run.status == STARTED or (run.status == RELEASED and run.id in folders):
+                found = run
+            if run.status == STARTED:
+                _append_stop(ledger, name, run.id, Stop("abandoned", "it was given up"), clock)
+    for folder in folders.values():
+        folder.remove()
+    return found
+
+
 def _append_stop(ledger: SyncLedger, transfer: str, run: str, why: Stop, clock: Clock) -> None:
     document = {
         "format": STOP_FORMAT,
@@ -245,4 +264,4 @@ def require_due(desk: TransferDesk) -> None:
         )
 
 
-__all__ = ["Begun", "Stop", "begin", "require_approved", "require_due", "stop"]
+__all__ = ["Begun", "Stop", "abandon", "begin", "require_approved", "require_due", "stop"]

@@ -35,6 +35,7 @@ from ringfort.policy.contract_source import load_contract
 from ringfort.policy.grants import decide_grant, grant_input
 from ringfort.policy.request import Principal
 from ringfort.transfer.plan import rendering_faults
+from ringfort.transfer.publish import check_target
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,6 +137,10 @@ class TransferDesk:
             time=format_time(self.now()),
         )
         more = rendering_faults(self.contract, self.catalogue)
+        try:
+            check_target(self.contract.target, self.config.folder)
+        except UsageError as error:
+            more.append(ContractFault(error.message, ("target", "address"), error.hint))
         return ContractDecision(found.request, found.map, (*found.faults, *more))
 
     def place(self) -> Place:

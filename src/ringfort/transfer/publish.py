@@ -281,14 +281,22 @@ def place_of(target: Target, run: str, deployment: Path | None = None, transfer:
     if target.is_s3:
         secrets = None if deployment is None else deployment / "secrets" / f"transfer-{transfer}.s3"
         return S3Place(target, run, _credentials(secrets))
-    folder = Path(target.address)
     if deployment is not None:
-        folder = deployment / folder
-        inside = Path(os.path.realpath(folder))
-        for each in _FORBIDDEN:
-            if inside.is_relative_to(Path(os.path.realpath(deployment)) / each):
-                raise UsageError(f"`{folder}` is a folder of the deployment itself", hint="release elsewhere")
-    return FolderPlace(folder, run)
+        check_target(target, deployment)
+    folder = Path(target.address)
+    return FolderPlace(folder if deployment is None else deployment / folder, run)
+
+
+def check_target(target: Target, deployment: Path) -> None:
+    """Raise `UsageError` for a folder that nothing may be released to; nothing is made or written."""
+    if target.is_s3:
+        return
+    folder = deployment / target.address
+    inside, home = Path(os.path.realpath(folder)), Path(os.path.realpath(deployment))
+    if inside == home or any(inside.is_relative_to(home / each) for each in _FORBIDDEN):
+        raise UsageError(f"`{folder}` is a folder of the deployment itself", hint="release elsewhere")
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise UsageError(f"`{folder}` is no folder, or a link", hint="name the folder itself")
 
 
 def _credentials(secret: Path | None) -> tuple[str, str] | None:
@@ -310,4 +318,4 @@ def _hashed(file: BinaryIO) -> bytes:
     return digest.digest()
 
 
-__all__ = ["FolderPlace", "Place", "PublishError", "S3Place", "place_of", "release_order"]
+__all__ = ["FolderPlace", "Place", "PublishError", "S3Place", "check_target", "place_of", "release_order"]

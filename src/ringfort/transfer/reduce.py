@@ -81,8 +81,10 @@ def _column(plan: ReductionPlan, column: ColumnPlan, values: pa.Array) -> pa.Arr
     reduce = _reduction(plan, column)
     try:
         if not pa.types.is_dictionary(values.type):
-            return reduce(values)
-        return _by_dictionary(reduce, values)
+            made = reduce(values)
+            # a form makes few values of many: once as a dictionary, it is inspected and written as one
+            return made.dictionary_encode() if column.action == "render" and _encodes(made.type) else made
+        return _by_dictionary(reduce, values, distinct=column.action == "raw" and column.arrow is None)
     except pa.ArrowException:  # its words can hold values
         raise ReductionError(
             f"column `{column.name}` holds values that do not fit its type in the catalogue",
@@ -139,10 +141,11 @@ def _raw(column: ColumnPlan, values: pa.Array) -> pa.Array:
     return values
 
 
-def _by_dictionary(reduce: Callable[[pa.Array], pa.Array], values: pa.Array) -> pa.Array:
+def _by_dictionary(reduce: Callable[[pa.Array], pa.Array], values: pa.Array, *, distinct: bool) -> pa.Array:
     """Reduce each value of the dictionary once; the result's dictionary is without repetition or surplus.
 
-    What comes of texts are texts in a dictionary, of whatever length batch and dictionary are.
+    What comes of texts are texts in a dictionary, of whatever length batch and dictionary are. `distinct`:
+    the reduction keeps different values different.
     """
     dense = values.dictionary
     if len(dense) > len(values) or dense.null_count:
@@ -160,6 +163,8 @@ def _by_dictionary(reduce: Callable[[pa.Array], pa.Array], values: pa.Array) -> 
     reduced = reduce(dense)
     if not _encodes(reduced.type):
         return reduced.take(indices)
+    if distinct:
+        return pa.DictionaryArray.from_arrays(indices, reduced)
     encoded = reduced.dictionary_encode()
     return pa.DictionaryArray.from_arrays(encoded.indices.take(indices), encoded.dictionary)
 

@@ -28,6 +28,11 @@ def batch(**columns):
     return pa.RecordBatch.from_pydict(columns)
 
 
+def plainly(column):
+    """The values themselves, as texts that few forms make come in dictionaries."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
 def function(name):
     """The function's present version."""
     from ringfort.disclosure.forms_sql import VERSION
@@ -49,7 +54,7 @@ def test_each_column_is_reduced_by_its_kernel_and_others_are_not_read():
     )
     assert made.column(0).type == pa.uuid()
     assert made.column(0).storage.equals(expected)
-    assert made.column(1).equals(render(function("born_date"), values.column("born")))
+    assert plainly(made.column(1)).equals(render(function("born_date"), values.column("born")))
     assert made.column(2).equals(values.column("note"))
 
 
@@ -68,7 +73,7 @@ def test_a_dictionary_gives_what_its_values_give_and_stays_small(nulls):
     plain = reduce_batch(plan(*columns), batch(c=dense)).column(0)
     small = reduce_batch(plan(*columns), batch(c=encoded)).column(0)
     assert pa.types.is_dictionary(small.type)
-    assert small.dictionary_decode().equals(plain)
+    assert plainly(small).equals(plainly(plain))
     assert len(set(small.dictionary.to_pylist())) == len(small.dictionary)
 
 
