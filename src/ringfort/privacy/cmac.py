@@ -25,6 +25,7 @@ KEY_BYTES = 16  # of pseudonyms
 KEY_SIZES = (16, 24, 32)
 CHUNK = 32_768  # of messages; fewer cost more calls, more fall out of the processor's caches
 BLOCK_CHUNK = 65_536  # of single blocks
+FEW_BLOCKS = 8
 LONG_BLOCKS = 256  # messages longer than this many blocks go one by one: nothing is gained by columns
 
 _BLOCK_TYPE = np.dtype("V16")
@@ -156,13 +157,7 @@ class Cmac:
                 one.update(text[int(starts[row]) : int(starts[row] + sizes[row])].tobytes())
                 tags[row] = np.frombuffer(one.finalize(), np.uint8)
             blocks[blocks > LONG_BLOCKS] = 0
-        # longest first; those that are done come last and are left out
-        key = (LONG_BLOCKS - blocks).astype(np.uint16)
-        order = np.argsort(key, kind="stable")
-        key = np.take(key, order)
-        edges = np.arange(int(key[0]) if len(key) else LONG_BLOCKS, LONG_BLOCKS + 2, dtype=np.uint16)
-        ending = np.diff(np.searchsorted(key, edges))[::-1]  # cheaper than counting
-        order = order[: len(order) - int(ending[0])]
+        order, ending = _longest_first(blocks)
         if len(order):
             state = self._columns(text, np.take(starts, order), np.take(sizes, order), ending)
             tags.view(_BLOCK_TYPE).reshape(-1)[order] = state
@@ -194,6 +189,20 @@ class Cmac:
             active = going_on
             starts[:active] += BLOCK
         return state[:-1].view(_BLOCK_TYPE).reshape(-1)
+
+
+def _longest_first(blocks: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The rows with blocks, those with most first, and how many rows have 0, 1, 2, ... blocks."""
+    longest = int(blocks.max(initial=0))
+    if longest <= FEW_BLOCKS:  # looking once for each number is faster than sorting
+        narrow = blocks.astype(np.uint8)
+        found = [np.flatnonzero(narrow == each) for each in range(1, longest + 1)]
+        ending = np.array([0, *map(len, found)])
+        return np.concatenate(found[::-1]) if found else np.empty(0, np.int64), ending
+    key = (LONG_BLOCKS - blocks).astype(np.uint16)
+    order = np.argsort(key, kind="stable")
+    ending = np.bincount(blocks)
+    return order[: len(order) - int(ending[0])], ending
 
 
 def double(block: bytes) -> bytes:
