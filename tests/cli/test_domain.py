@@ -349,7 +349,7 @@ def test_domains_of_a_folder_that_is_not_up(folder, capsys):
     assert (code, "no epoch 3" in err) == (2, True)
     code, out, _ = ringfort(capsys, "domain", "erase", folder, *who, "--epoch", "1", "--yes")
     assert code == 0
-    assert "ringfort up" in out
+    assert "goes when they are up" in out
     store = DomainStore.of(config)
     with open_ledger(folder) as ledger:
         statuses = [each.status for each in ledger.state.pseudonymisation["ACME Inc", "analytics"].epochs]

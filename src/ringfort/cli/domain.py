@@ -122,18 +122,17 @@ def erase(  # noqa: PLR0917 - typer calls it by name
         _confirm(recipient, [each.number for each in epochs])
     told = {"recipient": recipient, "purpose": purpose, "epoch": epoch, "by": by, "reason": reason}
     answer = ask_provisioner(config, "domain-erase", **told)
-    up = answer is not None
     if answer is None:
         with open_ledger(config.folder) as ledger:
             done = DomainStore.of(config).erase(ledger, recipient, purpose, epoch, by=by, reason=reason)
-        answer = {"epochs": [each.number for each in done]}
+        answer = {"epochs": [each.number for each in done], "dropped": False}
     if as_json:
         typer.echo(json.dumps({"recipient": recipient, "purpose": purpose, "erased": answer["epochs"]}))
         return
     numbers = ", ".join(map(str, answer["epochs"]))
     typer.echo(f"erased epoch {numbers}: no pseudonym of it can be made or led back any more")
-    if not up:
-        typer.echo("next: `ringfort up` drops what is left in the databases")
+    if not answer["dropped"]:
+        typer.echo("what it left in the databases goes when they are up, and `ringfort up` runs")
 
 
 def ask_provisioner(config: Config, op: str, **fields: Any) -> dict[str, Any] | None:  # noqa: ANN401 - JSON

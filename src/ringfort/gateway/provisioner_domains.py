@@ -2,8 +2,11 @@
 
 Operations (`ipc`), for `ringfort domain` while the deployment is up:
 
-    domain-rotate  {recipient, purpose, by, reason}          -> {epoch}
-    domain-erase   {recipient, purpose, epoch, by, reason}   -> {epochs}     epoch 0: all that are left
+    domain-rotate  {recipient, purpose, by, reason}          -> {epoch, dropped}
+    domain-erase   {recipient, purpose, epoch, by, reason}   -> {epochs, dropped}
+
+Epoch 0 is all that are left. `dropped` is false if a database could not be reached: what the epoch left
+there goes when it can be.
 
 A rotation first makes and fills the mapping tables of the new epoch, then puts it into force; an erasure is
 on record before the secret is destroyed. Whoever wrote the entry (a command while this process was away, or
@@ -130,13 +133,24 @@ class Domains:
                 await asyncio.sleep(RETRY_SECONDS)
                 self._changed.set()
 
-    async def retire(self) -> None:
-        """Destroy what is erased on record, and drop profiles and mapping tables of epochs not in force."""
+    async def retire(self) -> bool:
+        """Destroy what is erased on record, and drop profiles and mapping tables of epochs not in force.
+
+        False if not all databases are ready; those follow when they are prepared again.
+        """
         async with self._retiring:
             await self._thread(self.settle)
-            for served in self._databases.values():
-                if served.ready:
-                    await self._thread(served.retire, self.usable)
+            ready = [each for each in self._databases.values() if each.ready]
+            for served in ready:
+                await self._thread(served.retire, self.usable)
+            return len(ready) == len(self._databases)
+
+    async def _dropped(self) -> bool:
+        """`retire` after an act that is done whatever becomes of this; `follow` tries again what failed."""
+        try:
+            return await self.retire()
+        except RingfortError:
+            return False
 
     def settle(self) -> None:
         """Destroy the secrets of epochs that are erased on record."""
@@ -150,13 +164,13 @@ class Domains:
             _text(fields, each) for each in ("recipient", "purpose", "by", "reason")
         )
         if op == "domain-rotate":
-            return {"epoch": await self._rotate(recipient, purpose, by, reason)}
+            return await self._rotate(recipient, purpose, by, reason)
         epoch = fields.get("epoch", 0)
         if type(epoch) is not int or epoch < 0:
             raise UsageError("`epoch` must be a whole number")
-        return {"epochs": await self._erase(recipient, purpose, epoch, by, reason)}
+        return await self._erase(recipient, purpose, epoch, by, reason)
 
-    async def _rotate(self, recipient: str, purpose: str, by: str, reason: str) -> int:
+    async def _rotate(self, recipient: str, purpose: str, by: str, reason: str) -> dict[str, Any]:
         state = self.state
         since = state.size
         before = self.store.current(recipient, purpose, state)
@@ -172,17 +186,15 @@ class Domains:
                 raise _changed()
         finally:
             self._ahead.discard(domain.id)
-        await self.retire()
-        return domain.epoch
+        return {"epoch": domain.epoch, "dropped": await self._dropped()}
 
-    async def _erase(self, recipient: str, purpose: str, epoch: int, by: str, reason: str) -> list[int]:
+    async def _erase(self, recipient: str, purpose: str, epoch: int, by: str, reason: str) -> dict[str, Any]:
         since = self.state.size
         known, epochs = to_erase(self.state, recipient, purpose, epoch)
         entries = self.store.erasures(known, epochs, by, reason)
         if not await self._append(entries, Condition((domain_key(recipient, purpose),), since), ()):
             raise _changed()
-        await self.retire()
-        return [each.number for each in epochs]
+        return {"epochs": [each.number for each in epochs], "dropped": await self._dropped()}
 
 
 def _changed() -> ChangedError:

@@ -70,10 +70,12 @@ class Served:
         if not self._bootstrapped:
             self.site.bootstrap()
             self._bootstrapped = True
+        kept = [each for each in self.site.kept() if each[2]]
+        if not all(usable(domain, kept_key) for domain, kept_key, _ in kept):
             self.retire(usable)
-        for domain, _, plans in self.site.kept():
-            if plans:
-                self.filler.add(domain, plans)
+            kept = [each for each in kept if usable(*each[:2])]
+        for domain, _, plans in kept:
+            self.filler.add(domain, plans)
         if self._thread is None:
             self._thread = threading.Thread(
                 target=self.filler.run, args=(self._stop, self.settings.fill_seconds), daemon=True

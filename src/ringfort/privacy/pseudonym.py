@@ -1,9 +1,9 @@
 r"""Pseudonymisation domains, their keys, and whole columns of pseudonyms: Arrow in, Arrow out.
 
-A domain is (recipient, purpose, epoch): the recipient is a legal entity, not a person. From the root secret,
-which never enters a database, each domain derives one AES key per identity space and type:
+A domain is (recipient, purpose, epoch): the recipient is a legal entity, not a person. From the secret of its
+epoch, which never enters a database, each domain derives one AES key per identity space and type:
 
-    key = HKDF-SHA256(root, salt none, info = b"ringfort-pseudonym/1" | fields, 16 bytes)
+    key = HKDF-SHA256(secret, salt none, info = b"ringfort-pseudonym/1" | fields, 16 bytes)
 
 where `fields` are recipient, purpose, epoch, identity space and type, each UTF-8 (NFC) behind its length as
 u16 big-endian, so that no two different lists encode alike. A pseudonym is the full 128 bits of AES-CMAC
@@ -26,9 +26,9 @@ that is no UTF-8 is its bytes. So no value raises.
 
 All but text and the odd numeric are one AES block, so whoever holds the key can invert them; text is resolved
 by computing it again. Invariants: equal values of one (domain, space, type) have equal pseudonyms, distinct
-ones distinct (128 bits), and nothing links two domains, epochs or spaces without the root secret.
-Left out: destroying the key of one domain alone (all derive from one root). DESIGN section 5, EDPB Guidelines
-01/2025, refs RFC 5869.
+ones distinct (128 bits), and nothing links two domains, epochs or spaces without their secrets.
+Left out: where the secret of an epoch comes from (`domain_secrets`, `sites.domains`). DESIGN section 5, EDPB
+Guidelines 01/2025, refs RFC 5869.
 """
 
 from __future__ import annotations
@@ -96,24 +96,24 @@ def encode_fields(*fields: str) -> bytes:
     return b"".join(parts)
 
 
-def derive_key(root: bytes, domain: Domain, identity_space: str, kind: PseudonymType) -> bytes:
+def derive_key(secret: bytes, domain: Domain, identity_space: str, kind: PseudonymType) -> bytes:
     """The AES-128 key of one identity space and type within a domain."""
-    return _hkdf(root, _KEY_LABEL + domain.encoded() + encode_fields(identity_space, kind))
+    return _hkdf(secret, _KEY_LABEL + domain.encoded() + encode_fields(identity_space, kind))
 
 
-def key_id(root: bytes, domain: Domain) -> str:
-    """An id for the keys of a domain under this root: 32 hexadecimal digits.
+def key_id(secret: bytes, domain: Domain) -> str:
+    """An id for the keys of a domain under this secret: 32 hexadecimal digits.
 
     It is an output of the same derivation under another label, so it tells nothing about any key, and
-    nothing about the domain to whoever lacks the root secret; it changes when the root secret does.
+    nothing about the domain to whoever lacks the secret; it changes when the secret does.
     """
-    return _hkdf(root, _KEY_ID_LABEL + domain.encoded()).hex()
+    return _hkdf(secret, _KEY_ID_LABEL + domain.encoded()).hex()
 
 
-def _hkdf(root: bytes, info: bytes) -> bytes:
-    if len(root) != ROOT_BYTES:
-        raise UsageError(f"the root secret must be {ROOT_BYTES} bytes")
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(root)
+def _hkdf(secret: bytes, info: bytes) -> bytes:
+    if len(secret) != ROOT_BYTES:
+        raise UsageError(f"the secret of a domain must be {ROOT_BYTES} bytes")
+    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(secret)
 
 
 def pseudonym_type(arrow: pa.DataType) -> PseudonymType:

@@ -3,8 +3,9 @@
 `[keys] store` says what new secrets are wrapped with: a key in a file (`secrets/kek.key`, or `kek_file`
 elsewhere, which is better: then a copy of `secrets/` alone opens nothing) or a key in a PKCS#11 token. A
 secret that is there is opened with the key that its line names, so that both stores can be open while
-secrets move from one to the other (`ringfort keys rewrap`). Invariants: a key-encryption key is opened at the
-first use, not before; `root.key` is taken in the plain form of older deployments, nothing else is.
+secrets move from one to the other (`ringfort keys rewrap`). Invariants: a key-encryption key is opened at
+each use and not kept, so that nothing is ever wrapped with one that is gone; `root.key` is taken in the plain
+form of older deployments, nothing else is.
 """
 
 from __future__ import annotations
@@ -73,7 +74,6 @@ class Custody:
         self.settings = settings
         self._files = FileKeyStore(settings.secrets)
         self._lock = threading.RLock()
-        self._keks: dict[str, KeyEncryptionKey] = {}
 
     # -- the store -----------------------------------------------------------------------------------
 
@@ -157,12 +157,6 @@ class Custody:
         return kek
 
     def _opened(self, store: str) -> KeyEncryptionKey:
-        with self._lock:
-            if store not in self._keks:
-                self._keks[store] = self._open(store)
-            return self._keks[store]
-
-    def _open(self, store: str) -> KeyEncryptionKey:
         keys = self.settings.keys
         if store == "pkcs11":
             from ringfort.sites.pkcs11 import TokenKeyEncryptionKey  # noqa: PLC0415 - the binding is an extra

@@ -137,3 +137,13 @@ def test_the_id_tells_the_key_apart_and_is_not_the_key():
     first, second = FileKeyEncryptionKey(SECRET), FileKeyEncryptionKey(bytes(32))
     assert first.id != second.id
     assert SECRET.hex()[:16] not in first.id
+
+
+def test_nothing_is_wrapped_with_a_key_that_is_gone(custody):
+    custody.create("domains/a.key", SECRET)
+    type(custody.settings.secrets)(custody.settings.keys.kek_file).unlink()
+    with pytest.raises(MissingEnvironmentError, match="cannot read the secret"):
+        custody.create("domains/b.key", SECRET)
+    with pytest.raises(MissingEnvironmentError):
+        custody.get("domains/a.key")
+    assert not custody.has("domains/b.key")
