@@ -30,8 +30,6 @@ from stdnum import luhn
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAX_LOOKED_AT = 1 << 20  # characters of one text that the second look reads
-
 _UUID = re.compile(r"[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}")
 
 
@@ -42,17 +40,25 @@ def _without_uuids(text: str) -> str:
 
 # -- e-mail ------------------------------------------------------------------------------------------------
 
-_EMAIL = re.compile(
-    r"[\w.!#$%&'+/=?^`{|}~-]*[\w!#$%&'+/=?^`{|}~-]\s{0,3}@\s{0,3}"
-    r"[^\W_][\w-]{0,62}(?:(?:\.|\s{1,3}\.\s{0,3})[^\W_][\w-]{0,62})*?(?:\.|\s{1,3}\.\s{0,3})"
+_LOCAL = re.compile(r"[\w!#$%&'+/=?^`{|}~-]\s{0,3}$")
+_HOST = re.compile(
+    r"\s{0,3}[^\W_][\w-]{0,62}(?:(?:\.|\s{1,3}\.\s{0,3})[^\W_][\w-]{0,62})*?(?:\.|\s{1,3}\.\s{0,3})"
     r"(xn--[\w-]{2,59}|[^\W\d_]{2,24})(?![\w-])"
 )
+_HOST_LENGTH = 320
 _NO_DOMAIN = frozenset({"png", "jpg", "jpeg", "gif", "svg", "webp", "js", "css", "html", "php", "pdf", "mp4"})
 
 
 def has_email(text: str) -> bool:
     """Whether an e-mail address stands in `text`."""
-    return any(found[1].lower() not in _NO_DOMAIN for found in _EMAIL.finditer(text))
+    at = text.find("@")
+    while at >= 0:
+        if _LOCAL.search(text[max(at - 4, 0) : at]):
+            found = _HOST.match(text[at + 1 : at + 1 + _HOST_LENGTH])
+            if found is not None and found[1].lower() not in _NO_DOMAIN:
+                return True
+        at = text.find("@", at + 1)
+    return False
 
 
 # -- telephone numbers -------------------------------------------------------------------------------------

@@ -3,9 +3,10 @@ r"""Texts as inspection reads them: whole Arrow columns of them in one plain way
 `plain` takes away what only changes how a text looks: compatibility forms (NFKC: full-width and mathematical
 letters and digits), invisible characters (zero-width, soft hyphen, direction marks), digits of other scripts,
 Unicode's many hyphens. `readings` adds what a text says when it is decoded: percent signs, HTML entities and
-backslash escapes, addresses written as `name [at] host [dot] org`, and base64 and hexadecimal runs whose
-bytes are printable text, twice over. `words` gives the folded words (no case, accents or punctuation) of
-every text as one buffer, which is what fingerprints are taken of.
+backslash escapes, the values of a JSON document one after the other, addresses written as `name [at] host
+[dot] org`, and base64 and hexadecimal runs whose bytes are printable text, twice over. `words` gives the
+folded words (no case, accents or punctuation) of every text as one buffer, which is what fingerprints are
+taken of.
 
 Invariants: total, no text makes it raise; the result for a text depends on that text alone. ASCII without
 escapes, which is nearly everything, is never touched by Python.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import base64
 import binascii
 import html
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -44,12 +46,13 @@ _OTHER_DIGITS = r"[^\P{Nd}0-9]"
 # the first bits of every printable ASCII byte are 0: one in eight random groups of base64 is like that
 _BASE64_GROUP = r"[A-Za-f][A-HQ-Xg-nw-z0-3][ABEFIJMNQRUVYZcdghklopstwx014589][A-Za-z0-9+/_\-]"
 _BASE64 = rf"(?:^|[^A-Za-z0-9+/_\-])(?:{_BASE64_GROUP}){{3,}}[A-Za-z0-9+/_\-]{{0,3}}={{0,2}}"
-_HEX = r"(?:[2-7][0-9A-Fa-f]){7,}"
+_HEX = r"(?:[2-7][0-9A-Fa-f][ :]?){7,}"
 _ESCAPE = r"%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,8};|\\[uUx][0-9A-Fa-f]{2}"
 _SPELT = (
     r"(?i:[\[({<]\s{0,3}(?:at|dot|punkt|punto|point|arroba|@|\.)\s{0,3}[\])}>]|\s(?:at|dot)\s.{0,40}\sdot\s)"
 )
-_HIDDEN = f"{_ESCAPE}|{_SPELT}|{_BASE64}|{_HEX}"
+_JSON = r"^\s*[\[{]\s*[\[{\"]"
+_HIDDEN = f"{_ESCAPE}|{_SPELT}|{_BASE64}|{_HEX}|{_JSON}"
 
 _PY_BASE64 = re.compile(r"(?<![A-Za-z0-9+/_\-])[A-Za-z0-9+/_\-]{12,}={0,2}")
 _PY_HEX = re.compile(r"(?<![0-9A-Fa-f])(?:0[xX]|\\\\?x)?((?:[0-9A-Fa-f]{2}[ :]?){7,})(?![0-9A-Fa-f])")
@@ -124,11 +127,29 @@ def decoded(text: str) -> Iterator[str]:
     unescaped = _PY_DOT.sub(".", unescaped)
     if unescaped != text:
         yield unescaped.encode("utf-8", "replace").decode()
+    if text.lstrip()[:1] in {"{", "["}:
+        yield from _json_values(text)
     for found in _PY_BASE64.finditer(text):
         yield from _from_base64(found[0])
     for found in _PY_HEX.finditer(text):
         digits = re.sub(r"[ :]", "", found[1])
         yield from _printable(bytes.fromhex(digits[: 2 * MAX_DECODED]))
+
+
+def _json_values(text: str) -> Iterator[str]:
+    """The texts and numbers of a JSON document without the names between them."""
+    try:
+        waiting = [json.loads(text)]
+    except (ValueError, RecursionError):
+        return
+    found: list[str] = []
+    while waiting:
+        at = waiting.pop()
+        if isinstance(at, dict | list):
+            waiting.extend(reversed(list(at.values()) if isinstance(at, dict) else at))
+        elif isinstance(at, str) or (isinstance(at, int) and not isinstance(at, bool)):
+            found.append(str(at))
+    yield " ".join(found).encode("utf-8", "replace").decode()
 
 
 def _from_base64(run: str) -> Iterator[str]:
