@@ -118,7 +118,7 @@ STRUCK_OUT = (  # shape, marker, and a hint: what stands in every text that has 
         "[link]",
         "://|[Ww][Ww][Ww][.]",
     ),
-    (f"{_WORD_OF_ADDRESS}@{_WORD_OF_ADDRESS}", "[email]", "@"),
+    (rf"{_WORD_OF_ADDRESS}(?:@|[{SPACE}]{{1,3}}@[{SPACE}]{{1,3}}){_WORD_OF_ADDRESS}", "[email]", "@"),
     (f"@{_WORD_OF_ADDRESS}", "[handle]", "@"),
     ("[A-Z]{2}[0-9]{2}(?:[ -]?[0-9A-Z]){11,}", "[iban]", "[A-Z][A-Z][0-9][0-9]"),
     (

@@ -125,6 +125,7 @@ def test_text_that_somebody_thought_of(database):
 
 
 WRITTEN = [
+    "JAN @ example.com", "a  @\n\n b", "a    @ b", " @ b", "a@ b@c", "me @ 5, at @ home",
     "write to jan.murphy@example.com or jürgen@müller.example, mailto:x@y.", "a@b@c @d @ e@", "[email]@x",
     "see https://example.org/u?id=7#f.", "ftp://u:p@h/x", "WWW.example.org/a b", "a.b://c", "x://",
     "www.", "std::cout", "IE29 AIBK 9311 5212 3456 78 please PAY", "xIE29AIBK93115212345678",
