@@ -2,8 +2,8 @@
 
 The rows are the retail data set repeated, with customer ids and times varied so that they are not the
 same rows; three columns are reduced (a pseudonym and two generalisations), all are inspected. Both sides
-write with the same settings. `copy` reads batches and writes them, in one process; `run` is the whole run from the
-contract to the published release, in one process and with two workers, ledger, manifest and all.
+write with the same settings. `copy` reads batches and writes them, in one process; `run` is the whole run from
+the contract to the published release, in one process and with two workers, ledger, manifest and all.
 
     python bench/transfer.py [--rows N] [--quick] [--json FILE]
 """
