@@ -110,14 +110,17 @@ def canaries_of(custody: Custody) -> list[Canary]:
     return [read_canary(custody, each) for each in names(custody)]
 
 
-def fingerprints_of(canaries: Sequence[Canary], key: bytes) -> Fingerprints | None:
-    """What inspection looks for; None without canaries."""
+def fingerprints_of(
+    canaries: Sequence[Canary], key: bytes, pseudonyms: Sequence[bytes] = ()
+) -> Fingerprints | None:
+    """What inspection looks for in texts, pseudonyms as UUIDs are written; None without canaries."""
     if not canaries:
         return None
     builder = FingerprintBuilder(key, sure=True)
     for each in canaries:
         for kind, value in each.values.items():
             builder.add(kind, pa.array([value]))
+    builder.add("key", pa.array(pseudonyms, pa.binary(16)))
     return builder.finish().fingerprints
 
 

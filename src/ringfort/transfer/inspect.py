@@ -152,8 +152,8 @@ def inspections(given: InspectionInput) -> dict[str, Inspection]:
         private_folder(given.folder),
     )
     canaries = canaries_of(given.domains.custody)
-    planted = fingerprints_of(canaries, key)
     pseudonyms = foreign_pseudonyms(canaries, dataset, given.domain, given.domains, given.state)
+    planted = fingerprints_of(canaries, key, pseudonyms)
     made = {}
     for each in contract.tables:
         table = dataset.table(each.name)
