@@ -128,7 +128,13 @@ def _prepare(place: Path, people: int, seed: int, passwords: dict[str, str]) -> 
                 ):
                     _load(connection, tables, bar)
                 ids = scenario.choose_people(server.admin_dsn(scenario.DATABASE), 2)
-            deployment.finish(files("ringfort.demo").joinpath("catalog.toml").read_text(encoding="utf-8"))
+            shipped = files("ringfort.demo")
+            (deployment.layout.folder / "transfers").mkdir(exist_ok=True)
+            example = shipped.joinpath("us-analytics.toml").read_text(encoding="utf-8")
+            (deployment.layout.folder / "transfers" / "us-analytics.toml").write_text(
+                example, encoding="utf-8"
+            )
+            deployment.finish(shipped.joinpath("catalog.toml").read_text(encoding="utf-8"))
         except BaseException:
             deployment.abandon(server)
             raise
