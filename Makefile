@@ -55,6 +55,7 @@ bench: setup-dev
 	$(BIN)/python bench/ledger.py
 	$(BIN)/python bench/privacy.py
 	$(BIN)/python bench/europe.py
+	$(BIN)/python bench/forms.py
 
 lock: setup
 	$(BIN)/python -m pip install --quiet uv
