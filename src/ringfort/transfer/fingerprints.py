@@ -5,9 +5,10 @@ tables of the dataset, whether the contract sends them or not: from the site, or
 from those files. The set is kept in the transfer's own folder (0600), with a token of what it was made from;
 it is made anew when the token, the catalogue or the key has changed. Nothing of a value is kept.
 
-For a site the token is made of each table's number on disk and its counts of rows inserted, changed and
-deleted. PostgreSQL reports those with a delay of up to a second (so a row of the last second may be missing
-from the set until the next run), and from 0 on after a crash.
+For a site the token is the snapshot (`pg_current_snapshot`), the server's start and each table's numbers:
+where it is the same, nothing that could be seen has been committed since. On a server that is written to, the
+set is made anew for each run, which takes seconds for a million people. PostgreSQL's own counts of changed
+rows come up to ten seconds late.
 Left out: identifiers of other datasets, views, foreign tables.
 """
 
@@ -44,12 +45,10 @@ KINDS = frozenset({"name", "email", "phone", "address", "iban", "card", "nationa
 FILE = "identifiers"
 FORMAT = "ringfort-identifiers/1"
 
-_COUNTS = """
-SELECT c.oid::bigint, coalesce(pg_relation_filenode(c.oid), 0)::bigint, coalesce(s.n_tup_ins, 0),
-       coalesce(s.n_tup_upd, 0), coalesce(s.n_tup_del, 0)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_stat_all_tables s ON s.relid = c.oid
-WHERE n.nspname = %s AND c.relname = %s
+_SNAPSHOT = "SELECT pg_current_snapshot()::text, pg_postmaster_start_time()::text"
+_NUMBERS = """
+SELECT c.oid::bigint, coalesce(pg_relation_filenode(c.oid), 0)::bigint
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
 
 
@@ -193,9 +192,9 @@ def _state(
             for table, _ in tables
             for path in _files(source, table)
         ]
-    state = []
+    state: list[Any] = [*(connection.execute(_SNAPSHOT).fetchone() or ())]
     for table, _ in tables:
-        row = connection.execute(_COUNTS, (table.schema, table.name)).fetchone()
+        row = connection.execute(_NUMBERS, (table.schema, table.name)).fetchone()
         state.append([table.schema, table.name, *(row or ())])
     return state
 
