@@ -9,12 +9,15 @@ import uuid
 from dataclasses import dataclass
 
 import psycopg
+import pyarrow as pa
 import pytest
 from psycopg import sql
 from tests.live_deployment import ANALYST, ENGINEER, OPERATOR, OVERSEER, SITE, SUPPORT, Who, wait_for
 
+from ringfort.catalog.load import load_catalogue
 from ringfort.cli.main import run
 from ringfort.config import load_config
+from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain
 from ringfort.record.client import open_ledger
 from ringfort.sites.custody import Custody, CustodySettings
@@ -256,6 +259,27 @@ def test_pseudonyms_are_resolved_on_a_grant_and_on_record(live, approvers, purpo
     refused(undo(live, "resolve", purpose, waiting, many), "may have 100 pseudonyms", "had 9")
     assert undo(live, "resolve", purpose, waiting, many[:91]).returncode == 0
     refused(undo(live, "resolve", purpose, waiting, many[:1]), "had 100")
+
+
+def test_written_forms_of_transfers_are_resolved_too(live, approvers, purpose):
+    live.connect(ANALYST, purpose=purpose).close()
+    (column,) = [
+        each
+        for table in load_catalogue(live.folder / "catalog.toml").dataset("demo").tables
+        for each in table.columns
+        if f"demo.{table.name}.{each.name}" == COLUMN
+    ]
+    with open_ledger(live.folder) as ledger:
+        given = Domain(EMPLOYER, purpose)
+        secret = DomainStore.of(load_config(live.folder)).secret(given, ledger.state)
+    value = min(truth(live))
+    facts = {"kind": "key", "secret": secret, "domain": given, "identity_space": column.identity_space}
+    written = pseudonymise(pa.array([value, "4711471147"]), method="siv", **facts).to_pylist()
+    held = grant(live, approvers, "resolve")
+    made = undo(live, "resolve", purpose, held, written, "--method", "siv")
+    assert [each["answer"] for each in json.loads(made.stdout)["answers"]] == [value, None]
+    refused(undo(live, "resolve", purpose, held, written, "--method", "rot13"), "no such method")
+    refused(undo(live, "resolve", purpose, held, written), "line 1 is no pseudonym")
 
 
 def test_resolving_is_refused_to_whoever_lacks_anything(live, approvers, purpose):

@@ -18,12 +18,12 @@ from ringfort.cli.domain import ask_provisioner
 from ringfort.cli.password import ask_password
 from ringfort.config import load_config
 from ringfort.errors import MissingEnvironmentError, UsageError
-from ringfort.gateway.undoing import MOST_AT_ONCE, parse_pseudonym
+from ringfort.gateway.undoing import MOST_AT_ONCE, MOST_LENGTH, parse_pseudonym
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_LINE = 200
+MOST_LINE = MOST_LENGTH + 2
 
 app = typer.Typer(no_args_is_help=True, help="Lead pseudonyms back, on record and with an approval.")
 
@@ -35,6 +35,9 @@ _RECIPIENT = typer.Option(..., "--recipient", metavar="NAME", help="The legal en
 _PURPOSE = typer.Option(..., "--purpose", metavar="P", help="The purpose of the domain.")
 _EPOCH = typer.Option(0, "--epoch", metavar="N", help="The epoch that they are of; else the one in force.")
 _COLUMN = typer.Option(..., "--column", metavar="D.T.C", help="The column, as dataset.table.column.")
+_METHOD = typer.Option(
+    "cmac", "--method", metavar="M", help="cmac: as the database shows; ff1, siv: as transfers write."
+)
 _FILE = typer.Option(None, "--file", metavar="FILE", help="Read them from this file, not standard input.")
 _STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
@@ -49,6 +52,7 @@ def resolve(  # noqa: PLR0917 - typer calls it by name
     purpose: str = _PURPOSE,
     column: str = _COLUMN,
     epoch: int = _EPOCH,
+    method: str = _METHOD,
     file: Path | None = _FILE,
     password_stdin: bool = _STDIN,
     as_json: bool = _JSON,
@@ -64,7 +68,7 @@ def resolve(  # noqa: PLR0917 - typer calls it by name
     """
     answer = _act(
         "resolve", folder, who, file, stdin=password_stdin, grant=grant, recipient=recipient, purpose=purpose,
-        column=column, epoch=epoch,
+        column=column, epoch=epoch, method=method,
     )  # fmt: skip
     _tell(answer, as_json)
 
@@ -79,6 +83,7 @@ def bridge(  # noqa: PLR0917 - typer calls it by name
     column: str = _COLUMN,
     epoch: int = typer.Option(..., "--epoch", metavar="N", help="The epoch that they are of."),
     to_epoch: int = typer.Option(0, "--to-epoch", metavar="N", help="The other; else the one in force."),
+    method: str = _METHOD,
     file: Path | None = _FILE,
     password_stdin: bool = _STDIN,
     as_json: bool = _JSON,
@@ -93,7 +98,7 @@ def bridge(  # noqa: PLR0917 - typer calls it by name
     """
     answer = _act(
         "bridge", folder, who, file, stdin=password_stdin, grant=grant, recipient=recipient, purpose=purpose,
-        column=column, epoch=epoch, to_epoch=to_epoch,
+        column=column, epoch=epoch, to_epoch=to_epoch, method=method,
     )  # fmt: skip
     _tell(answer, as_json)
 
@@ -103,7 +108,7 @@ def _act(
 ) -> dict[str, Any]:
     config = load_config(folder)
     password = ask_password(who, stdin=stdin)
-    pseudonyms = _read(file)
+    pseudonyms = _read(file, str(fields["method"]))
     answer = ask_provisioner(config, op, principal=who, password=password, pseudonyms=pseudonyms, **fields)
     if answer is None:
         raise MissingEnvironmentError(
@@ -112,19 +117,19 @@ def _act(
     return answer
 
 
-def _read(file: Path | None) -> list[str]:
+def _read(file: Path | None, method: str) -> list[str]:
     if file is None:
-        return list(_lines(sys.stdin))
+        return list(_lines(sys.stdin, method))
     try:
         with file.open(encoding="utf-8") as source:
-            return list(_lines(source))
+            return list(_lines(source, method))
     except OSError as error:
         raise MissingEnvironmentError(
             f"cannot read `{file}`: {(error.strerror or 'error').lower()}", hint="name another file"
         ) from None
 
 
-def _lines(source: TextIO) -> Iterator[str]:
+def _lines(source: TextIO, method: str) -> Iterator[str]:
     count = 0
     try:
         for number in range(1, 10 * MOST_AT_ONCE):
@@ -135,7 +140,7 @@ def _lines(source: TextIO) -> Iterator[str]:
                 count += 1
                 if count > MOST_AT_ONCE:
                     raise UsageError(f"at most {MOST_AT_ONCE} pseudonyms can be given at once")
-                yield str(parse_pseudonym(line.strip(), number))
+                yield parse_pseudonym(line.strip(), number, method)
     except UnicodeDecodeError:
         raise UsageError("what was given is no text", hint="give one pseudonym a line") from None
     if not count:

@@ -1,7 +1,8 @@
 """Which values of one column stand behind given pseudonyms, under the secret of one epoch.
 
 Three ways, in this order: the mapping table, if the epoch has one that is filled; for integers the inverse of
-the kernel; else every distinct value of the column goes through the kernel once. Whatever the way, a value is
+the kernel; else every distinct value of the column goes through the kernel once. That is also the way for the
+written forms of files (`lead_back_written`): FF1 and AES-SIV. Whatever the way, a value is
 given only if the column holds it now: the pseudonym of somebody who was deleted leads nowhere here, although
 whoever has the secret could still compute it from a guess. Synchronous, on an administrative connection of
 its own. Left out: what to make of an error, whose text may echo a value.
@@ -11,13 +12,14 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 from psycopg import sql
 
 from ringfort.disclosure.views import map_name, source_expression
 from ringfort.gateway.mapping_copy import BATCH, MappingCodec
+from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
 
 if TYPE_CHECKING:
@@ -101,6 +103,46 @@ def lead_back(
     return found
 
 
+def lead_back_written(
+    connection: Connection, place: Place, maker: WrittenMaker, wanted: Sequence[str]
+) -> dict[str, str]:
+    """The same for pseudonyms that are text (`ff1`, `siv`): the column's own writing behind each."""
+    asked = set(wanted)
+    found: dict[str, str] = {}
+    query = sql.SQL(
+        "SELECT v::text FROM (SELECT DISTINCT {} AS v FROM {} AS t WHERE {} IS NOT NULL) AS d"
+    ).format(place.expression, place.relation, place.expression)
+    with connection.cursor() as cursor:
+        rows = cursor.stream(query, size=CHUNK)
+        while batch := [row[0] for row in itertools.islice(rows, BATCH)]:
+            made = zip(maker.make(batch), batch, strict=True)
+            found.update({pseudonym: text for pseudonym, text in made if pseudonym in asked})
+    return found
+
+
+@dataclass(frozen=True)
+class WrittenMaker:
+    """Makes pseudonyms that are text, of one column under the secret of one epoch."""
+
+    method: str
+    kind: str
+    identity_space: str
+    secret: bytes
+    domain: Domain
+
+    def make(self, texts: Sequence[str]) -> list[str]:
+        """The pseudonym of each text; None where the method has none for it."""
+        made = pseudonymise(
+            pa.array(texts, pa.large_string()),
+            method=self.method,
+            kind=self.kind,
+            secret=self.secret,
+            domain=self.domain,
+            identity_space=self.identity_space,
+        )
+        return cast("list[str]", made.to_pylist())
+
+
 def _kernel(place: Place, secret: bytes, domain: Domain) -> Pseudonymiser:
     kind = place.plan.pseudonym_type
     return Pseudonymiser(derive_key(secret, domain, place.plan.identity_space, kind), kind)
@@ -152,4 +194,4 @@ def _scanned(connection: Connection, place: Place, codec: MappingCodec) -> Itera
         yield from cursor.stream(query, binary=True, size=CHUNK)
 
 
-__all__ = ["Behind", "Place", "codec_of", "lead_back"]
+__all__ = ["Behind", "Place", "WrittenMaker", "codec_of", "lead_back", "lead_back_written"]

@@ -2,12 +2,13 @@
 
 Operations of the provisioner (`ipc`), which does everything itself, the proof of who asks included:
 
-    resolve  {principal, password, grant, recipient, purpose, epoch, column, pseudonyms: [text]}
+    resolve  {principal, password, grant, recipient, purpose, epoch, column, method, pseudonyms: [text]}
              -> {act, epoch, answers: [[pseudonym, value or null]]}
     bridge   the same and {to_epoch}
              -> {act, epoch, to_epoch, answers: [[pseudonym, pseudonym or null]]}
 
-`recipient` and `purpose` name the domain, `epoch` 0 the one in force; `column` is dataset.table.column.
+`recipient` and `purpose` name the domain, `epoch` 0 the one in force; `column` is dataset.table.column;
+`method` is `cmac` for what the database shows, or `ff1` or `siv` for written forms of transfers.
 An act needs a grant of its own kind (`resolve`, `bridge`), which others approved, in force, for a table that
 the column is in; the policy in force must permit the act itself; and the limit of `[resolve]` in grants.toml
 for one principal in one domain must not be reached, counted from the record. Order: computed, recorded (the
@@ -32,7 +33,7 @@ import psycopg
 from ringfort.disclosure.profile import map_plan
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.granting import NotPermittedError, proven
-from ringfort.gateway.lead_back import Place, codec_of, lead_back
+from ringfort.gateway.lead_back import Place, WrittenMaker, codec_of, lead_back, lead_back_written
 from ringfort.gateway.provisioner_site import administration_error
 from ringfort.ledger.domains import asked_key, asked_since, domain_key
 from ringfort.ledger.entry import format_time
@@ -43,6 +44,7 @@ from ringfort.ledger.grants import ACTIVE
 from ringfort.policy.grants import ActRequest, GrantFacts, covered, decide_grant, grant_input
 from ringfort.policy.request import Principal
 from ringfort.policy.vocabulary import entity_name
+from ringfort.privacy.methods import METHODS, check
 from ringfort.privacy.pseudonym import Domain
 from ringfort.record.system import SystemClock
 
@@ -57,7 +59,11 @@ if TYPE_CHECKING:
     from ringfort.ledger.entry import Entry
     from ringfort.ledger.grants import Grant
 
+    Connection = psycopg.Connection[tuple[Any, ...]]
+    Keyed = tuple[Domain, bytes]
+
 MOST_AT_ONCE = 10_000
+MOST_LENGTH = 4096
 MOST_BYTES = 2 * 1024 * 1024
 """Of all values of one answer, as text."""
 RESOLVE, BRIDGE = "resolve", "bridge"
@@ -82,7 +88,8 @@ class Question:
     epoch: int
     to_epoch: int
     column: str
-    pseudonyms: tuple[uuid.UUID, ...]
+    method: str
+    pseudonyms: tuple[str, ...]
 
 
 class UndoingDesk:
@@ -120,6 +127,7 @@ class UndoingDesk:
         ground = self._control.ground(question.principal)
         catalogue = self._decider.catalogue(ground.catalogue)
         dataset, table, column = _column(catalogue, question.column)
+        check(question.method, column.kind)
         grant = self._grant(question, catalogue, dataset, table)
         given = await self._thread(self._permitted, question, grant, catalogue)
         self._within_limit(question)
@@ -150,7 +158,10 @@ class UndoingDesk:
             lambda digest: PseudonymsDisclosed(
                 time=self._now(), actor=self._settings.actor, act=name, control=control, evidence=digest
             ),
-            orjson.dumps({"act": name, "kind": act, "answers": answers}, option=orjson.OPT_SORT_KEYS),
+            orjson.dumps(
+                {"act": name, "kind": act, "method": question.method, "answers": answers},
+                option=orjson.OPT_SORT_KEYS,
+            ),
         )
         said = {"act": name, "epoch": domain.epoch, "answers": answers}
         return said if target is None else {**said, "to_epoch": target.epoch}
@@ -244,26 +255,19 @@ class UndoingDesk:
                 f"the database has no column `{question.column}`", hint="review catalog.toml against it"
             )
         place = Place(bound, base, map_plan(column, dataset, table, base, key))
+        epochs = [(domain, secret)] + ([] if target is None else [(target, store.secret(target, state))])
         try:
             with served.site.connect() as connection:
-                found = lead_back(
-                    connection,
-                    place,
-                    secret,
-                    domain,
-                    question.pseudonyms,
-                    mapped=served.filler.filled(place.plan.id),
-                )
+                if question.method == "cmac":
+                    mapped = served.filler.filled(place.plan.id)
+                    given = _shown(connection, place, question, epochs, mapped=mapped)
+                else:
+                    given = _written(connection, place, question, column.kind, epochs)
         except psycopg.Error as error:
             raise administration_error(served.site.database, error) from None
-        given: dict[uuid.UUID, str] = {each: behind.text for each, behind in found.items()}
-        if target is not None:
-            codec = codec_of(place, store.secret(target, state), target)
-            made = codec.pseudonyms([behind.key for behind in found.values()])
-            given = {each: str(uuid.UUID(bytes=new)) for each, new in zip(found, made, strict=True)}
         if sum(len(each.encode()) for each in given.values()) > MOST_BYTES:
             raise UsageError("the values are too long for one answer", hint="ask for fewer at once")
-        return [[str(each), given.get(each)] for each in question.pseudonyms]
+        return [[each, given.get(each)] for each in question.pseudonyms]
 
     def _entry(  # noqa: PLR0917 - the parts of one entry
         self,
@@ -297,6 +301,34 @@ class UndoingDesk:
         return format_time(self._clock.now())
 
 
+def _shown(
+    connection: Connection, place: Place, question: Question, epochs: list[Keyed], *, mapped: bool
+) -> dict[str, str]:
+    """What stands behind pseudonyms as the database shows them; with a second epoch, those of that."""
+    domain, secret = epochs[0]
+    wanted = [uuid.UUID(each) for each in question.pseudonyms]
+    found = lead_back(connection, place, secret, domain, wanted, mapped=mapped)
+    if len(epochs) == 1:
+        return {str(each): behind.text for each, behind in found.items()}
+    target, other = epochs[1]
+    made = codec_of(place, other, target).pseudonyms([behind.key for behind in found.values()])
+    return {str(each): str(uuid.UUID(bytes=new)) for each, new in zip(found, made, strict=True)}
+
+
+def _written(
+    connection: Connection, place: Place, question: Question, kind: str, epochs: list[Keyed]
+) -> dict[str, str]:
+    """The same for the written forms of transfers."""
+    makers = [
+        WrittenMaker(question.method, kind, place.plan.identity_space, secret, domain)
+        for domain, secret in epochs
+    ]
+    found = lead_back_written(connection, place, makers[0], question.pseudonyms)
+    if len(makers) == 1:
+        return found
+    return dict(zip(found, makers[1].make(list(found.values())), strict=True))
+
+
 def read_question(act: str, fields: dict[str, Any]) -> Question:
     """The fields of an operation, strictly; raises `UsageError` without saying what was given."""
     for name in _FIELDS:
@@ -308,16 +340,32 @@ def read_question(act: str, fields: dict[str, Any]) -> Question:
     given = fields.get("pseudonyms")
     if not isinstance(given, list) or not 1 <= len(given) <= MOST_AT_ONCE:
         raise UsageError(f"1 to {MOST_AT_ONCE} pseudonyms can be given at once")
-    pseudonyms = dict.fromkeys(parse_pseudonym(each, line) for line, each in enumerate(given, start=1))
+    method = fields.get("method", "cmac")
+    if method not in METHODS:
+        raise UsageError("there is no such method", hint="one of " + ", ".join(METHODS))
+    pseudonyms = dict.fromkeys(
+        parse_pseudonym(each, line, method) for line, each in enumerate(given, start=1)
+    )
     facts = {name: fields[name] for name in _FIELDS if name != "password"}
-    return Question(act=act, epoch=numbers[0], to_epoch=numbers[1], pseudonyms=tuple(pseudonyms), **facts)
+    return Question(
+        act=act,
+        epoch=numbers[0],
+        to_epoch=numbers[1],
+        method=method,
+        pseudonyms=tuple(pseudonyms),
+        **facts,
+    )
 
 
-def parse_pseudonym(text: object, line: int) -> uuid.UUID:
-    """A pseudonym as it is shown; raises `UsageError` that names the line, not the text."""
+def parse_pseudonym(text: object, line: int, method: str = "cmac") -> str:
+    """A pseudonym as it is shown or written; raises `UsageError` that names the line, not the text."""
+    if method != "cmac":
+        if isinstance(text, str) and 1 <= len(text) <= MOST_LENGTH and text.isprintable():
+            return text
+        raise UsageError(f"line {line} is no pseudonym", hint=f"one has 1 to {MOST_LENGTH} characters")
     try:
         if isinstance(text, str) and len(text) == 36:
-            return uuid.UUID(text)
+            return str(uuid.UUID(text))
     except ValueError:
         pass
     raise UsageError(

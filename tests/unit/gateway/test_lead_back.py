@@ -15,7 +15,7 @@ from tests.shop_database import DOMAIN, ROOT, decision, key_name, site_database
 
 from ringfort.catalog.model import Column, Dataset, Table
 from ringfort.disclosure.profile import compile_profile, map_plan
-from ringfort.gateway.lead_back import Place, codec_of, lead_back
+from ringfort.gateway.lead_back import Place, WrittenMaker, codec_of, lead_back, lead_back_written
 from ringfort.gateway.mapping import MappingFiller
 from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, key_id
 
@@ -220,3 +220,28 @@ def test_a_column_of_many_is_scanned_in_batches(odd):
         found = lead_back(connection, place, ROOT, DOMAIN, wanted, mapped=False)
         assert [found[each].text for each in wanted] == ["p1", "p35000", "p70000"]
         connection.execute("DROP TABLE public.many")
+
+
+@pytest.mark.parametrize(("method", "kind"), [("siv", "name"), ("ff1", "code")])
+def test_written_forms_lead_back_to_the_column_s_own_writing(odd, method, kind):
+    texts = ["AB12345678", "00-11-22-33-44", "Zo\u00eb 1234567890"]
+    with odd.site.connect() as connection:
+        connection.execute("CREATE TABLE public.written (t text)")
+        for each in [*texts, None, ""]:
+            connection.execute("INSERT INTO public.written VALUES (%s)", (each,))
+        column = Column("t", "text", "protected", "direct", kind)
+        table = replace(odd.dataset.tables[0], name="written", columns=(column,))
+        dataset = replace(odd.dataset, tables=(table,))
+        bound = odd.site.found((dataset,))["public", "written"]
+        place = Place(
+            bound, bound.column("t"), map_plan(column, dataset, table, bound.column("t"), key_name())
+        )
+        maker = WrittenMaker(method, kind, place.plan.identity_space, ROOT, DOMAIN)
+        made = {new: old for new, old in zip(maker.make(texts), texts, strict=True) if new is not None}
+        assert len(made) >= 2
+        assert lead_back_written(connection, place, maker, [*made, "nobody's"]) == made
+        other = WrittenMaker(method, kind, place.plan.identity_space, ROOT, OTHER)
+        assert lead_back_written(connection, place, other, list(made)) == {}
+        connection.execute("DELETE FROM public.written WHERE t = %s", (texts[0],))
+        assert texts[0] not in lead_back_written(connection, place, maker, list(made)).values()
+        connection.execute("DROP TABLE public.written")
