@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import signal
 import threading
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -149,7 +150,8 @@ def _first(parts: Iterator[Part], count: int) -> list[Part]:
 
 
 def _begin_worker() -> None:
-    """A worker: one thread for Arrow, and an end when its parent's comes."""
+    """A worker: one thread for Arrow, an end when its parent's comes; Ctrl-C is its parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     pa.set_cpu_count(1)
     parent = multiprocessing.parent_process()
     if parent is None:
