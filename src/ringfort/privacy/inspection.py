@@ -276,7 +276,7 @@ class _Look:
         return np.flatnonzero(~_bools(pc.is_in(leaf.values, known.cast(leaf.values.type))))
 
     def _remember(self, leaf: Leaf, fresh: Ints, clean: NDArray[np.bool_]) -> None:
-        if len(leaf.values) * _REPEATS > len(leaf.indices) or not len(fresh):
+        if len(leaf.values) * _REPEATS > leaf.size or not len(fresh):
             return
         key = (self._rule.name, leaf.path)
         new = leaf.values.take(pa.array(fresh[clean[fresh]])).cast(pa.large_string())

@@ -10,6 +10,7 @@ is in it, since a file would hold it as well.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from ringfort.privacy.inspection_numbers import MIN_NUMBER, as_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -28,25 +29,33 @@ if TYPE_CHECKING:
 
 @dataclass
 class Leaf:
-    """Distinct values of (a part of) a column. `indices[i]` is the value of place `i`, -1 for none.
+    """Distinct values of (a part of) a column, which has so many places; bytes are as they stand.
 
     `places`, where the part is nested, are the rows that the places belong to. `found` keeps, by kind of
-    finding, which values were counted already.
+    finding, which values were counted already. Which place has which value is worked out when it is asked
+    for: in columns where nothing is found it never is.
     """
 
     kind: Literal["text", "number", "bytes", "unreadable"]
     values: pa.Array
-    indices: Ints
+    size: int
+    make: Callable[[], Ints]
     places: Ints | None = None
     path: str = ""
     found: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    _counts: Ints | None = None
+
+    @cached_property
+    def indices(self) -> Ints:
+        """The value of each place, -1 for none."""
+        return self.make()
+
+    @cached_property
+    def _all_counts(self) -> Ints:
+        return np.bincount(self.indices[self.indices >= 0], minlength=len(self.values))
 
     def counts(self) -> Ints:
         """How many places each value has."""
-        if self._counts is None:
-            self._counts = np.bincount(self.indices[self.indices >= 0], minlength=len(self.values))
-        return self._counts
+        return self._all_counts
 
     def rows(self, chosen: NDArray[np.bool_]) -> int:
         """How many rows have one of the chosen values."""
@@ -79,7 +88,14 @@ def leaves(values: pa.Array, places: Ints | None = None, path: str = "") -> Iter
             path,
         )
     elif pa.types.is_fixed_size_binary(arrow):
-        yield _encoded("bytes", values, places, path)
+        yield Leaf(
+            "bytes",
+            values,
+            len(values),
+            lambda: np.where(_valid(values), np.arange(len(values)), -1),
+            places,
+            path,
+        )
     elif pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow) or pa.types.is_binary_view(arrow):
         yield from _readable(values, places, path)
     elif pa.types.is_integer(arrow) or pa.types.is_floating(arrow) or pa.types.is_decimal(arrow):
@@ -87,7 +103,9 @@ def leaves(values: pa.Array, places: Ints | None = None, path: str = "") -> Iter
         if whole is not None:
             yield _encoded("number", whole, places, path)
     elif not _harmless(arrow):
-        yield Leaf("unreadable", pa.array([""]), np.where(_valid(values), 0, -1), places, path)
+        yield Leaf(
+            "unreadable", pa.array([""]), len(values), lambda: np.where(_valid(values), 0, -1), places, path
+        )
 
 
 def is_text(arrow: pa.DataType) -> bool:
@@ -113,20 +131,23 @@ def _is_list(arrow: pa.DataType) -> bool:
 
 def _dictionary(values: pa.DictionaryArray, places: Ints | None, path: str) -> Iterator[Leaf]:
     """The dictionary's own leaves, told of by the rows that refer to them."""
-    indices = values.indices
-    if indices.null_count:
-        indices = (
-            indices.fill_null(-1)
-            if pa.types.is_signed_integer(indices.type)
-            else indices.cast(pa.int64()).fill_null(-1)
-        )
-    refers = indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
     for leaf in leaves(values.dictionary, None, path):
-        own = np.append(leaf.indices, -1)  # where a missing reference leads to
         if leaf.places is not None:  # a dictionary of lists: each row by itself
             yield from leaves(values.dictionary_decode(), places, path)
             return
-        yield Leaf(leaf.kind, leaf.values, own[refers], places, path)
+        yield Leaf(leaf.kind, leaf.values, len(values), partial(_referred, values, leaf), places, path)
+
+
+def _referred(values: pa.DictionaryArray, leaf: Leaf) -> Ints:
+    """The value of each place of a dictionary's column, by the leaf of its dictionary."""
+    return np.append(leaf.indices, -1)[_filled(values.indices)]  # -1: where a missing reference leads to
+
+
+def _filled(indices: pa.Array) -> Ints:
+    if indices.null_count:
+        indices = indices.cast(pa.int64()).fill_null(-1)
+    filled: Ints = indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return filled
 
 
 def _nested(values: pa.Array, places: Ints | None, path: str) -> Iterator[Leaf]:
@@ -153,7 +174,7 @@ def _readable(values: pa.Array, places: Ints | None, path: str) -> Iterator[Leaf
         texts = [_utf8(each) for each in values.to_pylist()]
         yield _encoded("text", pa.array(texts, pa.large_string()), places, path)
         lost = np.array([text is None for text in texts], np.bool_) & _valid(values)
-        yield Leaf("unreadable", pa.array([""]), np.where(lost, 0, -1), places, path)
+        yield Leaf("unreadable", pa.array([""]), len(values), lambda: np.where(lost, 0, -1), places, path)
 
 
 def _utf8(data: bytes | None) -> str | None:
@@ -167,15 +188,9 @@ def _valid(values: pa.Array) -> NDArray[np.bool_]:
     return np.asarray(values.is_valid().to_numpy(zero_copy_only=False), np.bool_)
 
 
-def _encoded(
-    kind: Literal["text", "number", "bytes"], values: pa.Array, places: Ints | None, path: str
-) -> Leaf:
+def _encoded(kind: Literal["text", "number"], values: pa.Array, places: Ints | None, path: str) -> Leaf:
     encoded = values.dictionary_encode()
-    indices = encoded.indices
-    if indices.null_count:
-        indices = indices.fill_null(-1)
-    numbers = indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-    return Leaf(kind, encoded.dictionary, numbers, places, path)
+    return Leaf(kind, encoded.dictionary, len(values), partial(_filled, encoded.indices), places, path)
 
 
 __all__ = ["MIN_NUMBER", "Leaf", "is_text", "leaves"]
