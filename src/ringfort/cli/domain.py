@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pwd
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ringfort.cli.operator_name import operator_name
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
@@ -77,7 +76,7 @@ def rotate(
 
     Example: ringfort domain rotate ./shop --recipient "ACME Inc" --purpose product-analytics
     """
-    config, by = load_config(folder), _me()
+    config, by = load_config(folder), operator_name()
     _check(reason)
     answer = ask_provisioner(
         config, "domain-rotate", recipient=recipient, purpose=purpose, by=by, reason=reason
@@ -112,7 +111,7 @@ def erase(  # noqa: PLR0917 - typer calls it by name
 
     Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics --epoch 1 --yes
     """
-    config, by = load_config(folder), _me()
+    config, by = load_config(folder), operator_name()
     _check(reason)
     if epoch < 0:
         raise UsageError("there is no epoch with a negative number")
@@ -188,14 +187,6 @@ def _epoch(epoch: Epoch) -> dict[str, Any]:
         "opened": epoch.opened,
         "ended": epoch.ended or None,
     }
-
-
-def _me() -> str:
-    """The operating system's name for who runs the command, its number if it has none."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 __all__ = ["app", "ask_provisioner"]

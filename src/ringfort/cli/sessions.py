@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import pwd
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from ringfort.cli.operator_name import operator_name
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.gateway.workers import ask_workers
@@ -94,7 +93,7 @@ def kill(
             now = format_time(datetime.now(UTC))
             ledger.append(
                 [
-                    SessionKilled(time=now, actor=ACTOR, session=each, by=_me(), reason=reason)
+                    SessionKilled(time=now, actor=ACTOR, session=each, by=operator_name(), reason=reason)
                     for each in killed
                 ]
             )
@@ -123,14 +122,6 @@ def open_sessions(folder: Path) -> list[dict[str, Any]]:
         {**each, "worker": answer["worker"]} for answer in answers for each in answer.get("sessions", ())
     ]
     return sorted(found, key=lambda each: (each["opened"], each["session"]))
-
-
-def _me() -> str:
-    """The operating system's name for who runs the command, its number if it has none."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return f"uid {os.getuid()}"
 
 
 __all__ = ["app", "open_sessions"]
