@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import orjson
 
-from ringfort.errors import CheckFailedError, UsageError
+from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
 from ringfort.policy.canonical import canonical_bytes
 from ringfort.privacy.reidentification import Groups, Tagger, group_figures
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 FORMAT = "ringfort-transfer-measures/1"
 WORDING = "evidence for an assessment of re-identification; not a statement that data is anonymous"
-_SHARD = "transfer-measures"
+_SHARD, SPILL = "transfer-measures", "spill"
 _GROUPS = ((1, "1"), (2, "2 to 4"), (5, "5 to 9"), (10, "10 to 19"), (20, "20 to 49"), (50, "50 or more"))
 _SHARES = ((0.0, "none"), (0.001, "under 0.1 %"), (0.01, "under 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"))
 _MOST_SHARE = "20 % or more"
@@ -156,9 +156,8 @@ def measure(given: MeasureInput) -> Measured:
             if not table.quasi or not source.rows:
                 unmeasured.append(stated.name)
                 continue
-            path = kept / f"{_name(given.run, stated.name)}.parquet"
+            path = kept / SPILL / "rows.parquet"
             write_tags(tagger, table, given.files[stated.name], source, given.contract.output, path)
-            path.chmod(0o600)
             _relation(connection, "measured", path)
             groups = group_figures(connection, "measured", len(table.quasi), len(table.sensitive))
             singled = singling_out(connection, len(table.quasi))
@@ -169,10 +168,9 @@ def measure(given: MeasureInput) -> Measured:
                 keys = subject_values(canaries, dataset.table(place[0]).column(place[1]))
                 planted = tagger.column(table.person, keys).to_pylist()
             figures.append(TableFigures(table, groups, singled, canaries_alone(connection, planted), linked))
-            if RUN.fullmatch(given.run):
-                _remember(given, table, path)
-            else:  # a trial: nobody gets it
-                path.unlink()
+            if table.subject and RUN.fullmatch(given.run):  # in a trial nobody gets it
+                _remember(connection, given, table)
+            path.unlink()
     stops = _stops(given.contract, figures)
     shown = {
         "wording": WORDING,
@@ -272,7 +270,7 @@ def _document(given: MeasureInput, shown: Mapping[str, Any], exact: Mapping[str,
 @contextlib.contextmanager
 def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with the deployment's limits; what does not fit is spilled to a folder that goes away."""
-    spill = private_folder(folder / "spill")
+    spill = private_folder(folder / SPILL)
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{config.measures.memory_mib}MiB",
         "temp_directory": str(spill),
@@ -284,7 +282,7 @@ def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnect
         with duckdb.connect(":memory:", config=settings) as connection:
             yield connection
     except duckdb.Error as error:
-        raise CheckFailedError(
+        raise MissingEnvironmentError(
             f"re-identification could not be measured ({type(error).__name__})",
             hint="raise measures.memory_mib, or make room for spill files",
         ) from None
@@ -303,8 +301,8 @@ def _name(run: str, table: str) -> str:
     return f"measured-{run}.{table.encode().hex()}"
 
 
-def _remember(given: MeasureInput, table: MeasuredTable, path: Path) -> None:
-    """What the next measures must know to link with this release."""
+def _remember(connection: duckdb.DuckDBPyConnection, given: MeasureInput, table: MeasuredTable) -> None:
+    """What the next measures must know to link with this release: each person's groups, once."""
     about = {
         "transfer": given.contract.name,
         "run": given.run,
@@ -313,8 +311,11 @@ def _remember(given: MeasureInput, table: MeasuredTable, path: Path) -> None:
         "table": table.name,
         "by_pseudonym": table.by_pseudonym,
         "quasi": list(table.labels[: len(table.quasi)]),
-        "person": table.person if table.subject else "",
+        "person": table.person,
     }
+    path = given.kept / f"{_name(given.run, table.name)}.parquet"
+    connection.table("people").select("* EXCLUDE (rows)").write_parquet(str(path), compression="zstd")
+    path.chmod(0o600)
     note = path.with_suffix(".json")
     note.write_text(json.dumps(about), encoding="utf-8")
     note.chmod(0o600)
