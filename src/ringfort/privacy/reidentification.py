@@ -54,9 +54,10 @@ class Tagger:
 
     def column(self, label: str, values: pa.Array) -> pa.UInt64Array:
         """Tags of a column; `label` keeps equal values of different columns apart."""
-        encoded = _flat(values).dictionary_encode()
-        tags = np.append(self._values(label, encoded.dictionary), _NULL)
-        indices = encoded.indices
+        dictionary = pa.types.is_dictionary(values.type) and not values.dictionary.null_count
+        encoded = values if dictionary else _flat(values).dictionary_encode()
+        tags = np.append(self._values(label, encoded.dictionary), _NULL)  # equal values twice: equal tags
+        indices = encoded.indices.cast(pa.int64()) if encoded.indices.null_count else encoded.indices
         places = indices.fill_null(-1) if indices.null_count else indices
         return pa.array(tags[places.to_numpy(zero_copy_only=False)])
 

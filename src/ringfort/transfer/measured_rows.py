@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ringfort.errors import CheckFailedError
 from ringfort.privacy.reidentification import tagged
+from ringfort.transfer.ahead import ahead
 from ringfort.transfer.source import parts_of, read_part
 
 if TYPE_CHECKING:
@@ -93,40 +94,47 @@ def write_tags(  # noqa: PLR0917 - one caller
     target: Path,
 ) -> None:
     """Write the tags of a table's reduced rows to `target`."""
-    columns = (*table.quasi, *table.sensitive)
-    row = 0
     writer: pq.ParquetWriter | None = None
     try:
-        for file, part in zip(files, parts_of(source), strict=True):
-            batches = _reduced(file, output, columns, source.batch_rows)
-            people = read_part(part, [table.subject]) if table.subject else None
-            for batch in batches:
-                person = None if people is None else next(people).column(0)
-                if person is not None and len(person) != batch.num_rows:
-                    raise CheckFailedError(f"the files of table `{table.name}` are not what was reduced")
-                arrays = [
-                    (label, batch.column(each)) for label, each in zip(table.labels, columns, strict=True)
-                ]
-                made = tagged(
-                    tagger,
-                    arrays[: len(table.quasi)],
-                    arrays[len(table.quasi) :],
-                    None if person is None else (table.person, person),
-                    row,
-                )
-                row += batch.num_rows
-                if writer is None:
-                    writer = pq.ParquetWriter(target, made.schema, compression="zstd", compression_level=1)
-                writer.write_batch(made)
+        for made in ahead(_tags(tagger, table, files, source, output)):
+            if writer is None:
+                writer = pq.ParquetWriter(target, made.schema, compression="lz4")
+            writer.write_batch(made)
     finally:
         if writer is not None:
             writer.close()
 
 
+def _tags(
+    tagger: Tagger, table: MeasuredTable, files: Sequence[Path], source: SourceTable, output: str
+) -> Iterator[pa.RecordBatch]:
+    """The tags of a table's reduced rows, batch by batch."""
+    columns = (*table.quasi, *table.sensitive)
+    row = 0
+    for file, part in zip(files, parts_of(source), strict=True):
+        batches = _reduced(file, output, columns, source.batch_rows)
+        people = read_part(part, [table.subject]) if table.subject else None
+        for batch in batches:
+            person = None if people is None else next(people).column(0)
+            if person is not None and len(person) != batch.num_rows:
+                raise CheckFailedError(f"the files of table `{table.name}` are not what was reduced")
+            arrays = [(label, batch.column(each)) for label, each in zip(table.labels, columns, strict=True)]
+            yield tagged(
+                tagger,
+                arrays[: len(table.quasi)],
+                arrays[len(table.quasi) :],
+                None if person is None else (table.person, person),
+                row,
+            )
+            row += batch.num_rows
+
+
 def _reduced(file: Path, output: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """The rows of a reduced file, cut as the source is."""
     if output == "parquet":
-        with pq.ParquetFile(file) as opened:
+        with pq.ParquetFile(
+            file, read_dictionary=list(columns)
+        ) as opened:  # of texts; others are as they are
             yield from opened.iter_batches(rows, columns=list(columns))
         return
     with pa_csv.open_csv(

@@ -11,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ringfort.transfer.ahead import ahead
 from ringfort.transfer.inspect import Inspection, start_inspection
 from ringfort.transfer.reduce import ReductionPlan, reduce_batch
 from ringfort.transfer.source import Part, read_part
@@ -94,7 +94,7 @@ def run_part(job: Job, part: Part) -> PartResult:
             yield made
 
     try:
-        written = write_part(temporary, job.output, _ahead(reduced()), _empty(plan, part))
+        written = write_part(temporary, job.output, ahead(reduced()), _empty(plan, part))
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -104,15 +104,6 @@ def run_part(job: Job, part: Part) -> PartResult:
         part.id, part.table.name, part.number, name, part.rows, written.size, written.digest, dict(lost),
         inspector.result(),
     )  # fmt: skip
-
-
-def _ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches, the next one made in another thread while one is written."""
-    with ThreadPoolExecutor(1, thread_name_prefix="ringfort-part") as beside:
-        coming = beside.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = beside.submit(next, batches, None)
-            yield batch
 
 
 def _empty(plan: ReductionPlan, part: Part) -> pa.Schema:

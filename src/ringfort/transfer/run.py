@@ -138,6 +138,8 @@ def run_transfer(
             begun = begin(config, stated, held, clock, randomness)
             work = Work(config, begun, runner, progress or Silent(), disk, clock)
             return _leave(_Run(work, clock, disk, randomness))
+    except BrokenPipeError:
+        raise  # nobody reads what the command says: that is the command's to answer
     except OSError as error:
         raise MissingEnvironmentError(
             f"cannot write in `{config.folder / 'state' / 'transfers' / name}`:"
