@@ -166,7 +166,7 @@ def decide(
             asked,
             request.principal.name,
             {vector: contexts(country, held.get(place, ())) for vector, place in asked.items()},
-            top,
+            top=top,
         )
         for country in request.countries()
     }
@@ -237,6 +237,7 @@ def _climb(
     asked: Mapping[_Vector, _Place],
     principal: str,
     contexts: Mapping[_Vector, str],
+    *,
     top: Form,
 ) -> dict[_Vector, _Ladder]:
     """Go down the ladder for each distinguishable column, each in its context; a batch per step."""

@@ -40,7 +40,8 @@ def approval(**changes):
 
 def start(run="r-1", **changes):
     facts = {"transfer": "t", "run": run, "contract": digest("contract"), "recipient": "Acme",
-             "principal": "acme", "purpose": "p", "storage_country": "IE", "viewing_country": "US", "input": digest("input"),
+             "principal": "acme", "purpose": "p", "storage_country": "IE", "viewing_country": "US",
+             "input": digest("input"),
              "map": digest("map"), "policy": digest("policy"), "catalogue": digest("catalogue"),
              "evaluator": "e"}  # fmt: skip
     return transfers.TransferStarted(**BASIC, **(facts | changes))
