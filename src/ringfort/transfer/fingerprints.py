@@ -17,7 +17,6 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -30,10 +29,12 @@ from ringfort.sites.connect import admin_connection
 from ringfort.sites.copy_out import SiteColumn, read_batches
 from ringfort.sites.keystore import write_private
 from ringfort.transfer.extract import ExtractError, site_dsn
+from ringfort.transfer.inspect import KeptFingerprints, read_kept
 from ringfort.transfer.source import files_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -50,15 +51,6 @@ _NUMBERS = """
 SELECT c.oid::bigint, coalesce(pg_relation_filenode(c.oid), 0)::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %s AND c.relname = %s
 """
-
-
-@dataclass(frozen=True)
-class KeptFingerprints:
-    """Where a set is kept, the SHA-256 of its bytes, and how many fingerprints it has."""
-
-    path: str
-    digest: str
-    count: int
 
 
 @dataclass(frozen=True)
@@ -113,15 +105,6 @@ def kept_fingerprints(source: IdentifierSource, folder: Path) -> KeptFingerprint
         ) from None
 
 
-def load_fingerprints(kept: KeptFingerprints, key: bytes) -> Fingerprints:
-    """The set; raises `CheckFailedError` if it is not the one that was kept."""
-    data = _read(Path(kept.path))
-    if hashlib.sha256(data).hexdigest() != kept.digest:
-        raise CheckFailedError(f"`{kept.path}` has been changed", hint="run the transfer again")
-    head = int.from_bytes(data[:4])
-    return Fingerprints.from_bytes(data[4 + head :], key)
-
-
 def _kept(
     path: Path,
     source: IdentifierSource,
@@ -168,7 +151,7 @@ def _take(builder: FingerprintBuilder, columns: Sequence[Column], batch: pa.Reco
 def _current(path: Path, head: bytes, key: bytes) -> KeptFingerprints | None:
     """The set that is kept, if it was made from the same under the same key."""
     try:
-        data = _read(path)
+        data = read_kept(path)
     except MissingEnvironmentError:
         return None
     size = int.from_bytes(data[:4])
@@ -222,21 +205,4 @@ def _from_site(
         yield from read_batches(cursor, table.schema, table.name, wanted)
 
 
-def _read(path: Path) -> bytes:
-    """A file of ours that others cannot read, of any size."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise MissingEnvironmentError(
-            f"cannot read `{path}`: {(error.strerror or 'error').lower()}", hint="run the transfer again"
-        ) from None
-
-
-__all__ = [
-    "KINDS",
-    "IdentifierSource",
-    "KeptFingerprints",
-    "is_identifier",
-    "kept_fingerprints",
-    "load_fingerprints",
-]
+__all__ = ["KINDS", "IdentifierSource", "is_identifier", "kept_fingerprints"]

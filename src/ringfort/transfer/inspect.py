@@ -1,12 +1,9 @@
-"""Where inspection is wired into a run: what each table's reduced batches are looked at for, and the verdict.
+"""Where inspection is wired into a run: what a worker looks at batches with, and the verdict.
 
 The patterns, fingerprints and counts themselves are pure and live in `privacy`. A worker starts an
 inspector for its part, shows it every batch that is about to be written, and keeps its result as JSON;
 `findings` merges the results of all parts. No value is in any of it: columns, kinds and counts of rows.
-
-What a column may hold follows from the form that the contract gives it: a raw column its own kind of data and
-the known identifiers of that kind, a pseudonym that keeps a format the format, bytes that cannot be read only
-pseudonyms and UUIDs; what else is tolerated the contract says (`allow`). Canaries never are.
+What tables are inspected for is made in `inspection_plan`; workers start quicker without what that takes.
 """
 
 from __future__ import annotations
@@ -14,53 +11,26 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ringfort.disclosure.forms_sql import type_class
-from ringfort.policy.forms import Form
-from ringfort.privacy.inspection import (
-    ColumnRule,
-    InspectionPlan,
-    InspectionResult,
-    inspector,
-    tolerable_kinds,
-)
-from ringfort.sites.paths import private_folder
-from ringfort.transfer.canaries import canaries_of, fingerprints_of, foreign_pseudonyms
-from ringfort.transfer.fingerprints import (
-    KINDS,
-    IdentifierSource,
-    KeptFingerprints,
-    kept_fingerprints,
-    load_fingerprints,
-)
+from ringfort.errors import CheckFailedError, MissingEnvironmentError
+from ringfort.privacy.fingerprint import Fingerprints
+from ringfort.privacy.inspection import ColumnRule, InspectionPlan, InspectionResult, inspector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
+    from collections.abc import Iterable
 
     import pyarrow as pa
 
-    from ringfort.catalog.model import Catalogue, Column
-    from ringfort.config import Config
-    from ringfort.ledger.folds import ControlState
-    from ringfort.policy.contract import Contract, ContractColumn
-    from ringfort.privacy.fingerprint import Fingerprints
-    from ringfort.privacy.pseudonym import Domain
-    from ringfort.sites.domains import DomainStore
-    from ringfort.transfer.source import SourceTable
 
-_TAKEN_FOR = {  # what values of a kind are made of, or look like
-    "email": ("known_name",),
-    "url": ("known_name",),
-    "address": ("known_name",),
-    "phone": ("national_id",),
-    "iban": ("phone", "card", "national_id"),
-    "card": ("phone", "national_id"),
-    "national_id": ("phone",),
-}
-TOLERABLE = tolerable_kinds(KINDS)
-"""What a contract may tolerate in a column by `allow`."""
+@dataclass(frozen=True)
+class KeptFingerprints:
+    """Where a set is kept, the SHA-256 of its bytes, and how many fingerprints it has."""
+
+    path: str
+    digest: str
+    count: int
 
 
 @dataclass(frozen=True)
@@ -83,24 +53,6 @@ class TableFinding:
     column: str
     kind: str
     rows: int
-
-
-@dataclass(frozen=True)
-class InspectionInput:
-    """What inspections are made of; `folder` (0700) is the transfer's own and stays from run to run.
-
-    `domain` is the recipient's own; `progress` gets the rows that are read for their identifiers.
-    """
-
-    config: Config
-    contract: Contract
-    catalogue: Catalogue
-    sources: Mapping[str, SourceTable]
-    domains: DomainStore
-    folder: Path
-    state: ControlState
-    domain: Domain | None = None
-    progress: Callable[[int], None] = lambda _: None
 
 
 class Inspector(Protocol):
@@ -140,41 +92,6 @@ class _Looking:
     def result(self) -> Any:  # noqa: ANN401 - JSON
         """What was found so far."""
         return self._result.to_json()
-
-
-def inspections(given: InspectionInput) -> dict[str, Inspection]:
-    """What each table's reduced rows are inspected for; the identifiers' fingerprints are made if need be."""
-    contract = given.contract
-    dataset = given.catalogue.dataset(contract.dataset)
-    key = given.domains.fingerprint_key()
-    identifiers = kept_fingerprints(
-        IdentifierSource(given.config, contract, given.catalogue, key, given.progress),
-        private_folder(given.folder),
-    )
-    canaries = canaries_of(given.domains.custody)
-    pseudonyms = foreign_pseudonyms(canaries, dataset, given.domain, given.domains, given.state)
-    planted = fingerprints_of(canaries, key, pseudonyms)
-    made = {}
-    for each in contract.tables:
-        table = dataset.table(each.name)
-        columns = tuple(column_rule(one, table.column(one.name)) for one in each.columns)
-        made_of = identifiers.digest if identifiers else ""
-        told = hashlib.sha256(f"{contract.digest} {each.name} {made_of}".encode())
-        told.update(b"" if planted is None else planted.to_bytes())
-        told.update(b"".join(pseudonyms))
-        made[each.name] = Inspection(told.hexdigest(), key, columns, identifiers, planted, pseudonyms)
-    return made
-
-
-def column_rule(stated: ContractColumn, known: Column) -> ColumnRule:
-    """What is in order in a column of the contract."""
-    allowed = set(stated.allow)
-    opaque = stated.form is Form.PSEUDONYM and stated.method != "ff1"
-    if stated.form is Form.RAW or (stated.form is Form.PSEUDONYM and stated.method == "ff1"):
-        allowed |= {known.kind, f"known_{known.kind}", *_TAKEN_FOR.get(known.kind, ())}
-    if stated.form is Form.RAW:
-        opaque = type_class(known.data_type) == "uuid"
-    return ColumnRule(stated.name, frozenset(allowed & TOLERABLE), opaque)
 
 
 def start_inspection(inspection: Inspection | None) -> Inspector:
@@ -223,14 +140,32 @@ def findings(results: Iterable[tuple[str, Any]]) -> tuple[TableFinding, ...]:
     )
 
 
+def load_fingerprints(kept: KeptFingerprints, key: bytes) -> Fingerprints:
+    """The set; raises `CheckFailedError` if it is not the one that was kept."""
+    data = read_kept(Path(kept.path))
+    if hashlib.sha256(data).hexdigest() != kept.digest:
+        raise CheckFailedError(f"`{kept.path}` has been changed", hint="run the transfer again")
+    head = int.from_bytes(data[:4])
+    return Fingerprints.from_bytes(data[4 + head :], key)
+
+
+def read_kept(path: Path) -> bytes:
+    """A file of ours that others cannot read, of any size."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MissingEnvironmentError(
+            f"cannot read `{path}`: {(error.strerror or 'error').lower()}", hint="run the transfer again"
+        ) from None
+
+
 __all__ = [
-    "TOLERABLE",
     "Inspection",
-    "InspectionInput",
     "Inspector",
+    "KeptFingerprints",
     "TableFinding",
-    "column_rule",
     "findings",
-    "inspections",
+    "load_fingerprints",
+    "read_kept",
     "start_inspection",
 ]

@@ -20,7 +20,7 @@ from ringfort.policy.forms import Form
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import check
 from ringfort.sites.copy_binary import data_type_of
-from ringfort.transfer.inspect import TOLERABLE
+from ringfort.transfer.inspection_plan import TOLERABLE
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan
 
 if TYPE_CHECKING:

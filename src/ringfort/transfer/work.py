@@ -14,7 +14,8 @@ from ringfort.errors import MissingEnvironmentError
 from ringfort.sites.domains import DomainStore
 from ringfort.transfer.begin import Begun, Stop
 from ringfort.transfer.extract import extract, site_dsn
-from ringfort.transfer.inspect import InspectionInput, findings, inspections
+from ringfort.transfer.inspect import findings
+from ringfort.transfer.inspection_plan import InspectionInput, inspections
 from ringfort.transfer.measures import Measured, MeasureInput, measure
 from ringfort.transfer.part import Job, PartResult
 from ringfort.transfer.plan import planned_tables, reduction_plan

@@ -15,7 +15,8 @@ from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.policy.contract_source import load_contract
 from ringfort.privacy.fingerprint_match import Matcher
 from ringfort.sites.paths import Layout, private_folder
-from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints, load_fingerprints
+from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
+from ringfort.transfer.inspect import load_fingerprints
 
 
 def direct(name, kind, data_type="text", **more):

@@ -20,7 +20,8 @@ from ringfort.privacy.inspection import InspectionPlan, InspectionResult, inspec
 from ringfort.privacy.methods import check
 from ringfort.privacy.pseudonym import Domain
 from ringfort.transfer.fingerprints import is_identifier
-from ringfort.transfer.inspect import TOLERABLE, Inspection, column_rule, findings, start_inspection
+from ringfort.transfer.inspect import Inspection, findings, start_inspection
+from ringfort.transfer.inspection_plan import TOLERABLE, column_rule
 from ringfort.transfer.plan import PlannedColumn, PlannedTable, reduction_plan
 from ringfort.transfer.reduce import reduce_batch
 
