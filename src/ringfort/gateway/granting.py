@@ -44,7 +44,7 @@ from ringfort.policy.grants import (
     grant_input,
     protections,
 )
-from ringfort.policy.request import Principal
+from ringfort.policy.people import managers_above, registered
 from ringfort.sites.keystore import read_private
 
 if TYPE_CHECKING:
@@ -281,10 +281,10 @@ class Desk:
         """The decision's input, if policy permits the act."""
         request = ActRequest(
             action=action,
-            actor=self._principal(who),
-            actor_managers=self._managers(who),
-            requester=self._principal(requester),
-            requester_managers=self._managers(requester),
+            actor=registered(self.state, who),
+            actor_managers=managers_above(self.state, who),
+            requester=registered(self.state, requester),
+            requester_managers=managers_above(self.state, requester),
             grant=facts,
             approvals=approvals,
             needed=needed,
@@ -297,21 +297,6 @@ class Desk:
                 hint="policy/grants.cedar says who may",
             )
         return grant_input(self.policy, self.catalogue, self._region, request)
-
-    def _principal(self, name: str) -> Principal:
-        facts = self.state.principals.get(name)
-        if facts is None:
-            raise UsageError(f"`{name}` is not registered", hint="`ringfort principal list` shows who is")
-        return Principal(facts.name, facts.country, facts.employer, facts.role)
-
-    def _managers(self, name: str) -> tuple[str, ...]:
-        """The chain of managers above `name`, nearest first, as far as it is registered."""
-        found: list[str] = []
-        at = self.state.principals.get(name)
-        while at is not None and at.manager and at.manager not in {*found, name}:
-            found.append(at.manager)
-            at = self.state.principals.get(at.manager)
-        return tuple(found)
 
     def _basic(self) -> dict[str, str]:
         return {"time": format_time(self._now()), "actor": "command"}

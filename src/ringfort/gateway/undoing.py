@@ -42,7 +42,7 @@ from ringfort.ledger.entry_traffic import PseudonymsDisclosed
 from ringfort.ledger.folds import Condition
 from ringfort.ledger.grants import ACTIVE
 from ringfort.policy.grants import ActRequest, GrantFacts, covered, decide_grant, grant_input
-from ringfort.policy.request import Principal
+from ringfort.policy.people import managers_above, registered
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import METHODS, check
 from ringfort.privacy.pseudonym import Domain
@@ -189,9 +189,8 @@ class UndoingDesk:
     def _permitted(self, question: Question, grant: Grant, catalogue: Catalogue) -> bytes:
         """The decision's input, if policy permits the act."""
         state = self._control.state
-        facts = state.principals[question.principal]
-        actor = Principal(facts.name, facts.country, facts.employer, facts.role)
-        managers = (facts.manager,) if facts.manager else ()
+        actor = registered(state, question.principal)
+        managers = managers_above(state, question.principal)
         request = ActRequest(
             action=question.act,
             actor=actor,

@@ -33,6 +33,7 @@ from ringfort.policy.contract_check import (
 )
 from ringfort.policy.contract_source import load_contract
 from ringfort.policy.grants import decide_grant, grant_input
+from ringfort.policy.people import managers_above, registered
 from ringfort.policy.request import Principal
 from ringfort.transfer.plan import rendering_faults
 from ringfort.transfer.publish import check_target
@@ -179,10 +180,10 @@ class TransferDesk:
         decision.require()
         request = approval_request(
             contract,
-            approver=self._principal(who),
-            approver_managers=self._managers(who),
-            owner=self._principal(contract.owner),
-            owner_managers=self._managers(contract.owner),
+            approver=registered(self.state, who),
+            approver_managers=managers_above(self.state, who),
+            owner=registered(self.state, contract.owner),
+            owner_managers=managers_above(self.state, contract.owner),
             time=format_time(self.now()),
         )
         answer = decide_grant(self.bundle, self.catalogue, self.config.region.countries, request)
@@ -215,21 +216,6 @@ class TransferDesk:
             )
         entry = TransferWithdrawn(**self._basic(), transfer=known.name, principal=who, reason=reason)
         self.ledger.append([entry], condition=Condition((f"transfer:{known.name}",), self.since))
-
-    def _principal(self, name: str) -> Principal:
-        found = self.state.principals.get(name)
-        if found is None:
-            raise UsageError(f"`{name}` is not registered", hint="`ringfort principal list` shows who is")
-        return Principal(found.name, found.country, found.employer, found.role)
-
-    def _managers(self, name: str) -> tuple[str, ...]:
-        """The chain of managers above `name`, nearest first, as far as it is registered."""
-        found: list[str] = []
-        at = self.state.principals.get(name)
-        while at is not None and at.manager and at.manager not in {*found, name}:
-            found.append(at.manager)
-            at = self.state.principals.get(at.manager)
-        return tuple(found)
 
     def _basic(self) -> dict[str, str]:
         return {"time": format_time(self.now()), "actor": ACTOR}
