@@ -22,8 +22,8 @@ carry `one_in`, how many arbitrary numbers of that length there are to one of ou
 what follows from that is judged over the whole column (`inspection_result.Chance`).
 
 Invariants: pure; memory is about 17 bytes for each fingerprint beside the batch at hand, and some 150 while
-they are made; fingerprints tell nothing to whoever lacks the key. Left out: identifiers within a word, names in scripts without spaces inside
-a sentence, misspellings, nicknames, initials.
+they are made; fingerprints tell nothing to whoever lacks the key. Left out: identifiers within a word, names
+in scripts without spaces inside a sentence, misspellings, nicknames, initials.
 """
 
 from __future__ import annotations
