@@ -42,6 +42,7 @@ GROUP_OVERHEAD = _GROUP_HEADER.size + 32
 MAX_GROUP_BYTES = 1 << 30
 _SEGMENT_MAGIC, _GROUP_MAGIC, _VERSION = b"RFJS", b"RFJG", 1
 _ORIGIN_CHAIN = bytes(32)
+_ZEROS = bytes(1 << 16)
 _sha256 = hashlib.sha256
 
 
@@ -120,7 +121,7 @@ def _group_end(data: bytes, position: int, number: int, chain: bytes) -> int | N
 
 def _torn(data: bytes, position: int, name: str, number: int) -> bool:
     """Whether a torn group stands at `position` (False: only zeros); raises JournalError if it is neither."""
-    written = len(data.rstrip(b"\0"))
+    written = _written(data)
     if written <= position:
         return False
     if not _later_group(data, position, number):
@@ -139,6 +140,18 @@ def _torn(data: bytes, position: int, name: str, number: int) -> bool:
         hint="the storage lost or changed acknowledged entries; keep the folder as it is and restore a copy"
         " whose journal verifies",
     )
+
+
+def _written(data: bytes) -> int:
+    """Where the zeros at the end begin; a segment is prepared with zeros, which are most of it for long."""
+    end = len(data)
+    while end > 0:
+        start = max(0, end - len(_ZEROS))
+        piece = data[start:end]
+        if piece != _ZEROS[: len(piece)]:
+            return start + len(piece.rstrip(b"\0"))
+        end = start
+    return 0
 
 
 def _zero_sector(data: bytes, start: int, end: int) -> bool:
