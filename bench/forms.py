@@ -23,6 +23,7 @@ from psycopg import sql
 from harness import Report, Series, ended_quietly, in_turns, options
 from ringfort.disclosure.forms_sql import SCHEMA, create_statements
 from ringfort.privacy.columns import COLUMN_FORMS, render
+from ringfort.privacy.form_rules import versioned
 from ringfort.sites.postgres import EmbeddedServer
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ VALUES: dict[str, tuple[str, str]] = {  # function -> SQL type and a value for r
     "mask_inet": ("inet", "'192.0.2.0'::inet + n"),
 }
 PEOPLE = (
-    "mask_name_v1(name), ringfort.mask_email_v1(email), ringfort.mask_phone_v1(phone), "
+    "mask_name_v2(name), ringfort.mask_email_v1(email), ringfort.mask_phone_v1(phone), "
     "ringfort.year_date_v1(born), ringfort.mask_city_v1(city), ringfort.mask_iban_v1(iban), "
     "ringfort.mask_inet_v1(ip)"
 )
@@ -87,7 +88,7 @@ def milliseconds(connection: psycopg.Connection, statement: str) -> float:
 
 def functions(connection: psycopg.Connection, rows: int, rounds: int, report: Report) -> None:
     for function, (data_type, value) in VALUES.items():
-        name = f"{function}_v1"
+        name = versioned(function)
         connection.execute("DROP TABLE IF EXISTS given")
         connection.execute(
             f"CREATE TABLE given AS SELECT ({value})::{data_type} AS v FROM generate_series(1, {rows}) AS n"  # type: ignore[arg-type] # noqa: S608

@@ -46,6 +46,7 @@ from psycopg import sql
 
 from ringfort.disclosure.forms_sql_functions import FUNCTIONS, VERSION
 from ringfort.policy.forms import Form
+from ringfort.privacy.form_rules import versioned
 
 if TYPE_CHECKING:
     from ringfort.privacy.pseudonym import PseudonymType
@@ -139,12 +140,12 @@ def _cell(text: str = "", *, digits: bool = False, **others: str) -> _Cell:
     casts = {"integer": "numeric", "numeric": "numeric", "float": "double precision"}
     cell: _Cell = {}
     if text:
-        cell["text"] = (f"{text}_v{VERSION}", "text")
+        cell["text"] = (versioned(text), "text")
         if digits:  # such values are often stored as whole numbers
-            cell["integer"] = (f"{text}_v{VERSION}", "text")
-            cell["numeric"] = (f"{text}_v{VERSION}", "text")
+            cell["integer"] = (versioned(text), "text")
+            cell["numeric"] = (versioned(text), "text")
     for cls, name in others.items():
-        cell[cls] = (f"{name}_v{VERSION}", casts.get(cls, ""))  # type: ignore[index] # names of type classes
+        cell[cls] = (versioned(name), casts.get(cls, ""))  # type: ignore[index] # names of type classes
     return cell
 
 

@@ -6,8 +6,9 @@ regular expressions use no back reference. What is not of the expected shape bec
 `unknown`: less is told, never more. NULL stays NULL. The bodies are SQL-standard (`RETURN ...`): names are
 bound when a function is made, so it needs no SET clause and PostgreSQL can inline it.
 
-Names carry `VERSION`: a view made with an older one keeps its meaning, and a new version gives every profile
-a new digest. Which kind uses which: `forms_sql.py`; text: `forms_sql_text.py`; the same on Arrow columns:
+Names carry a version (`form_rules.versioned`). A view made with an older one keeps its meaning: that function
+is no longer made, but neither changed nor dropped where it is. The new one gives profiles that use it a new
+digest. Which kind uses which: `forms_sql.py`; text: `forms_sql_text.py`; the same on Arrow columns:
 `ringfort.privacy.columns`. DESIGN section 5.
 """
 
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from ringfort.disclosure.forms_sql_text import TEXT_BODIES, array, five_years
 from ringfort.privacy import form_rules as rules
-from ringfort.privacy.form_rules import VERSION
+from ringfort.privacy.form_rules import VERSION, versioned
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +93,7 @@ def _network_functions() -> Iterator[FormFunction]:
 
 
 FUNCTIONS: tuple[FormFunction, ...] = tuple(
-    FormFunction(f"{each.name}_v{VERSION}", each.argument, each.returns, each.expression)
+    FormFunction(versioned(each.name), each.argument, each.returns, each.expression)
     for each in (
         *(FormFunction(name, "text", "text", body) for name, body in TEXT_BODIES.items()),
         *_date_functions(),

@@ -75,18 +75,22 @@ def _email() -> str:
 
 
 def _name() -> str:
+    # of the first two characters all but the last: the first, or nothing of a word that has but one
     words = "".join(
         f" || CASE WHEN split_part($S, ' ', {at}) = '' THEN '' "
-        f"ELSE ' ' || left(split_part($S, ' ', {at}), 1) || '***' END"
+        f"ELSE ' ' || left(left(split_part($S, ' ', {at}), 2), -1) || '***' END"
         for at in (2, 3)
     )
     plain = (
         f"$S <> '' AND octet_length($S) <= {rules.NAME_LIMIT} AND left($S, 1) <> ' ' "
         r"AND strpos($S, '  ') = 0 AND $S !~ '[\t-\r]'"
     )
-    return rf"""WHEN {plain} THEN left($S, 1) || '***'{words}
-        WHEN $S ~ '{rules.ANY_WORD}' THEN regexp_replace(
-        substring(left($S, {rules.NAME_LIMIT}) FROM '{rules.THREE_WORDS}'), '{rules.WORD}', '\1***', 'g')"""
+    return f"WHEN {plain} THEN left(rtrim(left($S, 2), ' '), -1) || '***'{words}"
+
+
+def _name_of_any_shape() -> str:
+    words = f"substring(left($S, {rules.NAME_LIMIT}) FROM '{rules.THREE_WORDS}')"  # null: there is none
+    return rf"coalesce(regexp_replace({words}, '{rules.WORD}', '\1***', 'g'), '***')"
 
 
 def _address(four: int, six: int) -> str:
@@ -164,7 +168,7 @@ TEXT_BODIES: dict[str, str] = {
         THEN coalesce('+' || substring($DIGITS FROM '{rules.CALLING_CODE}'), 'unknown')""",
         "'unknown'",
     ),
-    "mask_name": text_expression(_name(), "'***'"),
+    "mask_name": text_expression(_name(), _name_of_any_shape()),
     "mask_ip": text_expression(_address(3, 3), "'***'"),
     "general_ip": text_expression(_address(2, 2), "'***'"),
     "mask_iban": text_expression(

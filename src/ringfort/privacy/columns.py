@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from ringfort.errors import UsageError
 from ringfort.privacy import generalise, generalise_date, generalise_number, mask, mask_network, mask_text
-from ringfort.privacy.form_rules import VERSION
+from ringfort.privacy.form_rules import versioned
 from ringfort.privacy.sql_text import cast_like_sql, together
 from ringfort.privacy.text_columns import clean, cut
 
@@ -102,7 +102,7 @@ def _forms() -> Iterator[tuple[str, ColumnForm]]:
     yield "general_inet", ColumnForm("inet", pa.string(), mask_network.general_inet)
 
 
-COLUMN_FORMS: dict[str, ColumnForm] = {f"{name}_v{VERSION}": form for name, form in _forms()}
+COLUMN_FORMS: dict[str, ColumnForm] = {versioned(name): form for name, form in _forms()}
 
 
 def render(function: str, values: pa.Array | pa.ChunkedArray) -> pa.Array:

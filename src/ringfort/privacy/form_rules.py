@@ -8,16 +8,18 @@ Shapes are regular expressions in what PostgreSQL's ARE and RE2 have in common a
 or `\w` (RE2's space lacks the vertical tab), no back references, no lookahead, groups for capture without
 names, and only such repetitions that there is one way to match. `SPACE` is white space in collation "C". Long
 bounded repetitions are slow in PostgreSQL: lengths are limits of their own.
-Names carry `VERSION`; it grows when any result changes, never otherwise. DESIGN section 5.
+Names carry a version (`versioned`), which grows when a result of that function changes, never otherwise: a
+view made with the older one keeps its meaning. DESIGN section 5.
 """
 
 from __future__ import annotations
 
 from itertools import pairwise
 
-VERSION = 1
+VERSION = 1  # of every function that has none of its own; it is in every profile's digest, so it stays
+VERSIONS = {"mask_name": 2}  # functions whose results changed
 TEXT_LIMIT = 320  # characters of a text that are looked at
-NAME_LIMIT = 120  # characters of a name that are looked at
+NAME_LIMIT = 120  # characters of a name that are looked at; of a word that it cuts, what is left counts
 
 SPACE = r"\t-\r "  # within brackets
 PADDING = " \t\n\v\f\r"  # the same, as characters
@@ -82,7 +84,7 @@ IPV6_32 = rf"^{_S}{_GROUP}:{_GROUP}:[0-9A-Fa-f:.]*(?:/[0-9]{{1,3}})?{_S}$"
 # -- words -------------------------------------------------------------------------------------------------
 
 ANY_WORD = rf"[^{SPACE}]"
-WORD = rf"([^{SPACE}])[^{SPACE}]*"
+WORD = rf"(?:([^{SPACE}])[^{SPACE}]+|[^{SPACE}])"  # its first character, none of a word that has but one
 THREE_WORDS = rf"^{_S}([^{SPACE}]+(?:[{SPACE}]+[^{SPACE}]+){{0,2}})"
 COUNTRY_PADDING = " \t\n\r"
 
@@ -130,3 +132,8 @@ STRUCK_OUT = (  # shape, marker, and a hint: what stands in every text that has 
     (_NUMBER, "[number]", _NUMBER),
 )
 SUSPICIOUS = rf"[@:]|{_DIGIT}|[Ww][Ww][Ww][.]"  # stands in all that is struck out
+
+
+def versioned(function: str) -> str:
+    """The function's name in the database: with its version."""
+    return f"{function}_v{VERSIONS.get(function, VERSION)}"

@@ -1,4 +1,4 @@
-"""The form `masked` of text, as columns: what `ringfort.mask_..._v1` of the database gives, row by row.
+"""The form `masked` of text, as columns: what `ringfort.mask_...` of the database gives, row by row.
 
 Each function takes a column that was cleaned and cut (`text_columns.clean`, `cut`), and is total. What is not
 of the expected shape becomes `***`. Networks that are no text: `mask_network.py`. Free text: `mask_text.py`.
@@ -52,19 +52,17 @@ def phone(text: pa.Array) -> pa.Array:
 
 
 def name(text: pa.Array) -> pa.Array:
-    """The initials of up to three words, with the white space between them."""
+    """The initials of up to three words, the white space between them; of a word of one character none."""
     one, gap, two, gap2, three = groups(cut(text, rules.NAME_LIMIT), _NAME)
     stars = pa.scalar("***", text.type)
     nothing = pa.scalar("", text.type)
     initials = joined(
         one, "***",
-        gap, two, pc.if_else(pc.equal(two, nothing), nothing, stars),
-        gap2, three, pc.if_else(pc.equal(three, nothing), nothing, stars),
+        gap, two, pc.if_else(pc.equal(gap, nothing), nothing, stars),
+        gap2, three, pc.if_else(pc.equal(gap2, nothing), nothing, stars),
         like=text,
     )  # fmt: skip
-    # as in SQL: white space as far as one looks and a word behind it gives null
-    blank = pc.invert(matches(text, rules.ANY_WORD))
-    return pc.if_else(blank, pa.scalar(_NOTHING, text.type), initials)
+    return first([initials], _NOTHING, text)
 
 
 def ip_text(text: pa.Array) -> pa.Array:

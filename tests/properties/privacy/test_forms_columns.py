@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
-from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, create_statements
+from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, create_statements, rendering
+from ringfort.policy.forms import Form
 from ringfort.privacy.columns import COLUMN_FORMS, cast_like_sql, render
 from ringfort.privacy.form_rules import BANDS
 from ringfort.privacy.generalise_date import FIRST_DAY, LAST_DAY
@@ -93,6 +94,8 @@ def agree(connection, argument, values, column):
     for name, expected in by_database(connection, argument, values).items():
         got = shown(render(name, column))
         assert len(got) == len(values)
+        if argument == "text":
+            assert [each is None for each in got] == [each is None for each in values], name
         wrong = [
             (value, here, there)
             for value, here, there in zip(values, got, expected, strict=True)
@@ -122,6 +125,50 @@ def test_text_that_somebody_thought_of(database):
     agree(database, "text", DIRTY, pa.array(DIRTY, pa.large_string()))
     every = [f"a{chr(point)}1{chr(point)}b " for point in [*range(1, 0x300), *range(0x2000, 0x2070), 0x3000]]
     agree(database, "text", every, pa.array(every))
+
+
+NAMES = {
+    "森 淳": "*** ***", "森": "***", "森\u3000淳": "森***", "J Smith": "*** S***", "Jo X": "J*** ***",
+    "J. Smith": "J*** S***", "J": "***", " J\tX ": "***\t***", "  é\n Smith": "***\n S***", "J ": "***",
+    "a bc d ef": "*** b*** ***", "ab  c  de  f": "a***  ***  d***", "e\u0301": "e***", "😀 😀😀": "*** 😀***",
+    "": "***", " " * 119: "***", " " * 120 + "ab": "***", " " * 119 + "ab": "***", " " * 118 + "ab": "a***",
+    " " * 320 + "ab": "***", "x" * 120 + " ab": "x***", "x" * 118 + " a": "x*** ***",
+    "x" * 118 + " ab": "x*** ***", "x" * 117 + " ab": "x*** a***", "é" * 118 + " ab cd": "é*** ***",
+    "a" + " " * 118 + "b": "***" + " " * 118 + "***", "a" + " " * 200 + "b": "***",
+}  # fmt: skip
+
+
+def masked_name(value):
+    """What `mask_name` gives, written a third time: word by word."""
+    words = re.split(r"([\t-\r ]+)", value[:120].strip("\t\n\v\f\r "))[:5]
+    shown = [word if at % 2 else (word[0] if len(word) > 1 else "") + "***" for at, word in enumerate(words)]
+    return "".join(shown)
+
+
+def test_names(database):
+    mask = rendering(Form.MASKED, "name", "text").function
+
+    def check(values):
+        expected = [value if value is None else masked_name(value) for value in values]
+        there = by_database(database, "text", values, [mask])[mask]
+        here = shown(render(mask, pa.array(values, pa.string())))
+        assert list(zip(values, there, strict=True)) == list(zip(values, expected, strict=True))
+        assert list(zip(values, here, strict=True)) == list(zip(values, expected, strict=True))
+
+    assert {value: masked_name(value) for value in NAMES} == NAMES
+    check([None, *NAMES, *filter(None, DIRTY)])
+    gap = st.text(st.sampled_from("  \t\v\n\u3000\x85"), min_size=1, max_size=3)
+    long_gap = st.integers(100, 330).map(lambda size: " " * size)
+    word = st.text(st.sampled_from("aZé.森淳😀\u0301\\*-"), min_size=1, max_size=4)
+    long_word = st.integers(50, 330).map(lambda size: "é" * size)
+    pieces = st.one_of(word, word, word, gap, gap, gap, long_gap, long_word)
+
+    @given(st.lists(st.lists(pieces, max_size=9).map("".join), min_size=200, max_size=300))
+    @quick(12)
+    def run(values):
+        check(values)
+
+    run()
 
 
 WRITTEN = [

@@ -12,6 +12,7 @@ from ringfort.disclosure.forms_sql import (
     type_class,
 )
 from ringfort.policy.forms import FORMS, Form
+from ringfort.privacy.form_rules import VERSIONS
 
 TYPES = [
     "text", "character varying(80)", "character(3)", "bigint", "smallint", "numeric(10,2)", "uuid", "inet",
@@ -45,6 +46,7 @@ def test_raw_is_raw_and_what_nothing_renders_is_hidden():
     [
         (Form.MASKED, "country", "text", (Form.GENERALISED, "general_country_v1")),
         (Form.MASKED, "email", "character varying(99)", (Form.MASKED, "mask_email_v1")),
+        (Form.MASKED, "name", "text", (Form.MASKED, "mask_name_v2")),
         (Form.GENERALISED, "name", "text", (Form.HIDDEN, "")),
         (Form.MASKED, "phone", "bigint", (Form.MASKED, "mask_phone_v1")),
         (Form.MASKED, "phone", "double precision", (Form.HIDDEN, "")),
@@ -77,3 +79,10 @@ def test_type_classes():
 def test_every_function_is_made_once():
     names = [each.name for each in FUNCTIONS]
     assert len(set(names)) == len(names) == len(create_statements())
+
+
+def test_what_a_function_of_an_older_version_gave_is_not_touched():
+    made = " ".join(each.as_string() for each in create_statements())
+    assert '"mask_name_v2"' in made
+    assert "mask_name_v1" not in made
+    assert set(VERSIONS) <= {each.name.rpartition("_v")[0] for each in FUNCTIONS}
