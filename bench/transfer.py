@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import sys
@@ -40,6 +41,7 @@ from ringfort.transfer.source import batch_rows
 from ringfort.transfer.writer import PARQUET
 
 NAME = "retail"
+DATA = Path(__file__).parents[2] / "shared" / "data"
 GOAL = 0.7
 MEASURING = "measuring re-identification"
 _CATALOGUE = """\
@@ -186,10 +188,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one million rows, one round")
     parser.add_argument(
-        "--data", type=Path, default=Path(__file__).parents[2] / "shared/data/online_retail.parquet"
-    )
+        "--data", type=Path, default=Path(os.environ.get("RINGFORT_TEST_DATA") or DATA) / "online_retail.parquet",
+        help="the UCI data set Online Retail; RINGFORT_TEST_DATA names its folder",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, default=None)
     given = parser.parse_args()
+    if not given.data.is_file():
+        raise SystemExit(f"error: `{given.data}` is missing: name the data set with --data")
     rows, rounds = (1_000_000, 1) if given.quick else (given.rows, given.rounds)
     with tempfile.TemporaryDirectory(prefix="ringfort-bench-") as top:
         folder = Path(top) / "retail"

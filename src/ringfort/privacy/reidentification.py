@@ -2,9 +2,10 @@
 
 Evidence for an assessment, not a verdict: no figure here makes data anonymous. Tables are looked at in the
 form in which they leave, over their quasi-identifiers. `tagged` turns rows into 64-bit keyed tags first
-(`person`, `q0`, `q1`, ..., `s0`, ...), so that neither memory nor spill files hold a value; equal values have
-equal tags, NULL is a value like any. A `person` is the tag of the data subject's key before reduction, so
-that it is the same in every release; where a table leads to no subject, each row counts as a person.
+(`person`, `q0`, `q1`, ..., `s0`, ..., and `n`, how many such rows), so that neither memory nor spill files
+hold a value; equal values have equal tags, NULL is a value like any. A `person` is the tag of the data
+subject's key before reduction, so that it is the same in every release; where a table leads to no subject,
+each row counts as a person.
 
 `group_figures`, by DuckDB on a connection that the caller makes (memory limit, spill folder, threads):
 
@@ -22,11 +23,13 @@ Working Party, Opinion 05/2014.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ringfort.privacy.cmac import Cmac
 from ringfort.privacy.fingerprint import derived_key, tags_of
@@ -44,6 +47,7 @@ SIZES = (1, 2, 3, 5, 10, 20, 50, 100)
 
 PERSON = "person"
 _NULL = np.uint64(0x9E3779B97F4A7C15)
+_SPARSE, _FEW = 16, 65_536  # different rows are counted if there can be no more than that for each, or in all
 
 
 class Tagger:
@@ -54,12 +58,18 @@ class Tagger:
 
     def column(self, label: str, values: pa.Array) -> pa.UInt64Array:
         """Tags of a column; `label` keeps equal values of different columns apart."""
+        places, tags = self.encoded(label, values)
+        return pa.array(tags[places])
+
+    def encoded(self, label: str, values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """For each row a place, and the tag at each place; the last is that of NULL."""
         dictionary = pa.types.is_dictionary(values.type) and not values.dictionary.null_count
         encoded = values if dictionary else _flat(values).dictionary_encode()
         tags = np.append(self._values(label, encoded.dictionary), _NULL)  # equal values twice: equal tags
-        indices = encoded.indices.cast(pa.int64()) if encoded.indices.null_count else encoded.indices
-        places = indices.fill_null(-1) if indices.null_count else indices
-        return pa.array(tags[places.to_numpy(zero_copy_only=False)])
+        indices = encoded.indices
+        if indices.null_count:
+            indices = indices.cast(pa.int64()).fill_null(len(tags) - 1)
+        return indices.to_numpy(zero_copy_only=False).astype(np.int64, copy=False), tags
 
     def _values(self, label: str, values: pa.Array) -> NDArray[np.uint64]:
         texts = _as_text(values)
@@ -89,19 +99,23 @@ def _as_text(values: pa.Array) -> pa.Array:
         return values
     if pa.types.is_integer(arrow) or pa.types.is_boolean(arrow):
         return values.cast(pa.string())
-    if pa.types.is_floating(arrow):  # a whole one is the integer that another file may hold
-        return pa.array(
-            [
-                str(int(each)) if each == each // 1 and abs(each) < 2**63 else repr(each)
-                for each in values.to_pylist()
-            ],
-            pa.string(),
-        )
+    if pa.types.is_floating(arrow):
+        return _float_text(values.to_numpy(zero_copy_only=False).astype(np.float64))
     if pa.types.is_fixed_size_binary(arrow) or pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow):
         return pa.array([each.hex() for each in values.to_pylist()], pa.string())
     if pa.types.is_date(arrow) or pa.types.is_timestamp(arrow) or pa.types.is_decimal(arrow):
         return cast_like_sql(values, "text").fill_null("")
     return pa.array([repr(each) for each in values.to_pylist()], pa.string())
+
+
+def _float_text(values: NDArray[np.float64]) -> pa.StringArray:
+    """Floats as texts; a whole one is the integer that another file may hold."""
+    whole = np.isfinite(values) & (np.floor(values) == values) & (np.abs(values) < 2.0**63)
+    texts = pa.array(np.where(whole, values, 0).astype(np.int64)).cast(pa.string())
+    if whole.all():
+        return texts
+    odd = pa.array([repr(float(each)) for each in values[~whole]], pa.string())
+    return pc.replace_with_mask(texts, pa.array(~whole), odd)
 
 
 def tagged(
@@ -114,13 +128,42 @@ def tagged(
     """Rows as tags; each column comes with the label that says which it is. Rows without a person are people.
 
     `first_row` is the number of the first row in its table: it names the people whom nothing else names.
+    Equal rows come out as one where that is cheap to do: `n` says of how many each was made.
     """
     rows = len(next(values for _, values in (*quasi, *sensitive, *([person] if person else []))))
-    alone = pa.array(np.arange(first_row, first_row + rows, dtype=np.uint64))
-    people = alone if person is None else tagger.column(*person)
-    arrays = [people, *(tagger.column(*each) for each in (*quasi, *sensitive))]
-    names = [PERSON, *(f"q{at}" for at in range(len(quasi))), *(f"s{at}" for at in range(len(sensitive)))]
-    return pa.RecordBatch.from_arrays(arrays, names=names)
+    encoded = [tagger.encoded(*each) for each in (*([person] if person else []), *quasi, *sensitive)]
+    names = [
+        *([PERSON] if person else []),
+        *(f"q{at}" for at in range(len(quasi))),
+        *(f"s{at}" for at in range(len(sensitive))),
+    ]
+    possible = math.prod(len(tags) for _, tags in encoded)
+    if person is not None and possible <= max(_SPARSE * rows, _FEW):
+        columns, counts = _counted(encoded, possible)
+    else:
+        columns, counts = [tags[places] for places, tags in encoded], np.ones(rows, np.int64)
+    if person is None:
+        names.insert(0, PERSON)
+        columns.insert(0, np.arange(first_row, first_row + rows, dtype=np.uint64))
+    return pa.RecordBatch.from_arrays([pa.array(each) for each in (*columns, counts)], names=[*names, "n"])
+
+
+def _counted(
+    encoded: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]], possible: int
+) -> tuple[list[NDArray[np.uint64]], NDArray[np.int64]]:
+    """The different rows, and how often each stands there, by counting numbers that stand for whole rows."""
+    number = np.zeros(len(encoded[0][0]), np.int64)
+    for places, tags in encoded:
+        number *= len(tags)
+        number += places
+    counts = np.bincount(number, minlength=possible)
+    left = np.flatnonzero(counts)
+    found = counts[left]
+    columns: list[NDArray[np.uint64]] = []
+    for _, tags in reversed(encoded):
+        left, place = np.divmod(left, len(tags))
+        columns.insert(0, tags[place])
+    return columns, found.astype(np.int64, copy=False)
 
 
 @dataclass(frozen=True)
@@ -166,13 +209,13 @@ class Groups:
 
 
 def group_figures(connection: DuckDBPyConnection, relation: str, quasi: int, sensitive: int) -> Groups:
-    """The figures of a relation of tags with so many quasi-identifiers and sensitive columns."""
+    """The figures of a relation as `tagged` makes it with so many quasi-identifiers and sensitive columns."""
     shared = ", ".join(f"q{at}" for at in range(quasi))
     by = f" GROUP BY {shared}" if shared else ""
     listed = f"{shared}, " if shared else ""
     run(
         connection,
-        f"CREATE OR REPLACE TEMP TABLE people AS SELECT {listed}person, count(*) AS rows"
+        f"CREATE OR REPLACE TEMP TABLE people AS SELECT {listed}person, sum(n)::BIGINT AS rows"
         f" FROM {relation} GROUP BY {listed}person",
     )
     run(
@@ -215,7 +258,7 @@ def _diversity(connection: DuckDBPyConnection, relation: str, listed: str, by: s
     found = _row(
         connection,
         "SELECT coalesce(min(kinds), 0), coalesce(sum(rows) FILTER (kinds = 1), 0)::BIGINT FROM"
-        f" (SELECT count(*) AS kinds, sum(rows) AS rows FROM (SELECT {listed}s{place}, count(*) AS rows"
+        f" (SELECT count(*) AS kinds, sum(rows) AS rows FROM (SELECT {listed}s{place}, sum(n)::BIGINT AS rows"
         f" FROM {relation} GROUP BY {listed}s{place}){by}) WHERE kinds > 0",
     )
     return Diversity(found[0], found[1])
