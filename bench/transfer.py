@@ -188,9 +188,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="one million rows, one round")
     parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("RINGFORT_TEST_DATA") or DATA) / "online_retail.parquet",
+        "--data",
+        type=Path,
+        default=Path(os.environ.get("RINGFORT_TEST_DATA") or DATA) / "online_retail.parquet",
         help="the UCI data set Online Retail; RINGFORT_TEST_DATA names its folder",
-    )  # fmt: skip
+    )
     parser.add_argument("--json", type=Path, default=None)
     given = parser.parse_args()
     if not given.data.is_file():
