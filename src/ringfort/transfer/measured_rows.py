@@ -3,7 +3,7 @@
 Reduced files and the rows they were made of are read side by side, part by part, so that each reduced row
 gets the tag of the data subject it is about, by the key that stands in the enclave. Tags are keyed by the
 fingerprint key and labelled by table, column and form: the same column in the same form has the same tags in
-every release, which is what linking two of them takes. Memory is a few batches.
+every release, which is what linking two of them takes. Memory is a few batches for each thread.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 
 from ringfort.errors import CheckFailedError
 from ringfort.privacy.reidentification import tagged
-from ringfort.transfer.ahead import ahead
+from ringfort.transfer.ahead import beside
 from ringfort.transfer.source import parts_of, read_part
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
 
     from ringfort.catalog.model import Dataset, Table
     from ringfort.policy.contract import Contract, ContractTable
     from ringfort.privacy.reidentification import Tagger
-    from ringfort.transfer.source import SourceTable
+    from ringfort.transfer.source import Part, SourceTable
 
 
 @dataclass(frozen=True)
@@ -92,41 +92,43 @@ def write_tags(  # noqa: PLR0917 - one caller
     source: SourceTable,
     output: str,
     target: Path,
+    threads: int,
 ) -> None:
-    """Write the tags of a table's reduced rows to `target`."""
+    """Write the tags of a table's reduced rows to `target`, parts beside each other, in no order."""
+    parts = zip(files, parts_of(source), strict=True)
+    made = beside((_tags(tagger, table, file, part, output) for file, part in parts), threads)
     writer: pq.ParquetWriter | None = None
     try:
-        for made in ahead(_tags(tagger, table, files, source, output)):
+        for batch in made:
             if writer is None:
-                writer = pq.ParquetWriter(target, made.schema, compression="lz4")
-            writer.write_batch(made)
+                writer = pq.ParquetWriter(target, batch.schema, compression="lz4")
+            writer.write_batch(batch)
     finally:
+        made.close()
         if writer is not None:
             writer.close()
 
 
 def _tags(
-    tagger: Tagger, table: MeasuredTable, files: Sequence[Path], source: SourceTable, output: str
-) -> Iterator[pa.RecordBatch]:
-    """The tags of a table's reduced rows, batch by batch."""
+    tagger: Tagger, table: MeasuredTable, file: Path, part: Part, output: str
+) -> Generator[pa.RecordBatch, None, None]:
+    """The tags of a part's reduced rows, batch by batch."""
     columns = (*table.quasi, *table.sensitive)
-    row = 0
-    for file, part in zip(files, parts_of(source), strict=True):
-        batches = _reduced(file, output, columns, source.batch_rows)
-        people = read_part(part, [table.subject]) if table.subject else None
-        for batch in batches:
-            person = None if people is None else next(people).column(0)
-            if person is not None and len(person) != batch.num_rows:
-                raise CheckFailedError(f"the files of table `{table.name}` are not what was reduced")
-            arrays = [(label, batch.column(each)) for label, each in zip(table.labels, columns, strict=True)]
-            yield tagged(
-                tagger,
-                arrays[: len(table.quasi)],
-                arrays[len(table.quasi) :],
-                None if person is None else (table.person, person),
-                row,
-            )
-            row += batch.num_rows
+    row = part.first
+    people = read_part(part, [table.subject]) if table.subject else None
+    for batch in _reduced(file, output, columns, part.table.batch_rows):
+        person = None if people is None else next(people).column(0)
+        if person is not None and len(person) != batch.num_rows:
+            raise CheckFailedError(f"the files of table `{table.name}` are not what was reduced")
+        arrays = [(label, batch.column(each)) for label, each in zip(table.labels, columns, strict=True)]
+        yield tagged(
+            tagger,
+            arrays[: len(table.quasi)],
+            arrays[len(table.quasi) :],
+            None if person is None else (table.person, person),
+            row,
+        )
+        row += batch.num_rows
 
 
 def _reduced(file: Path, output: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:

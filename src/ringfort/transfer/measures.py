@@ -157,7 +157,8 @@ def measure(given: MeasureInput) -> Measured:
                 unmeasured.append(stated.name)
                 continue
             path = kept / SPILL / "rows.parquet"
-            write_tags(tagger, table, given.files[stated.name], source, given.contract.output, path)
+            threads = _threads(given.config)
+            write_tags(tagger, table, given.files[stated.name], source, given.contract.output, path, threads)
             _relation(connection, "measured", path)
             groups = group_figures(connection, "measured", len(table.quasi), len(table.sensitive))
             singled = singling_out(connection, len(table.quasi))
@@ -274,7 +275,7 @@ def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnect
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{config.measures.memory_mib}MiB",
         "temp_directory": str(spill),
-        "threads": config.measures.threads or len(os.sched_getaffinity(0)),
+        "threads": _threads(config),
         "autoload_known_extensions": False,
         "autoinstall_known_extensions": False,
     }
@@ -288,6 +289,10 @@ def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnect
         ) from None
     finally:
         shutil.rmtree(spill, ignore_errors=True)
+
+
+def _threads(config: Config) -> int:
+    return config.measures.threads or len(os.sched_getaffinity(0))
 
 
 def _relation(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
