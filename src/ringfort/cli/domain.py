@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ringfort.cli.operator_name import operator_name
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.record.client import open_ledger
+from ringfort.record.system import operator_name
 from ringfort.sites.domains import DomainStore, to_erase
 from ringfort.sites.paths import runtime_folder
 

@@ -18,13 +18,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ringfort.cli.operator_name import operator_name
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.gateway.workers import ask_workers
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import SessionKilled
 from ringfort.record.client import open_ledger
+from ringfort.record.system import operator_name
 from ringfort.sites.paths import runtime_folder
 
 ACTOR = "operator"

@@ -1,8 +1,9 @@
-"""The real clock and the real randomness, for the edge to pass in."""
+"""The real clock, the real randomness and who runs this process, for the edge to pass in."""
 
 from __future__ import annotations
 
 import os
+import pwd
 from datetime import UTC, datetime
 
 
@@ -20,3 +21,14 @@ class SystemRandomness:
     def token(self, size: int) -> bytes:
         """`size` unpredictable bytes."""
         return os.urandom(size)
+
+
+def operator_name() -> str:
+    """The operating system's name for who runs this process, its number if it has none.
+
+    For acts on record that ask for no password: taken from the account, never from the environment.
+    """
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return f"uid {os.getuid()}"

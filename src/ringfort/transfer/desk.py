@@ -7,8 +7,6 @@ what was read has changed since.
 
 from __future__ import annotations
 
-import getpass
-import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +33,7 @@ from ringfort.policy.contract_source import load_contract
 from ringfort.policy.grants import decide_grant, grant_input
 from ringfort.policy.people import managers_above, registered
 from ringfort.policy.request import Principal
+from ringfort.record.system import operator_name
 from ringfort.transfer.plan import rendering_faults
 from ringfort.transfer.publish import check_target
 
@@ -238,17 +237,9 @@ def confirm_deleted(ledger: SyncLedger, transfer: str, run: str, reference: str)
         transfer=transfer,
         run=run,
         reference=reference,
-        by=operator(),
+        by=operator_name(),
     )
     ledger.append([entry], condition=Condition((f"transfer:{transfer}",), ledger.state.size))
-
-
-def operator() -> str:
-    """The operating system's user."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        return f"uid {os.getuid()}"
 
 
 def _check_reason(text: str) -> None:
@@ -266,6 +257,5 @@ __all__ = [
     "TransferDesk",
     "confirm_deleted",
     "contract_names",
-    "operator",
     "read_contract",
 ]
