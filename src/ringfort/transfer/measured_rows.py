@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ringfort.errors import CheckFailedError
 from ringfort.privacy.reidentification import tagged
-from ringfort.transfer.ahead import beside
+from ringfort.transfer.beside import beside
 from ringfort.transfer.source import parts_of, read_part
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ringfort.transfer.ahead import ahead
+from ringfort.transfer.beside import beside
 from ringfort.transfer.inspect import Inspection, start_inspection
 from ringfort.transfer.reduce import ReductionPlan, reduce_batch
 from ringfort.transfer.source import Part, read_part
@@ -94,7 +94,7 @@ def run_part(job: Job, part: Part) -> PartResult:
             yield made
 
     try:
-        written = write_part(temporary, job.output, ahead(reduced()), _empty(plan, part))
+        written = write_part(temporary, job.output, beside([reduced()], 1), _empty(plan, part))
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

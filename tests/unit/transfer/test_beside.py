@@ -5,7 +5,7 @@ import threading
 import pyarrow as pa
 import pytest
 
-from ringfort.transfer.ahead import beside
+from ringfort.transfer.beside import beside
 
 
 def source(number, batches, fault=None):

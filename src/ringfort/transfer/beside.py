@@ -1,4 +1,4 @@
-"""Batches made in other threads than they are used in: the next one, or those of several sources at once."""
+"""Batches made in other threads than they are used in, from one source or from several at once."""
 
 from __future__ import annotations
 
@@ -13,21 +13,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def ahead(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """The same batches, each made in another thread while the one before is used; faults come as they are."""
-    with ThreadPoolExecutor(1, thread_name_prefix="ringfort-ahead") as beside:
-        coming = beside.submit(next, batches, None)
-        while (batch := coming.result()) is not None:
-            coming = beside.submit(next, batches, None)
-            yield batch
-
-
 def beside(
     sources: Iterable[Iterator[pa.RecordBatch]], threads: int
 ) -> Generator[pa.RecordBatch, None, None]:
     """The batches of all sources, each source run by one of so many threads, in whatever order they come.
 
-    Few batches wait at a time. A fault in a source comes as it is, and ends the others.
+    One source keeps its order. Few batches wait at a time. A fault in a source comes as it is, and ends the
+    others.
     """
     coming: queue.Queue[pa.RecordBatch | BaseException | None] = queue.Queue(2 * threads)
     over = threading.Event()
@@ -74,4 +66,4 @@ def beside(
             over.set()
 
 
-__all__ = ["ahead", "beside"]
+__all__ = ["beside"]
