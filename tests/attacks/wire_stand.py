@@ -118,16 +118,25 @@ class Provisioner:
         assert op == "open"
         state = self._state
         blob = b64encode(b"{}").decode()
+        keys = ["policy", "catalogue", "zones", f"principal:{request['principal']}"]
+        country = state.principals[request["principal"]].country
         return {
             "profile": hashlib.sha256(b"profile").hexdigest(),
             **self._target,
             "search_path": "public",
             "relations": ["seen"],
-            "condition_keys": ["policy", "catalogue", "zones", f"principal:{request['principal']}"],
+            "condition_keys": keys,
+            "ground_keys": keys,
             "decision": {
                 "input": blob,
                 "map": blob,
                 "site": "site-1",
+                "viewer": [
+                    {"source": "registration", "country": country},
+                    {"source": "network zone", "country": ""},
+                    *request["proofs"],
+                ],
+                "viewing_country": "ZZ",  # no zone holds the address
                 "storage_country": "IE",
                 "policy": state.policy,
                 "catalogue": state.catalogue,

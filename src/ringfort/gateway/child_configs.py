@@ -129,7 +129,6 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
         "ledger_socket": _socket(config, "ledger"),
         "provisioner_socket": _socket(config, "provisioner"),
         "parser_socket": _socket(config, "parser"),
-        "blobs": str(ledger_folder(config.folder) / "blobs"),
         "processing_country": config.gateway.country,
         "limits": {
             "rows_per_session": config.limits.rows_per_session,

@@ -1,5 +1,9 @@
 """From an authenticated principal to an open session: decision, record, site connection, relay.
 
+The worker says what it alone has seen of the viewer (the address, a certificate's or token's country); all
+other facts of the decision, the viewer's zone and registration included, the provisioner takes from one state
+of the control log, and the entry names that state.
+
 Order matters. The provisioner decides and prepares the profile; the site is connected as the profile's role;
 `SessionOpened` is appended on the condition that nothing that the decision stood on has changed since; only
 then does the client hear that it is in. A refused append means that the decision is stale: it is made once
@@ -12,10 +16,8 @@ import hashlib
 import os
 from base64 import b64decode
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfort.catalog.zones import Zones
 from ringfort.disclosure.statements import Surface
 from ringfort.errors import RingfortError
 from ringfort.gateway.control import ground
@@ -27,11 +29,9 @@ from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.ledger.grants import moment
 from ringfort.pgwire import backend
-from ringfort.record.store import BlobStore
 
 if TYPE_CHECKING:
     from ringfort.gateway.authentication import Authenticated, Provisioner
-    from ringfort.gateway.control import ControlFollower
     from ringfort.gateway.pool import SitePool
     from ringfort.gateway.recording import Ledger
     from ringfort.gateway.settings import WorkerSettings
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
 
 OPEN_SECONDS = 60.0  # a new profile over a large key column takes a while to fill
 ATTEMPTS = 2
-UNPROVEN = "ZZ"
 
 
 class SessionRefusedError(RingfortError):
@@ -78,15 +77,12 @@ class Opener:
         settings: WorkerSettings,
         provisioner: Provisioner,
         ledger: Ledger,
-        control: ControlFollower,
         connector: SitePool,
     ) -> None:
         self._settings = settings
         self._provisioner = provisioner
         self._ledger = ledger
-        self._control = control
         self._connector = connector
-        self._zones = settings.zones
 
     async def open(self, request: SessionRequest, address: str, client: Authenticated) -> Opened:
         """Decide, connect, record; raises a `RingfortError` that tells the client what to do.
@@ -105,42 +101,15 @@ class Opener:
                     ) from None
         raise AssertionError
 
-    def viewer(self, principal: str, address: str) -> tuple[Viewer, ...]:
-        """Each source for where the viewer is; an empty country proves nothing."""
-        registered = self._control.state.principals.get(principal)
-        if registered is None:
-            raise SessionRefusedError(
-                "the principal is not registered", hint="ask an operator for `ringfort principal add`"
-            )
-        zones = self._zones_in_force()
-        return (
-            Viewer("registration", registered.country),
-            Viewer("network zone", zones.country_of(address) if address else ""),
-        )
-
-    def _zones_in_force(self) -> Zones:
-        """The zone table that the control log names: what was told at the start, or its blob."""
-        digest = self._control.state.zones
-        if digest and digest != self._zones.digest():
-            data = BlobStore(Path(self._settings.blobs)).get(digest) if self._settings.blobs else None
-            if data is None:
-                raise SessionRefusedError(
-                    "the network zones in force cannot be read",
-                    hint="the operator must restart the gateway",
-                    sqlstate="57P03",
-                )
-            self._zones = Zones.from_json(data)
-        return self._zones
-
     async def _open(self, request: SessionRequest, address: str, client: Authenticated) -> Opened:
-        viewer = (*self.viewer(request.user, address), *client.viewer)
         opened = await self._provisioner.request(
             "open",
             timeout=OPEN_SECONDS,
             principal=request.user,
             purpose=request.purpose,
             ticket=request.ticket,
-            viewer=[{"source": each.source, "country": each.country} for each in viewer],
+            address=address,
+            proofs=[{"source": each.source, "country": each.country} for each in client.viewer],
             credentials=client.credentials,
             database=request.database,
             application_name=request.application_name,
@@ -149,24 +118,24 @@ class Opener:
         decision: dict[str, Any] = opened["decision"]
         since = int(decision["control_size"])
         keys = ground(request.user, (str(key) for key in opened["condition_keys"]))
+        stands_on = ground(request.user, (str(key) for key in opened["ground_keys"]))
         site = await self._connector.connect(read_target(opened), request.settings, request.user)
         try:
             session = os.urandom(12).hex()
             blobs = [b64decode(decision[name]) for name in ("input", "map")]
-            entry = self._entry(session, request, viewer, opened, blobs)
+            entry = self._entry(session, request, opened, blobs)
             await self._ledger.append(
                 [encode(entry)], condition=Condition(tuple(sorted(keys)), since), blobs=blobs
             )
         except BaseException:
             site.conversation.abort()
             raise
-        return Opened(session, request.user, _surface(opened), site, keys, since, _until(opened))
+        return Opened(session, request.user, _surface(opened), site, stands_on, since, _until(opened))
 
     def _entry(
         self,
         session: str,
         request: SessionRequest,
-        viewer: tuple[Viewer, ...],
         opened: dict[str, Any],
         blobs: list[bytes],
     ) -> SessionOpened:
@@ -182,12 +151,12 @@ class Opener:
             ticket=request.ticket,
             site=str(decision["site"]),
             database=request.database,
-            viewer=viewer,
+            viewer=tuple(Viewer(str(each["source"]), str(each["country"])) for each in decision["viewer"]),
             storage_country=storage,
             processing_country=str(
                 decision.get("processing_country") or self._settings.processing_country or storage
             ),
-            viewing_country=str(decision.get("viewing_country") or _viewing(viewer)),
+            viewing_country=str(decision["viewing_country"]),
             input=digests[0],
             map=digests[1],
             profile=str(opened["profile"]),
@@ -196,12 +165,6 @@ class Opener:
             zones=str(decision["zones"]),
             evaluator=str(decision["evaluator"]),
         )
-
-
-def _viewing(viewer: tuple[Viewer, ...]) -> str:
-    """The one country that every source names, else unproven."""
-    countries = {each.country for each in viewer}
-    return countries.pop() if len(countries) == 1 and "" not in countries else UNPROVEN
 
 
 def _until(opened: dict[str, Any]) -> float | None:

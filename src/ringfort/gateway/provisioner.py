@@ -6,12 +6,14 @@ It follows the control log, decides each opening, makes what the decision needs 
 keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
 
     verifier, attempted              see `authentication_desk`
-    open       {principal, purpose, ticket, viewer: [{source, country}], database, application_name, session,
+    open       {principal, purpose, ticket, database, application_name, session,
+                address, proofs: [{source, country}]}   what the worker alone has seen of where the viewer is
                 credentials: [[method, subject]]}   those that the client used, still on record or refused
                -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
-                   columns, surface, condition_keys, grants: [{grant, until}],
-                   decision: {site, storage_country, processing_country, policy, evaluator, catalogue, zones,
-                   control_size, input, map (base64), input_digest, map_digest, domain, key_id}}
+                   columns, surface, condition_keys, ground_keys, grants: [{grant, until}],
+                   decision: {site, viewer: [{source, country}], storage_country, processing_country,
+                   viewing_country, policy, evaluator, catalogue, zones, control_size, input, map (base64),
+                   input_digest, map_digest, domain, key_id}}
     health     {}                    -> {control_size, databases: [{site, database, served, reason, maps}]}
     audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
@@ -21,7 +23,10 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
 Invariants: Cedar and the databases are used in threads, so the socket always answers; a database is served
 only after its audit found no surplus, and the audit is on record (`SiteAudited`) before; a domain's epoch is
 on record (`DomainOpened`) before its first pseudonym is served; `control_size` is one at which everything
-the decision stood on still held. If the ledger is lost the process ends. DESIGN sections 4, 5, principle 7.
+the decision stood on still held, and all of it was read from one state: who tries again starts afresh.
+`condition_keys` are what must not have changed since when the session is put on record, `ground_keys` those
+whose change ends it later (not a grant that changed no form). If the ledger is lost the process ends. DESIGN
+sections 4, 5, principle 7.
 """
 
 from __future__ import annotations
@@ -50,6 +55,7 @@ from ringfort.gateway.provisioner_decision import (
     NotDecidedError,
     grant_key,
     read_request,
+    viewing_country,
 )
 from ringfort.gateway.provisioner_domains import Domains
 from ringfort.gateway.provisioner_served import Served
@@ -336,20 +342,20 @@ class Provisioner:
         if operate:
             stated = (fields.get("purpose"), fields.get("ticket"))
             held = tuple(each for each in held if (each.purpose, each.ticket) == stated)
-        request = read_request(fields, ground.principal, place, format_time(now), held)
+        zones = await self._thread(self.decider.zones, ground.zones)
+        request = read_request(fields, ground, zones, place, format_time(now), held)
         if operate:
             return await self._operate(served, ground, request)
         decision = await self._thread(self.decider.decide, ground, request)
         domain, kept_key = await self._domains.of(decision)
         profile, password = await self._thread(served.provide, decision, domain, kept_key)
         keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
-        keys += [grant_key(each) for each in decision.stands_on]
         if profile.maps:
             keys.append(domain_key(domain.recipient, domain.purpose))
             if not self._domains.usable(domain, kept_key):  # rotated or erased meanwhile: away with it again
                 await self._domains.retire()
                 return None
-        still = self.control.still(ground, decision.stands_on)
+        still = self.control.still(ground, request.grants)
         if still is None or not served.ready:
             return None
         return {
@@ -366,11 +372,13 @@ class Provisioner:
                 "schema": profile.schema,
                 "columns": sorted({column.name for view in profile.views for column in view.columns}),
             },
-            "condition_keys": keys,
+            "condition_keys": [*keys, *(grant_key(each) for each in request.grants)],
+            "ground_keys": [*keys, *(grant_key(each) for each in decision.stands_on)],
             "grants": [{"grant": each.id, "until": each.until} for each in decision.stands_on],
             "decision": self._recorded(
                 served,
                 still,
+                request,
                 decision.input,
                 decision.map,
                 profile.domain.id if profile.maps else "",
@@ -387,6 +395,8 @@ class Provisioner:
         if still is None or not served.ready:
             return None
         relations = sorted(table.name for table in operation.tables)
+        keys = [*ALWAYS, f"principal:{ground.principal.name}", "site:{}/{}".format(*served.key)]
+        keys += [grant_key(each) for each in request.grants]
         return {
             **served.target(),
             "session": "operate",
@@ -403,24 +413,29 @@ class Provisioner:
                 "columns": operation.columns,
                 "operate": True,
             },
-            "condition_keys": [
-                *ALWAYS,
-                f"principal:{ground.principal.name}",
-                "site:{}/{}".format(*served.key),
-                *(grant_key(each) for each in request.grants),
-            ],
+            "condition_keys": keys,
+            "ground_keys": keys,
             "grants": [{"grant": each.id, "until": each.until} for each in request.grants],
-            "decision": self._recorded(served, still, operation.input, operation.map, "", ""),
+            "decision": self._recorded(served, still, request, operation.input, operation.map, "", ""),
         }
 
     def _recorded(  # noqa: PLR0917 - the parts of one record
-        self, served: Served, still: Ground, given: bytes, disclosed: bytes, domain: str, kept_key: str
+        self,
+        served: Served,
+        still: Ground,
+        request: AccessRequest,
+        given: bytes,
+        disclosed: bytes,
+        domain: str,
+        kept_key: str,
     ) -> dict[str, Any]:
         """What a worker records of a decision."""
         return {
             "site": served.site.site,
+            "viewer": [{"source": each.source, "country": each.country} for each in request.viewer],
             "storage_country": served.site.country,
             "processing_country": self.settings.processing_country,
+            "viewing_country": viewing_country(request),
             "policy": still.policy,
             "evaluator": still.evaluator,
             "catalogue": still.catalogue,

@@ -1,9 +1,14 @@
 """The decision of an opening: control state, policy and catalogue in force, and what is remembered of it.
 
-The control log is folded as it is told. Grants in force are part of the request; the session stands on them
-if they changed a form. Bundle and catalogue in force are read from the ledger's blobs by their digest, never
-from the deployment's folder. Decisions are remembered by their whole input but for the time, which policies
-do not see. Synchronous and free of the event loop; the process calls it from threads.
+The control log is folded as it is told. Every fact that a decision stands on is taken from one state of it
+(the `Ground`): the principal's registration, the zone table that says which country an address counts as, the
+grants in force. A worker states only what it alone has seen: the client's address, and the country in a
+certificate or token. Whoever decides again takes a new ground; nothing of the old one is kept.
+
+Bundle, catalogue and zones in force are read from the ledger's blobs by their digest, never from the
+deployment's folder. Grants in force are part of the request; the session stands on them if they changed a
+form. Decisions are remembered by their whole input but for the time, which policies do not see. Synchronous
+and free of the event loop; the process calls it from threads.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ringfort.catalog.model import Catalogue
+from ringfort.catalog.zones import Zones
 from ringfort.errors import RingfortError, UsageError
 from ringfort.ledger.entry import decode, format_time
 from ringfort.ledger.entry_control import SiteAudited
@@ -23,6 +29,7 @@ from ringfort.ledger.grants import active_grants
 from ringfort.policy.bundle import PolicyBundle
 from ringfort.policy.decide import decide, decision_input
 from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
+from ringfort.policy.vocabulary import UNPROVEN_COUNTRY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +40,8 @@ if TYPE_CHECKING:
 
 MEMORY = 4096
 ALWAYS = ("policy", "catalogue", "zones")
+PROOFS = frozenset({"certificate", "token"})
+"""What a worker may state of the viewer's country: all else is taken from the ground."""
 
 
 class NotDecidedError(RingfortError):
@@ -125,6 +134,7 @@ class Decider:
         self._lock = threading.Lock()
         self._bundles: dict[str, CompiledBundle] = {}
         self._catalogues: dict[str, Catalogue] = {}
+        self._zones: dict[str, Zones] = {"": Zones()}
         self._remembered: OrderedDict[str, tuple[DisclosureMap, bytes]] = OrderedDict()
 
     def catalogue(self, digest: str) -> Catalogue:
@@ -133,6 +143,13 @@ class Decider:
             if digest not in self._catalogues:
                 self._catalogues = {digest: Catalogue.from_json(self._blob(digest))}
             return self._catalogues[digest]
+
+    def zones(self, digest: str) -> Zones:
+        """The zone table of this digest; no digest is no table, which proves no country."""
+        with self._lock:
+            if digest not in self._zones:
+                self._zones = {"": Zones(), digest: Zones.from_json(self._blob(digest))}
+            return self._zones[digest]
 
     def bundle(self, ground: Ground) -> CompiledBundle:
         """The policy bundle in force, ready to decide."""
@@ -193,26 +210,35 @@ def grant_key(grant: HeldGrant) -> str:
     return f"grant:{grant.id}"
 
 
-def read_request(
+def read_request(  # noqa: PLR0917 - the parts of one request
     fields: dict[str, Any],
-    principal: Principal,
+    ground: Ground,
+    zones: Zones,
     site: tuple[str, str],
     time: str,
     grants: tuple[HeldGrant, ...] = (),
 ) -> AccessRequest:
-    """The access request in an `open` operation; `site` is name and country. Raises `UsageError`."""
+    """The access request in an `open` operation, with the viewer as `ground` has it. Raises `UsageError`.
+
+    `zones` is the table that `ground` names; `site` is name and country.
+    """
     try:
-        viewer = tuple(ViewerSource(str(each["source"]), str(each["country"])) for each in fields["viewer"])
+        proofs = tuple(ViewerSource(str(each["source"]), str(each["country"])) for each in fields["proofs"])
         purpose, ticket, database = fields["purpose"], fields["ticket"], fields["database"]
+        address = fields["address"]
     except (KeyError, TypeError):
-        raise UsageError("an opening needs principal, purpose, ticket, viewer and database") from None
-    if not any(each.source == "registration" for each in viewer):
-        viewer = (ViewerSource("registration", principal.country), *viewer)
+        raise UsageError("an opening needs principal, purpose, ticket, address, proofs, database") from None
+    if not isinstance(address, str) or not all(each.source in PROOFS for each in proofs):
+        raise UsageError("an opening states a client's address, and what a certificate or token says of it")
     request = AccessRequest(
-        principal=principal,
+        principal=ground.principal,
         purpose=purpose,
         ticket=ticket,
-        viewer=viewer,
+        viewer=(
+            ViewerSource("registration", ground.principal.country),
+            ViewerSource("network zone", zones.country_of(address) if address else ""),
+            *proofs,
+        ),
         site=site[0],
         site_country=site[1],
         database=database,
@@ -226,4 +252,20 @@ def read_request(
     return request
 
 
-__all__ = ["ControlView", "Decider", "Decision", "Ground", "NotDecidedError", "grant_key", "read_request"]
+def viewing_country(request: AccessRequest) -> str:
+    """The one country that every source of the viewer names, else the one that proves nothing."""
+    countries = {each.country for each in request.viewer}
+    return countries.pop() if len(countries) == 1 and "" not in countries else UNPROVEN_COUNTRY
+
+
+__all__ = [
+    "ALWAYS",
+    "ControlView",
+    "Decider",
+    "Decision",
+    "Ground",
+    "NotDecidedError",
+    "grant_key",
+    "read_request",
+    "viewing_country",
+]

@@ -5,8 +5,6 @@
      "slot": 0, "board": 8, "sockets": folder,
      "tls": {"mode": "required", "certificate": PEM or path, "key": PEM or path},
      "ledger_socket": path, "provisioner_socket": path, "parser_socket": path,
-     "blobs": path,
-     "zones": [{"network": "10.0.0.0/8", "country": "IE", "note": ""}],
      "processing_country": "IE",
      "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000,
                 "statements_per_minute": 0, "sessions_per_principal": 0, "idle_seconds": 0,
@@ -19,9 +17,8 @@
 
 Only `actor`, `listen`, `tls` and the three sockets are required. `tls.mode` is `required` or `optional`;
 `optional` admits plaintext from loopback only. `processing_country` is where this gateway runs; empty means
-that the provisioner's decision says it. `zones` hold until others come into force, which are then read from
-the folder of the ledger's `blobs`. `slot` is the worker's place on the `board` (an inherited descriptor) that
-it shares with the others; its private socket is made in the folder `sockets`, none if that is empty.
+that the provisioner's decision says it. `slot` is the worker's place on the `board` (an inherited descriptor)
+that it shares with the others; its private socket is made in the folder `sockets`, none if that is empty.
 `record_seconds`: a statement whose record is not durable by then ends its session.
 """
 
@@ -31,7 +28,6 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from ringfort.catalog.zones import Zone, Zones
 from ringfort.config import ClientCertificatesConfig, OidcConfig
 from ringfort.errors import ConfigurationError
 from ringfort.gateway.board import SLOTS
@@ -85,8 +81,6 @@ class WorkerSettings:
     slot: int = 0
     board: int = -1
     sockets: str = ""
-    blobs: str = ""
-    zones: Zones = field(default_factory=Zones)
     processing_country: str = ""
     limits: Limits = field(default_factory=Limits)
     client_certificates: ClientCertificatesConfig = field(default_factory=ClientCertificatesConfig)
@@ -111,7 +105,6 @@ def read_settings(document: object) -> WorkerSettings:
         ClientCertificatesConfig, "client_certificates", values.get("client_certificates", {})
     )
     values["oidc"] = _section(OidcConfig, "oidc", values.get("oidc", {}))
-    values["zones"] = _zones(values.get("zones", []))
     settings = _section(WorkerSettings, "", values)
     room = settings.statement_text_bytes + _AROUND_TEXT
     if settings.message_bytes < room:
@@ -148,15 +141,6 @@ def _section(kind: type[_Section], name: str, values: object) -> _Section:
 
 def _required(each: dataclasses.Field[Any]) -> bool:
     return each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
-
-
-def _zones(values: object) -> Zones:
-    try:
-        zones = Zones(tuple(Zone(**each) for each in values))  # type: ignore[attr-defined]
-        zones.country_of("127.0.0.1")  # parses every network
-    except (TypeError, ValueError, AttributeError):
-        raise ConfigurationError("`zones` must be a list of network, country and note") from None
-    return zones
 
 
 __all__ = ["Limits", "Listen", "Tls", "WorkerSettings", "read_settings"]

@@ -109,7 +109,7 @@ class Worker:
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
         self._sessions = Sessions(settings, self._ledger, verdicts, connector, self._number_changed)
         self._ledger.on_room = self._sessions.relieved
-        self._opener = Opener(settings, self._provisioner, self._ledger, self._control, connector)
+        self._opener = Opener(settings, self._provisioner, self._ledger, connector)
         if settings.sockets:
             self._private = IpcServer(worker_socket(settings.sockets, settings.slot), self._answer)
             await self._private.start()

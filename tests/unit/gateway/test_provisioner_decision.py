@@ -7,12 +7,14 @@ from datetime import timedelta
 import pytest
 from tests.unit.gateway.test_granting import FACTS, MemoryLedger
 
+from ringfort.catalog.zones import Zone, Zones
 from ringfort.config import EEA
 from ringfort.gateway.provisioner_decision import ControlView, Decider, grant_key, read_request
 from ringfort.ledger.entry import encode, format_time
 from ringfort.policy.forms import Form
 from ringfort.policy.grants import GrantFacts
 
+ZONES = Zones((Zone("192.0.2.0/24", "IE"),))
 PLACE = ("dublin-1", "IE")
 
 
@@ -39,11 +41,15 @@ class Gateway:
         view = view or self.view
         ground = view.ground("olga")
         now = self.ledger.now()
-        fields = {"purpose": "customer-support", "ticket": "T-1", "viewer": [], "database": "shop"} | stated
+        fields = {
+            "purpose": "customer-support",
+            "ticket": "T-1",
+            "address": "192.0.2.7",
+            "proofs": [],
+            "database": "shop",
+        } | stated
         held = view.held("olga", "view", now)
-        return self.decider.decide(
-            ground, read_request(fields, ground.principal, PLACE, format_time(now), held)
-        )
+        return self.decider.decide(ground, read_request(fields, ground, ZONES, PLACE, format_time(now), held))
 
 
 @pytest.fixture

@@ -43,7 +43,6 @@ from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.domains import DomainStore
 
 TIME = "2026-11-21T10:00:00Z"
-VIEWER = [{"source": "registration", "country": "US"}, {"source": "network zone", "country": "US"}]
 
 
 def start(module, config):
@@ -186,7 +185,8 @@ def opening(deployment, **changes):
         "principal": "ann",
         "purpose": "product-analytics",
         "ticket": "T-1",
-        "viewer": VIEWER,
+        "address": "192.0.2.7",
+        "proofs": [],
         "database": deployment.database,
         "application_name": "psql",
         **changes,
@@ -204,10 +204,10 @@ def session_entry(deployment, answer):
         ticket="T-1",
         site=decision["site"],
         database=deployment.database,
-        viewer=tuple(Viewer(**each) for each in VIEWER),
+        viewer=tuple(Viewer(**each) for each in decision["viewer"]),
         storage_country=decision["storage_country"],
         processing_country="IE",
-        viewing_country="US",
+        viewing_country=decision["viewing_country"],
         input=decision["input_digest"],
         map=decision["map_digest"],
         profile=answer["profile"],
@@ -329,7 +329,9 @@ def test_what_is_refused(deployment):
         await client.request("open", **opening(deployment))
         assert await refused(principal="nobody") == "28000"
         assert await refused(database="elsewhere") == "3D000"
-        assert await refused(viewer=7) == "22023"
+        for stated in (7, [7], [{"source": "registration", "country": "IE"}], [{"source": "token"}]):
+            assert await refused(proofs=stated) == "22023"
+        assert await refused(address=7) == "22023"
         with pytest.raises(RemoteError):
             await client.request("frobnicate")
         # the database is no longer as it was audited

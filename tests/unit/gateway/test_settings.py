@@ -18,17 +18,6 @@ def test_defaults():
     assert (settings.limits.rows_per_session, settings.max_sessions) == (1_000_000, 1_000)
 
 
-def test_zones_give_countries():
-    zones = [
-        {"network": "10.0.0.0/8", "country": "US", "note": ""},
-        {"network": "10.1.0.0/16", "country": "IE"},
-    ]
-    settings = read_settings({**GOOD, "zones": zones})
-    assert settings.zones.country_of("10.1.2.3") == "IE"
-    assert settings.zones.country_of("::ffff:10.2.2.3") == "US"
-    assert settings.zones.country_of("192.0.2.1") == ""
-
-
 def test_a_message_may_hold_the_longest_statement():
     settings = read_settings({**GOOD, "statement_text_bytes": 5_000_000})
     assert settings.message_bytes > 5_000_000
@@ -44,8 +33,6 @@ def test_a_message_may_hold_the_longest_statement():
         ({"listen": {}}, "listen"),
         ({"listen": {"host": "h", "port": "5432"}}, "listen.port"),
         ({"limits": {"rows_per_session": True}}, "limits.rows_per_session"),
-        ({"zones": [{"network": "x", "country": "IE"}]}, "zones"),
-        ({"zones": 5}, "zones"),
         ({"actor": 5}, "actor"),
     ],
 )
