@@ -155,8 +155,9 @@ class Provisioner:
 class Stand:
     """Everything, up; `port` is the worker's."""
 
-    def __init__(self, admin_dsn, *, authentication=PATIENT, **worker):
+    def __init__(self, admin_dsn, *, authentication=PATIENT, readers=1, **worker):
         self._admin = admin_dsn
+        self._readers = readers
         self._authentication = authentication
         self._more = worker
         self._children = []
@@ -186,7 +187,9 @@ class Stand:
             },
         )
         self.provisioner = Provisioner(self.folder, target, self._authentication).__enter__()
-        self._start("ringfort.gateway.parser", {"socket": str(self.folder / "parser"), "readers": 1})
+        self._start(
+            "ringfort.gateway.parser", {"socket": str(self.folder / "parser"), "readers": self._readers}
+        )
         (self.folder / "tls").mkdir()
         ensure_tls(self.folder / "tls", ("localhost", "127.0.0.1"))
         said = self._start(

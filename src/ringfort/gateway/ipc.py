@@ -2,7 +2,8 @@
 
 A frame is `u32 big-endian length | JSON object`, at most 4 MiB of JSON. A request is `{"id": n, "op": "...",
 ...}`; its answer `{"id": n, "ok": true, ...}` or `{"id": n, "ok": false, "message", "hint", "sqlstate"}`.
-Requests on one connection may overlap and are answered in the order in which they finish.
+Requests on one connection may overlap and are answered in the order in which they finish. A server that says
+so takes `{"op": "cancel", "of": n}` for "nobody waits for request n any more" and answers neither.
 
 Invariants: the socket file is 0600 before anybody can connect, and both ends check that the peer runs as the
 same user (SO_PEERCRED). A frame that is too long or no JSON object ends the connection. An exception that is
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import stat
@@ -135,12 +137,14 @@ class IpcClient:
     """Requests to one server. Connects at the first request, and again after a loss.
 
     A request that was in flight when the connection was lost raises `IpcLostError` and is never repeated:
-    whether the peer acted on it is not known here.
+    whether the peer acted on it is not known here. With `cancels` the peer is told of a request that was
+    cancelled or timed out here, so that it need not work on it; the server must know that word.
     """
 
-    def __init__(self, path: str, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+    def __init__(self, path: str, *, timeout: float = DEFAULT_TIMEOUT, cancels: bool = False) -> None:
         self.path = path
         self.timeout = timeout
+        self._cancels = cancels
         self._connection: _ClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._last_id = 0
@@ -162,8 +166,9 @@ class IpcClient:
         except TimeoutError:
             raise IpcTimeoutError(f"`{op}` was not answered in time", hint="try again") from None
         finally:
-            if connection is not None:
-                connection.waiting.pop(number, None)
+            unanswered = connection is not None and connection.waiting.pop(number, None) is not None
+            if connection is not None and unanswered and self._cancels:
+                connection.tell(encode_frame({"op": "cancel", "of": number}))
         if answer.pop("ok", None) is True:
             return answer
         raise RemoteError(
@@ -243,16 +248,29 @@ class _ClientConnection(asyncio.Protocol):
         self._transport.write(frame)
         return await waiter
 
+    def tell(self, frame: bytes) -> None:
+        """Send what has no answer, if there is still somebody to hear it."""
+        if self.lost is None and self._transport is not None:
+            self._transport.write(frame)
+
     def close(self) -> None:
         self._end(IpcLostError("the connection was closed here"))
 
 
 class IpcServer:
-    """Answers requests at a unix socket with `handler(op, request) -> answer fields`."""
+    """Answers requests at a unix socket with `handler(op, request) -> answer fields`.
 
-    def __init__(self, path: str, handler: Handler) -> None:
+    `in_flight`: how many requests of one connection may wait before it is not read on. `cancellable`: a
+    handler may be cancelled because nobody waits for its answer.
+    """
+
+    def __init__(
+        self, path: str, handler: Handler, *, in_flight: int = MAX_IN_FLIGHT, cancellable: bool = False
+    ) -> None:
         self.path = path
         self.handler = handler
+        self._in_flight = in_flight
+        self._cancellable = cancellable
         self._server: asyncio.AbstractServer | None = None
         self._connections: set[_ServerConnection] = set()
         self._inode = 0
@@ -262,7 +280,10 @@ class IpcServer:
         listener = bind_private(self.path)
         self._inode = os.stat(self.path).st_ino  # noqa: PTH116 - one call, no Path needed
         self._server = await asyncio.get_running_loop().create_unix_server(
-            lambda: _ServerConnection(self.handler, self._connections), sock=listener
+            lambda: _ServerConnection(
+                self.handler, self._connections, self._in_flight, cancellable=self._cancellable
+            ),
+            sock=listener,
         )
 
     async def stop(self) -> None:
@@ -280,9 +301,13 @@ class IpcServer:
 
 
 class _ServerConnection(asyncio.Protocol):
-    def __init__(self, handler: Handler, connections: set[_ServerConnection]) -> None:
+    def __init__(
+        self, handler: Handler, connections: set[_ServerConnection], in_flight: int, *, cancellable: bool
+    ) -> None:
         self._handler = handler
         self._connections = connections
+        self._in_flight = in_flight
+        self._cancellable: dict[object, asyncio.Task[None]] | None = {} if cancellable else None
         self._reader = FrameReader()
         self._tasks: set[asyncio.Task[None]] = set()
         self._transport: asyncio.Transport | None = None
@@ -302,10 +327,26 @@ class _ServerConnection(asyncio.Protocol):
             self.end()
             return
         for message in messages:
+            if self._cancellable is not None and message.get("op") == "cancel":
+                self._cancel(message.get("of"))
+                continue
             task = asyncio.ensure_future(self._answer(message))
             self._tasks.add(task)
             task.add_done_callback(self._finished)
+            number = message.get("id")
+            if self._cancellable is not None and isinstance(number, int):
+                self._cancellable[number] = task
+                task.add_done_callback(functools.partial(self._uncancellable, number))
         self._pace()
+
+    def _cancel(self, number: object) -> None:
+        task = self._cancellable.get(number) if self._cancellable and isinstance(number, int) else None
+        if task is not None:
+            task.cancel()
+
+    def _uncancellable(self, number: int, task: asyncio.Task[None]) -> None:
+        if self._cancellable is not None and self._cancellable.get(number) is task:
+            del self._cancellable[number]
 
     def connection_lost(self, exc: Exception | None) -> None:
         del exc
@@ -334,7 +375,7 @@ class _ServerConnection(asyncio.Protocol):
         """Read on only while the peer takes its answers and does not flood us."""
         if self._transport is None or self._transport.is_closing():
             return
-        reading = self._writable and len(self._tasks) < MAX_IN_FLIGHT
+        reading = self._writable and len(self._tasks) < self._in_flight
         if reading != self._reading:
             self._reading = reading
             if reading:

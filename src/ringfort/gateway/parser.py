@@ -4,17 +4,15 @@
 
 It holds no secret and serves one operation on a unix socket (gateway/ipc.py):
 
-    verdict {sql, profile_surface: {relations, schema, columns}} -> the fields of a `statements.Verdict`
+    verdict {sql, profile_surface: {relations, schema, columns}, principal, session}
+        -> the fields of a `statements.Verdict`
 
 The process itself never parses. It keeps `readers` child processes (`--reader`) that do, each under limits of
-memory, CPU time, files and rights, and hands each text to a free one. A reader that crashes, or does not
-answer within `statement_seconds`, is killed and replaced: a hostile text costs one refused statement.
-Verdicts are remembered by exact text and surface, such refusals for a minute, so that the same text costs
-nothing again.
+memory, CPU time, files and rights. Which text is next, who is answered and what is remembered is the pool's
+to say (`reader_pool.py`). A reader that crashes, or does not answer within `statement_seconds`, is killed and
+replaced: a hostile text costs one refused statement.
 
-Invariants: no answer means refused; a reader gets one text at a time and one that was given up is never heard
-again, so an answer is always that of the text; both kinds of process die with their parent.
-Left out: fairness between sessions; the worker bounds how many statements wait.
+Invariants: both kinds of process die with their parent; a reader is given one text at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import hashlib
 import json
 import math
 import os
@@ -31,72 +28,24 @@ import signal
 import struct
 import sys
 import time
-from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from ringfort.disclosure.statements import Surface, Verdict, judge
-from ringfort.errors import ConfigurationError, RingfortError, UsageError
+from ringfort.disclosure.statements import Surface, judge
+from ringfort.errors import ConfigurationError, RingfortError
 from ringfort.gateway.ipc import MAX_FRAME, IpcServer
+from ringfort.gateway.reader_pool import READERS, STATEMENT_SECONDS, Parser, ReaderLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
-STATEMENT_SECONDS: Final = 2.0
-READERS: Final = 2
 READER_MEMORY_BYTES: Final = 1024 * 1024 * 1024
-REMEMBERED: Final = 4096
 SURFACES_PER_READER: Final = 64
-GIVEN_UP_SECONDS: Final = 60.0
+IN_FLIGHT: Final = 8_192  # of one worker: its sessions have one text each, and the queue bounds what waits
 _LENGTH = struct.Struct(">I")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
-
-TOO_SLOW: Final = Verdict(
-    allowed=False,
-    kind="utility",
-    sqlstate="54001",
-    reason="the statement could not be read in the time and memory allowed",
-    hint="simplify or split it",
-)
-
-NOT_UTF8: Final = Verdict(
-    allowed=False,
-    kind="utility",
-    sqlstate="22021",
-    reason="the text of the statement is not valid UTF-8",
-    hint="send UTF-8",
-)
-
-
-class ReaderLostError(RingfortError):
-    """A reader crashed, was killed by its limits, or did not answer in time."""
-
-    default_sqlstate = "54001"  # statement_too_complex
-
-
-class TextReader(Protocol):
-    """What reads one text at a time for the parser."""
-
-    @property
-    def running(self) -> bool:
-        """Whether it can be given a text."""
-        ...
-
-    async def start(self) -> None:
-        """Get ready to read."""
-        ...
-
-    async def read(
-        self, sql: str, surface_key: str, surface: Mapping[str, Any], seconds: float
-    ) -> dict[str, Any]:
-        """The verdict on `sql`; raises `ReaderLostError`, after which this reader must be replaced."""
-        ...
-
-    async def stop(self) -> None:
-        """End it; returns when it is gone."""
-        ...
 
 
 class Reader:
@@ -174,107 +123,6 @@ class Reader:
         transport = getattr(process, "_transport", None)
         if transport is not None:  # else its pipes would be closed by the garbage collector, with a warning
             transport.close()
-
-
-class Parser:
-    """Verdicts by way of readers. `verdict` may be called many times at once."""
-
-    def __init__(
-        self,
-        *,
-        readers: int = READERS,
-        statement_seconds: float = STATEMENT_SECONDS,
-        make_reader: Callable[[], TextReader] = Reader,
-    ) -> None:
-        self._make_reader = make_reader
-        self._count = readers
-        self._seconds = statement_seconds
-        self._free: asyncio.Queue[TextReader] = asyncio.Queue()
-        self._all: set[TextReader] = set()
-        self._remembered: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
-        self._given_up: dict[bytes, float] = {}
-        self._reading: dict[bytes, asyncio.Future[dict[str, Any]]] = {}
-
-    async def start(self) -> None:
-        """Start the readers."""
-        for _ in range(self._count):
-            reader = self._make_reader()
-            self._all.add(reader)
-            await reader.start()
-            self._free.put_nowait(reader)
-
-    async def stop(self) -> None:
-        """Kill the readers."""
-        for reading in self._reading.values():
-            reading.cancel()
-        for reader in list(self._all):
-            await reader.stop()
-        self._all.clear()
-
-    async def handle(self, op: str, request: dict[str, Any]) -> dict[str, Any]:
-        """An IPC request."""
-        if op != "verdict":
-            raise UsageError(f"the parser knows no `{op}`", hint="it knows `verdict`")
-        sql = request.get("sql")
-        surface = request.get("profile_surface", request.get("surface"))
-        if not isinstance(sql, str) or not isinstance(surface, dict) or "relations" not in surface:
-            raise UsageError("`verdict` needs `sql` and `profile_surface`")
-        return await self.verdict(sql, surface)
-
-    async def verdict(self, sql: str, surface: Mapping[str, Any]) -> dict[str, Any]:
-        """The verdict on `sql` for `surface`, as `Verdict.to_json` gives it. Refused if it cannot be read."""
-        surface_key = hashlib.sha256(orjson.dumps(surface, option=orjson.OPT_SORT_KEYS)).hexdigest()
-        try:
-            key = hashlib.sha256(surface_key.encode() + sql.encode("utf-8")).digest()
-        except UnicodeEncodeError:
-            return NOT_UTF8.to_json()
-        known = self._remembered.get(key)
-        if known is not None:
-            self._remembered.move_to_end(key)
-            return known
-        if self._given_up.get(key, 0.0) > asyncio.get_running_loop().time():
-            return TOO_SLOW.to_json()
-        reading = self._reading.get(key)
-        if reading is None:
-            reading = asyncio.ensure_future(self._read(key, sql, surface_key, surface))
-            self._reading[key] = reading
-        # a caller that goes away leaves the reading alone: half an answer must not stay in a reader's pipe
-        return await asyncio.shield(reading)
-
-    async def _read(
-        self, key: bytes, sql: str, surface_key: str, surface: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        reader = await self._free.get()
-        try:
-            if not reader.running:
-                reader = await self._replace(reader)
-            try:
-                answer = await reader.read(sql, surface_key, surface, self._seconds)
-            except ReaderLostError:
-                self._give_up(key)
-                reader = await self._replace(reader)
-                return TOO_SLOW.to_json()
-        finally:
-            self._free.put_nowait(reader)
-            del self._reading[key]
-        self._remembered[key] = answer
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
-        return answer
-
-    def _give_up(self, key: bytes) -> None:
-        """Not for good: what ended the reader may have had nothing to do with the text."""
-        if len(self._given_up) >= REMEMBERED:
-            self._given_up.clear()
-        self._given_up[key] = asyncio.get_running_loop().time() + GIVEN_UP_SECONDS
-
-    async def _replace(self, lost: TextReader) -> TextReader:
-        self._all.discard(lost)
-        await lost.stop()
-        reader = self._make_reader()
-        self._all.add(reader)
-        await reader.start()
-        return reader
 
 
 def _plain_environment() -> dict[str, str]:
@@ -357,6 +205,7 @@ async def serve(config: Mapping[str, Any]) -> None:
             else "the parser's configuration has no `socket`"
         )
     parser = Parser(
+        make_reader=Reader,
         readers=int(config.get("readers", READERS)),
         statement_seconds=float(config.get("statement_seconds", STATEMENT_SECONDS)),
     )
@@ -364,7 +213,7 @@ async def serve(config: Mapping[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    server = IpcServer(config["socket"], parser.handle)
+    server = IpcServer(config["socket"], parser.handle, in_flight=IN_FLIGHT, cancellable=True)
     try:
         await parser.start()
         await server.start()
@@ -396,12 +245,7 @@ if __name__ == "__main__":
 
 
 __all__ = [
-    "NOT_UTF8",
-    "TOO_SLOW",
-    "Parser",
     "Reader",
-    "ReaderLostError",
-    "TextReader",
     "main",
     "run_reader",
     "serve",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from ringfort.gateway.pool import SitePool
     from ringfort.gateway.recording import Ledger
     from ringfort.gateway.settings import WorkerSettings
-    from ringfort.gateway.verdicts import Verdicts
+    from ringfort.gateway.verdicts import SessionVerdicts, Verdicts
     from ringfort.pgwire.startup import CancelRequest
 
 GRACE_SECONDS = 5.0
@@ -102,6 +102,7 @@ class Session:
     process: int
     secret: bytes
     relay: Relay
+    verdicts: SessionVerdicts
     clock: SessionClock
     began: datetime
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -184,12 +185,13 @@ class Sessions:
         client, site = conversation.transport, opened.site.conversation.transport
         if client is None or site is None or opened.site.conversation.lost:
             raise ConnectionGoneError
+        verdicts = self._verdicts.for_surface(opened.surface).of_session(opened.principal, opened.session)
         relay = Relay(
             session=opened.session,
             actor=settings.actor,
             ledger=self._ledger,
             ends=self._ends,
-            verdicts=self._verdicts.for_surface(opened.surface),
+            verdicts=verdicts,
             exchange=exchange,
             client=client,
             site=OutgoingSite(site, self._outbox),
@@ -200,7 +202,7 @@ class Sessions:
         _, behind = opened.site.conversation.hand_over(_SiteEnd(relay))
         clock = SessionClock(settings.limits, self._loop.time())
         self._by_process[process] = Session(
-            opened, process, secret, relay, clock, datetime.now(UTC), facts or {}, on_end
+            opened, process, secret, relay, verdicts, clock, datetime.now(UTC), facts or {}, on_end
         )
         self._on_number()
         try:
@@ -241,6 +243,7 @@ class Sessions:
         session = self._by_process.get(request.process)
         if is_key(request.secret, None if session is None else session.secret) and session is not None:
             session.cancelled = True
+            session.verdicts.cancel()
             self._spawn(self._connector.cancel(session.opened.site.target, session.opened.site.key))
 
     def changed(self, key: str, index: int, text: str) -> None:

@@ -6,6 +6,7 @@ generations and drops the older one when the younger is full. A verdict that put
 the client's depends on its literals, and is kept for longer texts, as tools send them about the catalogue.
 
 A parser that dies, hangs or is flooded costs the statement that met it: it is refused, nothing is remembered.
+The parser is told whose text it reads, so that it can be fair, and of texts that nobody waits for any more.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ GENERATION = 2_048
 EXACT_BYTES = 2_048
 REWRITTEN_GENERATION = 256
 REWRITTEN_BYTES = 8_192
-MAX_WAITING = 256
 MAX_SURFACES = 512
+_PASSING = frozenset({"53000", "53400", "54001", "57014"})  # refusals that say nothing for good of a text
 _AT_ONCE = frozenset({"read", "empty"})
 _Value = TypeVar("_Value")
 
@@ -114,6 +115,35 @@ class Memory(Generic[_Value]):
         self.young[key] = value
 
 
+class SessionVerdicts:
+    """The verdicts for one session: those of its surface; new texts are read in the session's turn."""
+
+    __slots__ = ("_asking", "_principal", "_session", "_shared", "lookup")
+
+    def __init__(self, shared: SurfaceVerdicts, principal: str, session: str) -> None:
+        self._shared = shared
+        self._principal = principal
+        self._session = session
+        self.lookup = shared.lookup
+        self._asking: asyncio.Task[Known] | None = None
+
+    async def ask(self, sql: bytes) -> Known:
+        """The parser's verdict for `sql`; a refusal if there is none to be had. Never raises."""
+        asking = asyncio.ensure_future(self._shared.ask(sql, self._principal, self._session))
+        self._asking = asking
+        try:
+            await asyncio.wait((asking,))
+        finally:
+            self._asking = None
+            asking.cancel()
+        return CANCELLED if asking.cancelled() else asking.result()
+
+    def cancel(self) -> None:
+        """The client wants no answer to its statement any more: if it waits to be read, it is refused."""
+        if self._asking is not None:
+            self._asking.cancel()
+
+
 class SurfaceVerdicts:
     """The verdicts for one surface. `lookup` is the hot path; `ask` goes to the parser process."""
 
@@ -124,7 +154,10 @@ class SurfaceVerdicts:
         self._exact: Memory[Known] = Memory()
         self._normalised: Memory[Known] = Memory()
         self._rewritten: Memory[Known] = Memory(REWRITTEN_GENERATION)
-        self._waiting = 0
+
+    def of_session(self, principal: str, session: str) -> SessionVerdicts:
+        """The same verdicts, asked for in the name of a session."""
+        return SessionVerdicts(self, principal, session)
 
     def lookup(self, sql: bytes) -> Known | None:
         """The remembered verdict for `sql`."""
@@ -137,7 +170,7 @@ class SurfaceVerdicts:
                 known = self._rewritten.get(sql)
         return known
 
-    async def ask(self, sql: bytes) -> Known:
+    async def ask(self, sql: bytes, principal: str = "", session: str = "") -> Known:
         """The parser's verdict for `sql`; a refusal if there is none to be had. Never raises."""
         if len(sql) > self._text_bytes:
             return TOO_LONG
@@ -145,18 +178,16 @@ class SurfaceVerdicts:
             text = sql.decode("utf-8")
         except UnicodeDecodeError:
             return NOT_UTF8
-        if self._waiting >= MAX_WAITING:
-            return BUSY
-        self._waiting += 1
         try:
-            answer = await self._parser.request("verdict", sql=text, profile_surface=self._surface)
+            answer = await self._parser.request(
+                "verdict", sql=text, profile_surface=self._surface, principal=principal, session=session
+            )
             verdict = Verdict.from_json(answer)
             known = Known(verdict)
         except (RingfortError, KeyError, TypeError, asyncio.IncompleteReadError):
             return UNREADABLE
-        finally:
-            self._waiting -= 1
-        self._remember(sql, verdict, known)
+        if verdict.allowed or verdict.sqlstate not in _PASSING:
+            self._remember(sql, verdict, known)
         return known
 
     def _remember(self, sql: bytes, verdict: Verdict, known: Known) -> None:
@@ -197,9 +228,11 @@ TOO_LONG: Final = _refused(
     "54000", "the text of the statement is too long", "send values as parameters, or split the statement"
 )
 NOT_UTF8: Final = _refused("22021", "the text of the statement is not valid UTF-8", "send UTF-8")
-BUSY: Final = _refused("53000", "too many statements wait to be read", "try again in a moment")
 UNREADABLE: Final = _refused(
     "54001", "the statement could not be read in the time and memory allowed", "simplify or split it"
+)
+CANCELLED: Final = _refused(
+    "57014", "canceling statement due to user request", "it waited to be read; nothing of it was run"
 )
 FUNCTION_CALL: Final = _refused(
     "0A000", "the function call protocol is not offered", "use SELECT with the function's name"
@@ -216,7 +249,7 @@ MIXED_NAMES: Final = _refused(
 )
 
 __all__ = [
-    "BUSY",
+    "CANCELLED",
     "FUNCTION_CALL",
     "MIXED_NAMES",
     "NAMING_PARAMETER",
@@ -226,6 +259,7 @@ __all__ = [
     "Known",
     "Memory",
     "ParserCalls",
+    "SessionVerdicts",
     "SurfaceVerdicts",
     "Verdicts",
 ]

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from ringfort.gateway.gate import Peer
     from ringfort.gateway.opening import Opened
 
-PARSER_SECONDS = 5.0
+PARSER_SECONDS = 30.0  # the parser itself refuses what waits too long, and says why
 PROVISIONER_SECONDS = 10.0
 BACKLOG = 1_024
 STOP_SECONDS = 5.0
@@ -104,7 +104,7 @@ class Worker:
             Tokens(settings.oidc) if settings.oidc.issuer else None,
             lambda method, facts: record_accepted_credential(self._ledger, settings.actor, method, facts),
         )
-        self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS)
+        self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS, cancels=True)
         connector = self._pool = SitePool(SiteConnector(), settings.idle_site_connections)
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
         self._sessions = Sessions(settings, self._ledger, verdicts, connector, self._number_changed)

@@ -45,22 +45,51 @@ def test_memory_is_bounded_and_keeps_what_is_used():
         assert len(memory.young) + len(memory._old) <= 20
 
 
-def test_a_flood_is_refused_not_queued():
+def test_a_refusal_that_says_nothing_of_the_text_is_not_remembered():
+    for sqlstate in ("53000", "53400", "54001", "57014"):
+
+        class Busy(SimulatedParser):
+            async def request(self, op, **fields):
+                refused = Verdict(allowed=False, kind="utility", sqlstate=sqlstate, reason="busy")  # noqa: B023
+                return refused.to_json() if len(self.asked) == 0 else await super().request(op, **fields)
+
+        parser = Busy()
+        verdicts = Verdicts(parser, 1_000).for_surface(SURFACE).of_session("ann", "1")
+        refused = asyncio.run(verdicts.ask(b"SELECT 1"))
+        assert (refused.allowed, refused.sqlstate) == (False, sqlstate)
+        assert verdicts.lookup(b"SELECT 1") is None
+
+
+def test_a_session_is_named_and_may_cancel_what_waits_to_be_read():
     async def scenario():
-        held = asyncio.Event()
+        asked, ended = [], []
 
         class Slow(SimulatedParser):
             async def request(self, op, **fields):
-                await held.wait()
-                return await super().request(op, **fields)
+                asked.append((fields["principal"], fields["session"]))
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    ended.append(fields["sql"])
 
-        verdicts = Verdicts(Slow(), 1_000).for_surface(SURFACE)
-        asked = [asyncio.ensure_future(verdicts.ask(b"SELECT %d" % number)) for number in range(300)]
-        await asyncio.sleep(0.01)
-        early = [each for each in asked if each.done()]
-        assert {each.result().sqlstate for each in early} == {"53000"}
-        held.set()
-        assert sum(each.allowed for each in await asyncio.gather(*asked)) == 256
+        shared = Verdicts(Slow(), 1_000).for_surface(SURFACE)
+        session = shared.of_session("ann", "1")
+        asking = asyncio.ensure_future(session.ask(b"SELECT 1"))
+        while not asked:  # noqa: ASYNC110 - simulated: at its own step
+            await asyncio.sleep(0)
+        session.cancel()
+        known = await asking
+        assert (known.allowed, known.sqlstate) == (False, "57014")
+        assert (asked, ended) == ([("ann", "1")], ["SELECT 1"])
+        session.cancel()  # nothing waits: nothing happens
+        gone = asyncio.ensure_future(session.ask(b"SELECT 2"))
+        while len(asked) < 2:  # noqa: ASYNC110 - simulated: at its own step
+            await asyncio.sleep(0)
+        gone.cancel()  # the session is over
+        await asyncio.gather(gone, return_exceptions=True)
+        while len(ended) < 2:  # noqa: ASYNC110 - simulated: at its own step
+            await asyncio.sleep(0)
+        assert ended == ["SELECT 1", "SELECT 2"]
 
     asyncio.run(scenario())
 
