@@ -74,6 +74,7 @@ def test_check_passes_on_the_shipped_set(run_policy, folder):
     assert (code, err) == (0, "")
     lines = out.splitlines()
     assert lines[0].startswith("policies   31 in 3 files, valid (")
+    assert "customer-support" in lines.pop(1).removeprefix("purposes   ").split(", ")
     assert lines[1].startswith("catalogue  5 columns, 1 unclassified (")
     assert lines[2] == "tests      80 of 80 pass"
     assert lines[3].startswith("note: an unclassified column is hidden")

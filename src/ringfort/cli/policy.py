@@ -92,6 +92,14 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
     """
     loaded = read_folder(load_config(folder))
     compiled = loaded.ready()
+    purposes = compiled.settings.purposes
+    stated, purpose = purpose, purposes.admitted(purpose) or ""
+    if stated and not purpose:
+        near = ", ".join(f"`{each}`" for each in purposes.nearest(stated)[:5])
+        raise UsageError(
+            f"purpose `{stated}` is not one of those in policy/policy.toml",
+            hint=f"listed are {near}" if near else "none is listed",
+        )
     principal, in_force = _principal(loaded.config, name, role, country, employer)
     viewer = [ViewerSource("registration", principal.country)]
     if seen_from is not None:
@@ -239,6 +247,8 @@ def _summary(loaded: Folder, results: Sequence[PolicyTestResult]) -> str:
         f"catalogue  {len(columns)} columns, {open_questions} unclassified ({catalogue[:12]})",
         f"tests      {passed} of {len(results)} pass",
     ]
+    listed = compiled.settings.purposes.listed
+    lines.insert(1, "purposes   " + ("any" if listed is None else ", ".join(sorted(listed)) or "none"))
     if open_questions:
         lines.append("note: an unclassified column is hidden from everybody: classify it in catalog.toml")
     lines += [f"note: {each}" for each in compiled.remarks()]

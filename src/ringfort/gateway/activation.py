@@ -17,19 +17,20 @@ from typing import TYPE_CHECKING
 
 from ringfort.catalog.load import load_catalogue
 from ringfort.catalog.zones import Zones, load_zones
-from ringfort.errors import CheckFailedError
+from ringfort.errors import CheckFailedError, ConfigurationError
 from ringfort.ledger.entry import encode, format_time
 from ringfort.ledger.entry_control import CatalogueActivated, PolicyActivated, ZonesActivated
 from ringfort.ledger.folds import Condition
 from ringfort.policy.bundle import EVALUATOR, TESTS_FILE, PolicyError, load_bundle
+from ringfort.policy.settings import SETTINGS_FILE
 from ringfort.policy.tests_file import load_tests, run_tests
+from ringfort.policy.validate import named_purposes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from ringfort.catalog.model import Catalogue
     from ringfort.config import Config
-    from ringfort.errors import ConfigurationError
     from ringfort.ledger.entry import Entry
     from ringfort.policy.bundle import CompiledBundle, PolicyBundle
     from ringfort.policy.tests_file import PolicyTestResult
@@ -105,6 +106,8 @@ def activate(config: Config, ledger: SyncLedger) -> list[str]:
     blobs: list[bytes] = []
     changes: list[str] = []
     policy, catalogue, zones = folder.bundle.digest, folder.catalogue.digest(), folder.zones.digest()
+    if policy != state.policy and folder.bundle.file(SETTINGS_FILE) is None:
+        raise _no_purposes(folder)
     if (policy, EVALUATOR) != (state.policy, state.evaluator):
         entries.append(PolicyActivated(time=time, actor=ACTOR, bundle=policy, evaluator=EVALUATOR))
         blobs.append(folder.bundle.to_bytes())
@@ -121,6 +124,17 @@ def activate(config: Config, ledger: SyncLedger) -> list[str]:
         condition = Condition(("policy", "catalogue", "zones"), size)
         ledger.append([encode(each) for each in entries], condition=condition, blobs=blobs)
     return changes
+
+
+def _no_purposes(folder: Folder) -> ConfigurationError:
+    """A bundle of before stays in force as it is; the next one says which purposes there are."""
+    named = named_purposes(folder.ready().policies)
+    return ConfigurationError(
+        "no such file: from now on the purposes that may be stated are listed",
+        path=folder.bundle.path_of(SETTINGS_FILE),
+        hint='write [purposes] and a line such as complaint = "" for each; policies name '
+        + (", ".join(f"`{each}`" for each in named[:20]) or "none"),
+    )
 
 
 def _zones(path: Path) -> Zones:

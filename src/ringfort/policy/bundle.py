@@ -24,8 +24,9 @@ from ringfort.policy.forms import ASKED
 from ringfort.policy.grant_rules import RULES_FILE, GrantRules, parse_rules
 from ringfort.policy.grants import APPROVE, BREAK_GLASS, ActRequest, GrantFacts, grant_query
 from ringfort.policy.request import HeldGrant, Principal
+from ringfort.policy.settings import SETTINGS_FILE, PolicySettings, parse_settings
 from ringfort.policy.source import SourceFile
-from ringfort.policy.validate import ABOUT_GRANTS, validate_literals
+from ringfort.policy.validate import ABOUT_GRANTS, purpose_problems, validate_literals
 from ringfort.policy.vocabulary import (
     action_uid,
     column_entity,
@@ -35,6 +36,7 @@ from ringfort.policy.vocabulary import (
     user_entity,
     user_uid,
 )
+from ringfort.toml_source import locate
 
 if TYPE_CHECKING:
     from ringfort.policy.engine import Engine, Policy
@@ -147,16 +149,25 @@ class PolicyBundle:
         problems = validate_literals(result.engine.policies, None, self.folder)
         grants, faults_about_grants = self._compile_grants()
         problems += faults_about_grants
-        rules = GrantRules()
+        rules, settings = GrantRules(), PolicySettings()
         try:
             stated = self.file(RULES_FILE)
             if stated is not None:
                 rules = parse_rules(stated.text, self.path_of(RULES_FILE))
         except ConfigurationError as error:
             problems.append(error)
+        try:
+            stated = self.file(SETTINGS_FILE)
+            if stated is not None:
+                settings = parse_settings(stated.text, self.path_of(SETTINGS_FILE))
+        except ConfigurationError as error:
+            problems.append(error)
+        for engine in (result.engine, grants):
+            if engine is not None:
+                problems += purpose_problems(engine.policies, settings.purposes, self.folder)
         if problems:
             return None, tuple(problems)
-        return CompiledBundle(self, result.engine, grants, rules, sees_grants=sees_grants), ()
+        return CompiledBundle(self, result.engine, grants, rules, settings, sees_grants=sees_grants), ()
 
     def _compile_grants(self) -> tuple[Engine | None, list[ConfigurationError]]:
         """The policies about grants; None without a fault if the bundle has none."""
@@ -188,6 +199,7 @@ class CompiledBundle:
         engine: Engine,
         grant_engine: Engine | None = None,
         grant_rules: GrantRules | None = None,
+        settings: PolicySettings | None = None,
         *,
         sees_grants: bool = True,
     ) -> None:
@@ -196,6 +208,7 @@ class CompiledBundle:
         self.grant_engine = grant_engine
         """Policies about grants; None if the bundle has none: then nobody is permitted anything."""
         self.grant_rules = grant_rules or GrantRules()
+        self.settings = settings or PolicySettings()
         self.sees_grants = sees_grants
         """Whether the schema has `context.grants`."""
         self.digest = bundle.digest
@@ -212,10 +225,26 @@ class CompiledBundle:
             found += validate_literals(
                 self.grant_engine.policies, catalogue, self.bundle.folder, ABOUT_GRANTS
             )
-        return tuple(found)
+        return (*found, *self._stored_order_problems(catalogue))
+
+    def _stored_order_problems(self, catalogue: Catalogue) -> list[ConfigurationError]:
+        known = {each.name for each in catalogue.datasets}
+        source = self.bundle.file(SETTINGS_FILE)
+        line = 1 if source is None else locate(source.text, ("accept_stored_order",))
+        return [
+            ConfigurationError(
+                f"`accept_stored_order` names dataset `{name}`, which the catalogue does not have",
+                path=self.bundle.path_of(SETTINGS_FILE),
+                line=line,
+                hint="correct the name here or in catalog.toml",
+            )
+            for name in sorted(self.settings.accept_stored_order - known)
+        ]
 
     def remarks(self) -> tuple[str, ...]:
         """What is allowed but may not be meant."""
+        if self.settings.purposes.listed is None and self.bundle.folder is not None:
+            return (ANY_PURPOSE,)
         permits = [each for each in self.engine.policies if each.effect == "permit"]
         if not permits:
             return ("no policy permits anything: every column is hidden from everybody",)
@@ -283,8 +312,12 @@ def write_defaults(folder: Path) -> None:
             path.write_text(each.text, encoding="utf-8")
 
 
+ANY_PURPOSE = (
+    f"there is no {SETTINGS_FILE}: any purpose may be stated, and each gets pseudonyms of its own; "
+    "the next `ringfort policy apply` needs the list"
+)
 _DEFAULTS_HINT = "`ringfort init` writes a default policy set"
-_OTHER_FILES = (SCHEMA_FILE, GRANT_SCHEMA_FILE, RULES_FILE, TESTS_FILE)
+_OTHER_FILES = (SCHEMA_FILE, GRANT_SCHEMA_FILE, RULES_FILE, SETTINGS_FILE, TESTS_FILE)
 _SCHEMA_HINT = "policies may change, the schema is given: take back the one that `ringfort init` wrote"
 
 

@@ -122,6 +122,9 @@ def check_contract(
     request = contract_request(contract, recipient, place, dataset.database, time)
     decided = decide(bundle, catalogue, region, request)
     faults = [*_record_faults(contract, recipient, principals, region), *_table_faults(contract, dataset)]
+    purpose = bundle.settings.purposes.fault(contract.purpose)
+    if purpose is not None:
+        faults.append(ContractFault(purpose[0], ("purpose",), purpose[1]))
     linked: DisclosureMap | None = None
     for table in contract.tables:
         for column in table.columns:

@@ -97,6 +97,15 @@ def load_tests(bundle: CompiledBundle) -> tuple[PolicyTest, ...]:
     tests = parse_tests(source.text, bundle.bundle.path_of(TESTS_FILE))
     known = {each.id for each in bundle.policies}
     for test in tests:
+        for purpose in (test.purpose, *sorted(test.granted), *(each.purpose for each in test.holds)):
+            fault = bundle.settings.purposes.fault(purpose)
+            if fault is not None:
+                raise ConfigurationError(
+                    f"test `{test.name}`: {fault[0]}",
+                    path=bundle.bundle.path_of(TESTS_FILE),
+                    line=test.line,
+                    hint=fault[1],
+                )
         if test.because and test.because not in known:
             raise ConfigurationError(
                 f"test `{test.name}`: there is no policy `{test.because}`",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ringfort.catalog.model import Catalogue
     from ringfort.policy.engine import Policy
+    from ringfort.policy.settings import Purposes
 
 ABOUT_COLUMNS = CLOSED_ATTRIBUTES | {"grants.kind": frozenset(GRANT_KINDS)}
 ABOUT_GRANTS = {
@@ -65,6 +66,35 @@ def validate_literals(
                 _problem(policy, folder, f"{kind}::{json.dumps(name, ensure_ascii=False)}", what, hint)
             )
     return problems
+
+
+def purpose_problems(
+    policies: Sequence[Policy], purposes: Purposes, folder: Path | None
+) -> list[ConfigurationError]:
+    """Purposes that policies name and the closed list does not hold, or holds in another spelling."""
+    problems: list[ConfigurationError] = []
+    for policy in policies:
+        for purpose in dict.fromkeys(_purposes(policy.tree)):
+            fault = purposes.fault(purpose)
+            if fault is not None:
+                problems.append(_problem(policy, folder, json.dumps(purpose, ensure_ascii=False), *fault))
+    return problems
+
+
+def named_purposes(policies: Sequence[Policy]) -> tuple[str, ...]:
+    """Every purpose that a policy names, sorted."""
+    return tuple(sorted({each for policy in policies for each in _purposes(policy.tree) if each}))
+
+
+def _purposes(tree: object) -> Iterator[str]:
+    """Texts compared with a purpose, looked for among granted ones, or written in the record of a grant."""
+    for attribute, value in _compared(tree):
+        if attribute in {"purpose", "granted"}:
+            yield value
+    for node in nodes(tree):
+        record = node.get("Record")
+        if isinstance(record, dict):
+            yield from _texts_of(record.get("purpose"))
 
 
 def _value_fault(closed: Mapping[str, frozenset[str]], attribute: str, value: str) -> tuple[str, str] | None:

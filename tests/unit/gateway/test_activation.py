@@ -121,3 +121,21 @@ def test_somebody_else_applying_meanwhile_is_noticed(config):
     with pytest.raises(ConditionFailedError):
         activate(config, ledger)
     assert ledger.state.policy == "0" * 64
+
+
+def test_a_new_bundle_needs_the_list_of_purposes(config):
+    """One of before stays in force; what comes after it says which purposes there are."""
+    listed = config.folder / "policy" / "policy.toml"
+    text = listed.read_text()
+    listed.unlink()
+    before = read_folder(config).bundle
+    ledger = MemoryLedger()
+    ledger.append([encode(PolicyActivated(time=TIME, actor="t", bundle=before.digest, evaluator=EVALUATOR))])
+    activate(config, ledger)
+    assert ledger.state.policy == before.digest
+    (config.folder / "policy" / "more.cedar").write_text("")
+    with pytest.raises(ConfigurationError, match="purposes") as raised:
+        activate(config, ledger)
+    assert "`customer-support`" in raised.value.hint
+    listed.write_text(text)
+    assert activate(config, ledger)

@@ -189,7 +189,7 @@ name = "it"
 action = "approve"
 as = { role = "approver", country = "IE" }
 asked_by = { role = "support", country = "IE" }
-grant = { table = "shop.orders", purpose = "p", for = "2h" }
+grant = { table = "shop.orders", purpose = "complaint", for = "2h" }
 expect = "permitted"
 """
 
