@@ -7,8 +7,11 @@ statements name sessions that were opened, ends name statements that were admitt
 first bad entry of each log. Input may be tampered with in any way: the outcome is a report, never a crash,
 never an endless wait.
 
-Read in this order, so that a log being written verifies, too: control checkpoint, traffic checkpoints, and
-the control checkpoint again if traffic refers beyond the first.
+A log that is being written verifies, too, since what is compared is a *consistent cut*. A round publishes the
+control checkpoint before those of traffic, so whatever a traffic checkpoint covers stands on control entries
+that were published before it. Hence this order: control checkpoint (which names the shards), traffic
+checkpoints, the control checkpoint again; the entries under the traffic checkpoints are held against the
+second, what control says about traffic (anchors, ends of shards) is asked for as of the first.
 """
 
 from __future__ import annotations
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ringfort.ports import LedgerStore
+
+
+_PASSES = 8  # over the shards, while new ones are opened: a month's end is one more pass
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,20 @@ def verify(
     return _Verification(store, has_blob, names, progress).run(vkey)
 
 
+@dataclass(frozen=True)
+class _Taken:
+    """A shard's checkpoint as it was read, after control entries up to `control_size` were; `known` then."""
+
+    data: bytes | None
+    known: Shard
+    control_size: int
+
+    def outdated_by(self, shard: Shard) -> bool:
+        """Whether control says by now what the checkpoint has to be held against."""
+        closed = shard.closed is not None and self.known.closed is None
+        return closed or (self.data is None and shard.anchored > self.known.anchored)
+
+
 class _Verification:
     def __init__(
         self,
@@ -126,17 +146,50 @@ class _Verification:
         first = self._walk(walk, key)
         if first is None:
             return self.report
-        for shard in list(self.state.shards.values()):
-            self._shard(shard, first.size)
-        last = first
-        if any(each.size > first.size for each in self.references):
-            later = self._checkpoint(CONTROL, key)
-            if later is not None and later.size > first.size and self._extend(walk, later):
-                last = later
-        self.report.logs.insert(0, LogSummary(CONTROL, last.origin, last.size, last.root.hex()))
+        last, taken = self._cut(walk, key, first)
+        self.report.logs.append(LogSummary(CONTROL, last.origin, last.size, last.root.hex()))
+        for each in taken.values():
+            self._shard(each)
         self._check_references(last.size)
         self.report.unended = len(self.admitted)
         return self.report
+
+    def _cut(
+        self, walk: LogWalk, key: VerifierKey, first: Checkpoint
+    ) -> tuple[Checkpoint, dict[str, _Taken]]:
+        """Every shard's checkpoint, and a control checkpoint that was read after all of them."""
+        last, taken = first, dict[str, _Taken]()
+        for _ in range(_PASSES):
+            wanted = [
+                each
+                for each in self.state.shards.values()
+                if each.name not in taken or taken[each.name].outdated_by(each)
+            ]
+            if not wanted:
+                return last, taken
+            for shard in wanted:
+                data = self.store.read(f"{TRAFFIC}/{shard.name}/checkpoint")
+                taken[shard.name] = _Taken(data, shard, last.size)
+            later = self._later(walk, key, last)
+            if later is None:
+                return last, taken
+            last = later
+        self._problem(CONTROL, "shards were opened or closed faster than they can be read")
+        return last, taken
+
+    def _later(self, walk: LogWalk, key: VerifierKey, last: Checkpoint) -> Checkpoint | None:
+        """The control checkpoint as it is now, walked to; None if that does not hold."""
+        later = self._checkpoint(CONTROL, key)
+        if later is None:
+            return None
+        if later.size < last.size:
+            self._problem(
+                CONTROL,
+                f"the checkpoint went back from size {last.size} to {later.size} while it was read",
+                resource=f"{CONTROL}/checkpoint",
+            )
+            return None
+        return later if self._extend(walk, later) else None
 
     def _problem(self, log: str, why: str, *, index: int | None = None, resource: str = "") -> None:
         self.report.problems.append(Problem(log, index, resource, why))
@@ -164,8 +217,10 @@ class _Verification:
         return None
 
     def _checkpoint(self, log: str, key: VerifierKey) -> Checkpoint | None:
+        return self._open(log, key, self.store.read(f"{log}/checkpoint"))
+
+    def _open(self, log: str, key: VerifierKey, data: bytes | None) -> Checkpoint | None:
         path = f"{log}/checkpoint"
-        data = self.store.read(path)
         if data is None:
             self._problem(log, "the checkpoint is missing", resource=path)
             return None
@@ -206,25 +261,25 @@ class _Verification:
 
     # Traffic shards
 
-    def _shard(self, shard: Shard, control_size: int) -> None:
+    def _shard(self, taken: _Taken) -> None:
+        shard = taken.known
         log = f"{TRAFFIC}/{shard.name}"
         try:
             key = VerifierKey.parse(shard.vkey)
         except NoteError as error:
             self._problem(log, f"`ShardOpened` names no verifier key: {error.message}")
             return
-        published = self.store.read(f"{log}/checkpoint") is not None
-        if not published and shard.closed is not None:
+        if taken.data is None and shard.closed is not None:
             self.incomplete = True
             size, root = shard.closed
             self.report.logs.append(LogSummary(log, shard.origin, size, root, dropped=True))
             return
-        if not published and shard.anchored == 0:
+        if taken.data is None and shard.anchored == 0:
             return  # opened a moment ago
         checks = _ShardChecks(self, log, self.anchors.get(shard.origin, []))
         walk = LogWalk(self.store, log, checks.entry, self.names, self.progress)
-        checkpoint = self._walk(walk, key)
-        if checkpoint is None:
+        checkpoint = self._open(log, key, taken.data)
+        if checkpoint is None or not self._extend(walk, checkpoint):
             self.incomplete = True
             return
         self.report.logs.append(LogSummary(log, checkpoint.origin, checkpoint.size, checkpoint.root.hex()))
@@ -232,7 +287,9 @@ class _Verification:
             self._problem(
                 log, "the checkpoint is not what `ShardClosed` states", resource=f"{log}/checkpoint"
             )
-        beyond = [each for each in checks.claims if each.size > checkpoint.size and each.index < control_size]
+        beyond = [
+            each for each in checks.claims if each.size > checkpoint.size and each.index < taken.control_size
+        ]
         if beyond:
             first = beyond[0]
             why = f"the checkpoint is behind size {first.size}, which control entry {first.index} anchors"

@@ -47,10 +47,10 @@ class CountingRandomness:
         return hashlib.sha512(b"%d" % self.count).digest()[:size]
 
 
-def open_core(disk, clock=None, segment_bytes=16_384, randomness=None):
+def open_core(disk, clock=None, segment_bytes=16_384, randomness=None, folder=FOLDER):
     clock = clock or FixedClock()
     settings = LedgerSettings(
-        folder=FOLDER,
+        folder=folder,
         origin="ledger.example/test",
         seed=SEED,
         evidence_public=public_half(EVIDENCE_KEY),
