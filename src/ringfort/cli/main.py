@@ -6,16 +6,20 @@ Exit codes: 0 done, 1 a check failed or a violation was found, 2 wrong usage or 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from typer.exceptions import TyperException
 
 from ringfort import __version__
-from ringfort.errors import RingfortError
+from ringfort.errors import MissingEnvironmentError, RingfortError
+from ringfort.record.system import operator_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,6 +104,20 @@ def report(error: RingfortError) -> int:
     return error.exit_code
 
 
+def _not_permitted(error: PermissionError) -> RingfortError:
+    """What an account that may not read a deployment's files is told: which, and whose they are."""
+    path = os.fspath(error.filename) if isinstance(error.filename, str | os.PathLike) else ""
+    hint = "run it as the deployment's account"
+    for each in (Path(path), *Path(path).absolute().parents):
+        with contextlib.suppress(OSError, KeyError):
+            hint = f"run it as `{pwd.getpwuid(each.stat().st_uid).pw_name}`, whose files these are"
+            break
+    return MissingEnvironmentError(
+        f"`{path or 'a file'}` cannot be read or written by `{operator_name()}`",
+        hint=f"{hint}; who only verifies can do it over HTTP: `ringfort ledger verify URL`",
+    )
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; gives the exit code."""
     # Only what is asked for is imported: half a second matters to somebody who types.
@@ -124,6 +142,8 @@ def run(arguments: Sequence[str]) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except PermissionError as error:
+        return report(_not_permitted(error))
     except BrokenPipeError:
         # the reader went away (`ringfort ledger show DIR | head`): nothing is wrong with us
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
