@@ -75,6 +75,11 @@ _LETTERS = "ghjkmnpqrstuvwxyz"
 _DRAW = random.Random(20261101)
 
 
+def fresh_word(letters=12):
+    """A word that no other test states, without digits, which the record takes for somebody's number."""
+    return uuid.uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))[:letters]
+
+
 def _word(letters=24):
     return "".join(_DRAW.choices(_LETTERS, k=letters))
 

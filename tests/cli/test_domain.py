@@ -12,7 +12,17 @@ import psycopg
 import pyarrow as pa
 import pytest
 from psycopg import sql
-from tests.live_deployment import ANALYST, ENGINEER, OPERATOR, OVERSEER, SITE, SUPPORT, Who, wait_for
+from tests.live_deployment import (
+    ANALYST,
+    ENGINEER,
+    OPERATOR,
+    OVERSEER,
+    SITE,
+    SUPPORT,
+    Who,
+    fresh_word,
+    wait_for,
+)
 
 from ringfort.catalog.load import load_catalogue
 from ringfort.cli.main import run
@@ -51,7 +61,7 @@ def added(live, who):
 @pytest.fixture
 def purpose():
     """A domain of the test's own."""
-    return f"p-{uuid.uuid4().hex[:8]}"
+    return f"p-{fresh_word(8)}"
 
 
 @dataclass

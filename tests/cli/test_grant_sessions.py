@@ -8,7 +8,7 @@ from datetime import datetime
 
 import psycopg
 import pytest
-from tests.live_deployment import MARKERS, SUPPORT, Who, wait_for
+from tests.live_deployment import MARKERS, SUPPORT, Who, fresh_word, wait_for
 
 SOON = 2.0  # it is to be a second; the machine is shared
 WIDE = (
@@ -26,7 +26,7 @@ def approver(live):
 
 @pytest.fixture
 def ticket():
-    return f"T-{uuid.uuid4().hex[:8]}"
+    return f"T-{fresh_word(8)}"
 
 
 def given(live, approver, ticket, lasting="10m", table="demo.vault"):

@@ -3,12 +3,11 @@
 import contextlib
 import json
 import time
-import uuid
 
 import psycopg
 import pytest
 from tests.faults.gateway_live.resident import MIB, resident_below
-from tests.live_deployment import OPERATOR, SUPPORT, Who, wait_for
+from tests.live_deployment import OPERATOR, SUPPORT, Who, fresh_word, wait_for
 
 OPERATE = "-c ringfort.session=operate"
 REFUSED = [
@@ -51,7 +50,7 @@ def approvers(own_live):
 
 
 def given(live, approvers, lasting="10m", table="demo.vault"):
-    ticket = f"T-{uuid.uuid4().hex[:8]}"
+    ticket = f"T-{fresh_word(8)}"
     asked = ("--purpose", "maintenance", "--ticket", ticket, "--table", table, "--for", lasting, "--operate")
     grant = live.acted("request", *asked, who=OPERATOR)
     assert grant["needed"] == len(approvers)

@@ -6,7 +6,7 @@ import uuid
 
 import psycopg
 import pytest
-from tests.live_deployment import ANALYST, SUPPORT, Who, run_ringfort, wait_for
+from tests.live_deployment import ANALYST, SUPPORT, Who, fresh_word, run_ringfort, wait_for
 
 EMPLOYED = ("--employer", "Example")
 SOON = 2.0  # it is to be a second; the machine is shared
@@ -227,7 +227,7 @@ def test_a_policy_that_does_not_hold_is_not_applied(live, policies):
 
 def test_two_sources_for_a_place_give_the_stricter(live):
     """dana is registered in the US and sits on a network of IE: what is restricted stays hidden."""
-    ticket = f"T-{uuid.uuid4().hex[:12]}"
+    ticket = f"T-{fresh_word(12)}"
     with live.connect(ANALYST, ticket=ticket) as connection, pytest.raises(psycopg.errors.UndefinedColumn):
         connection.execute("SELECT email FROM people")
     (opened,) = [each for each in live.entries("SessionOpened") if each["ticket"] == ticket]

@@ -137,7 +137,7 @@ def test_list_tells_what_is_due_used_and_to_be_deleted(deployed, released):
     text = deployed.ringfort("transfer", "list", "DIR").stdout
     assert "to be deleted by" in text
     arguments = ("transfer", "deleted", "DIR", NAME, released["run"], "--reference")
-    refused(deployed.ringfort(*arguments, "jo@example.com"), 2, "names no person")
+    refused(deployed.ringfort(*arguments, "jo@example.com"), 2, "look like an e-mail address")
     assert deployed.ringfort(*arguments, "DEL-2027-003").returncode == 0
     refused(deployed.ringfort(*arguments, "DEL-2027-004"), 2, "confirmed already")
     assert "deleted (DEL-2027-003)" in deployed.ringfort("transfer", "list", "DIR").stdout

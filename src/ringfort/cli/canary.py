@@ -57,7 +57,7 @@ def new(
     out, in whatever writing, is stopped. With --subject the row's pseudonyms made for one recipient stop
     transfers to all others, and measures count how far the row stands out.
 
-    Example: ringfort canary new ./shop --subject 990017 --note "customers, row 990017"
+    Example: ringfort canary new ./shop --subject 990017 --note "a row of customers"
     """
     custody = _custody(folder)
     with open_ledger(load_config(folder).folder):  # one command at a time writes secrets

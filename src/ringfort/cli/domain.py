@@ -17,6 +17,7 @@ import typer
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
+from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.system import operator_name
 from ringfort.sites.domains import DomainStore, to_erase
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from ringfort.ledger.domains import Epoch, PseudonymisationDomain
 
 SECONDS = 600.0
-REASON_MOST = 200
 
 app = typer.Typer(no_args_is_help=True, help="Pseudonymisation domains: list, rotate, erase.")
 
@@ -77,7 +77,7 @@ def rotate(
     Example: ringfort domain rotate ./shop --recipient "ACME Inc" --purpose product-analytics
     """
     config, by = load_config(folder), operator_name()
-    _check(reason)
+    reason = stated(reason)
     answer = ask_provisioner(
         config, "domain-rotate", recipient=recipient, purpose=purpose, by=by, reason=reason
     )
@@ -112,7 +112,7 @@ def erase(  # noqa: PLR0917 - typer calls it by name
     Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics --epoch 1 --yes
     """
     config, by = load_config(folder), operator_name()
-    _check(reason)
+    reason = stated(reason)
     if epoch < 0:
         raise UsageError("there is no epoch with a negative number")
     with open_ledger(config.folder) as ledger:
@@ -164,11 +164,6 @@ def _confirm(recipient: str, epochs: list[int]) -> None:
     sys.stderr.write(f"This destroys epoch {numbers} of the domain for good. There is no way back.\n")
     if input("Type the recipient's name to go on: ") != recipient:
         raise UsageError("that is not the recipient's name", hint="nothing was erased")
-
-
-def _check(reason: str) -> None:
-    if len(reason) > REASON_MOST or not (reason.isprintable() or not reason):
-        raise UsageError(f"`--reason` must be one printable line of at most {REASON_MOST} characters")
 
 
 def _json(domain: PseudonymisationDomain) -> dict[str, Any]:

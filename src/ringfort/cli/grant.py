@@ -20,6 +20,7 @@ from ringfort.errors import UsageError
 from ringfort.gateway.granting import Desk, proven
 from ringfort.policy.grant_rules import duration_seconds
 from ringfort.policy.grants import GrantFacts
+from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def request(  # noqa: PLR0917 - typer calls it by name
     ]
     if len(kinds) > 1:
         raise UsageError("a grant is of one kind", hint="ask for each kind by itself")
-    facts = _facts(purpose, ticket, tables, lasting, *kinds)
+    facts, reason = _facts(purpose, ticket, tables, lasting, *kinds), stated(reason)
     with _desk(folder, who, stdin=password_stdin) as desk:
         grant = desk.request(who, facts, reason)
     said = f"requested {grant.id}: needs {_times(grant.needed)} until {_until(grant.open_until)}"
@@ -119,6 +120,7 @@ def deny(  # noqa: PLR0917 - typer calls it by name
 
     Example: ringfort deny ./shop g-1a2b3c4d --as ronan --reason "the ticket is closed"
     """
+    reason = stated(reason)
     with _desk(folder, who, stdin=password_stdin) as desk:
         now = desk.deny(who, grant, reason)
     _tell(now, f"denied {now.id}", as_json)
@@ -138,6 +140,7 @@ def revoke(  # noqa: PLR0917 - typer calls it by name
 
     Example: ringfort revoke ./shop g-1a2b3c4d --as aoife
     """
+    reason = stated(reason)
     with _desk(folder, who, stdin=password_stdin) as desk:
         now = desk.revoke(who, grant, reason)
     _tell(now, f"revoked {now.id}", as_json)
@@ -163,6 +166,7 @@ def break_glass(  # noqa: PLR0917 - typer calls it by name
     --reason "payments fail"
     """
     facts = _facts(purpose, ticket, tables, lasting, "operate" if operate else "view")
+    reason = stated(reason)
     with _desk(folder, who, stdin=password_stdin) as desk:
         grant = desk.break_glass(who, facts, reason)
     text = f"in force until {_until(grant.ends)}, to be reviewed until {_until(grant.review_due)}"
@@ -184,6 +188,7 @@ def review(  # noqa: PLR0917 - typer calls it by name
 
     Example: ringfort review ./shop g-1a2b3c4d --as ronan --outcome justified
     """
+    reason = stated(reason)
     with _desk(folder, who, stdin=password_stdin) as desk:
         now = desk.review(who, grant, outcome, reason)
     _tell(now, f"reviewed {now.id}: {now.outcome}", as_json)
@@ -227,6 +232,7 @@ def _desk(folder: Path, who: str, *, stdin: bool) -> Iterator[Desk]:
 
 
 def _facts(purpose: str, ticket: str, tables: list[str], lasting: str, kind: str = "view") -> GrantFacts:
+    purpose, ticket = stated(purpose, "purpose"), stated(ticket, "ticket")
     return GrantFacts("", kind, purpose, ticket, tuple(sorted(set(tables))), duration_seconds(lasting))
 
 

@@ -24,6 +24,7 @@ from ringfort.ledger.entry_control import PrincipalRegistered, PrincipalRemoved
 from ringfort.ledger.entry_control_credentials import CredentialRegistered, CredentialRemoved
 from ringfort.ledger.entry_control_grants import PrincipalRegisteredUnder
 from ringfort.ledger.folds import Condition
+from ringfort.privacy.stated_text import stated
 from ringfort.record.client import SyncLedger, open_ledger
 from ringfort.record.system import SystemRandomness
 from ringfort.sites.keystore import write_private
@@ -79,7 +80,8 @@ def add(  # noqa: PLR0917 - typer calls it by name
     _check_name(name)
     if not _COUNTRY.fullmatch(country):
         raise UsageError(f"`{country}` is not a country code", hint="use ISO 3166-1 alpha-2, such as IE")
-    if not employer.strip() or len(employer) > 200 or not employer.isprintable():
+    employer, role = stated(employer, "employer"), stated(role, "role")
+    if not employer:
         raise UsageError("the employer is not a name", hint="give 1 to 200 printable characters")
     if not _ROLE.fullmatch(role):
         raise UsageError(f"`{role}` is not a role name", hint=f"shipped roles: {', '.join(ROLES)}")
@@ -104,7 +106,7 @@ def add(  # noqa: PLR0917 - typer calls it by name
         if not no_password:
             # the verifier first: by itself it opens nothing
             _write_verifier(config.folder, name, password)
-        facts = {"name": name, "country": country, "employer": employer.strip(), "role": role}
+        facts = {"name": name, "country": country, "employer": employer, "role": role}
         entry: PrincipalRegistered | PrincipalRegisteredUnder = (
             PrincipalRegisteredUnder(time=_now(), actor=_ACTOR, manager=manager, **facts)
             if manager

@@ -23,12 +23,12 @@ from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageErro
 from ringfort.gateway.workers import ask_workers
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import SessionKilled
+from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.system import operator_name
 from ringfort.sites.paths import runtime_folder
 
 ACTOR = "operator"
-REASON_MOST = 500
 _SHOWN = ("session", "principal", "state", "opened", "statements", "rows", "purpose", "ticket", "address")
 
 app = typer.Typer(no_args_is_help=True, help="List and end the open sessions of a deployment that is up.")
@@ -81,8 +81,7 @@ def kill(
     """
     if bool(session) == bool(principal):
         raise UsageError("name a session or a principal", hint="see `ringfort sessions list`")
-    if len(reason) > REASON_MOST or not (reason.isprintable() or not reason):
-        raise UsageError(f"`--reason` must be one printable line of at most {REASON_MOST} characters")
+    reason = stated(reason)
     killed = [
         each["session"]
         for each in open_sessions(folder)

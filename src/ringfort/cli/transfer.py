@@ -20,6 +20,7 @@ from ringfort.gateway.granting import proven
 from ringfort.ledger.errors import NoteError
 from ringfort.ledger.note import VerifierKey
 from ringfort.policy.contract import MECHANISMS, Target
+from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.disk import OsDisk
 from ringfort.record.system import SystemClock
@@ -101,12 +102,12 @@ def approve(
     Example: ringfort transfer approve ./shop us-analytics --as ronan
     """
     config = load_config(folder)
-    stated = read_contract(config.folder, name)
+    contract = read_contract(config.folder, name)
     password = ask_password(who, stdin=password_stdin)
     with open_ledger(config.folder) as ledger:
         proven(config.folder / "secrets", ledger.state, who, password)
-        TransferDesk(config, ledger, stated).approve(who)
-    digest = stated.contract.digest
+        TransferDesk(config, ledger, contract).approve(who)
+    digest = contract.contract.digest
     if as_json:
         typer.echo(json.dumps({"transfer": name, "contract": digest, "approver": who}))
     else:
@@ -127,12 +128,12 @@ def withdraw(
 
     Example: ringfort transfer withdraw ./shop us-analytics --as ronan --reason "TIA-2026-014 is out of date"
     """
-    config = load_config(folder)
-    stated = read_contract(config.folder, name)
+    config, reason = load_config(folder), stated(reason)
+    contract = read_contract(config.folder, name)
     password = ask_password(who, stdin=password_stdin)
     with open_ledger(config.folder) as ledger:
         proven(config.folder / "secrets", ledger.state, who, password)
-        TransferDesk(config, ledger, stated).withdraw(who, reason)
+        TransferDesk(config, ledger, contract).withdraw(who, reason)
     typer.echo(f"withdrew the approval of {name}")
 
 
@@ -241,7 +242,7 @@ def deleted(
 
     Example: ringfort transfer deleted ./shop us-analytics 20261122T061500Z-1a2b3c4d --reference DEL-2027-003
     """
-    config = load_config(folder)
+    config, reference = load_config(folder), stated(reference, "reference")
     with open_ledger(config.folder) as ledger:
         confirm_deleted(ledger, name, run_id, reference)
     typer.echo(f"recorded that {run_id} of {name} is deleted")

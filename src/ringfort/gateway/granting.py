@@ -45,6 +45,7 @@ from ringfort.policy.grants import (
     protections,
 )
 from ringfort.policy.people import managers_above, registered
+from ringfort.privacy.stated_text import stated
 from ringfort.sites.keystore import read_private
 
 if TYPE_CHECKING:
@@ -56,9 +57,7 @@ if TYPE_CHECKING:
     from ringfort.record.client import SyncLedger
 
 WRONG_SECONDS = 1.0
-MOST_REASON = 200
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,127}")
-_PERSONAL = re.compile(r"@|[0-9](?:[ -]?[0-9]){5}")
 
 
 class NotPermittedError(CheckFailedError):
@@ -119,7 +118,7 @@ class Desk:
 
     def request(self, who: str, facts: GrantFacts, reason: str) -> Grant:
         """Ask for a grant; `facts.id` is made here."""
-        self._check(facts, reason, facts.kind)
+        reason = self._checked(facts, reason, facts.kind)
         name = _fresh(self.state)
         entry = GrantRequested(
             **self._basic(),
@@ -153,7 +152,7 @@ class Desk:
     def deny(self, who: str, grant: str, reason: str) -> Grant:
         """Say no to a request, for good."""
         known = self._waiting(grant)
-        _reason(reason)
+        reason = stated(reason)
         blob = self._permitted(APPROVE, who, known)
         entry = GrantDenied(**self._basic(), grant=grant, approver=who, reason=reason, input=digest_of(blob))
         return self._append(entry, grant, who, known.principal, blobs=(blob,))
@@ -161,7 +160,7 @@ class Desk:
     def revoke(self, who: str, grant: str, reason: str) -> Grant:
         """End a grant or withdraw a request: for whom it is, and for whoever may approve it."""
         known = self.known(grant)
-        _reason(reason)
+        reason = stated(reason)
         status = known.status(self._now())
         if status not in {"requested", "active"}:
             raise UsageError(
@@ -176,7 +175,7 @@ class Desk:
         """Take a grant without asking: in force at once, to be reviewed by somebody else."""
         if facts.kind in UNDOING:
             raise UsageError("nobody undoes pseudonyms without an approval", hint="run `ringfort request`")
-        self._check(facts, reason, "break_glass")
+        reason = self._checked(facts, reason, "break_glass")
         if not reason:
             raise UsageError("breaking the glass needs a reason", hint="say why with --reason")
         now = self._now()
@@ -210,7 +209,7 @@ class Desk:
     def review(self, who: str, grant: str, outcome: str, reason: str) -> Grant:
         """Judge a broken glass; `unjustified` ends it if it is still in force."""
         known = self.known(grant)
-        _reason(reason)
+        reason = stated(reason)
         if outcome not in OUTCOMES:
             raise UsageError(f"`{outcome}` is no outcome", hint="one of " + ", ".join(OUTCOMES))
         if not known.break_glass or known.outcome:
@@ -246,13 +245,14 @@ class Desk:
             )
         return known
 
-    def _check(self, facts: GrantFacts, reason: str, longest: str) -> None:
-        _reason(reason)
+    def _checked(self, facts: GrantFacts, reason: str, longest: str) -> str:
+        """The reason as it is recorded, if what is asked for can be."""
         for what, value in (("purpose", facts.purpose), ("ticket", facts.ticket)):
             if not _LABEL.fullmatch(value) and (value or what == "purpose"):
                 raise UsageError(
                     f"the {what} is not valid", hint="use letters, digits and . _ : / # -, at most 128"
                 )
+            stated(value, what)
         if not facts.tables:
             raise UsageError("no table is named", hint="name each with --table dataset.table")
         covered(self.catalogue, facts.tables)
@@ -261,6 +261,7 @@ class Desk:
             raise UsageError(
                 f"a grant like this lasts at most {most} seconds", hint="see [longest] in policy/grants.toml"
             )
+        return stated(reason)
 
     def _needed(self, kind: str, tables: Iterable[str]) -> int:
         """How many approvals the rules in force ask for."""
@@ -312,16 +313,6 @@ def _fresh(state: ControlState) -> str:
         name = f"g-{secrets.token_hex(4)}"
         if name not in state.grants:
             return name
-
-
-def _reason(text: str) -> None:
-    if len(text) > MOST_REASON or not text.isprintable():
-        raise UsageError(f"the reason is not a line of at most {MOST_REASON} printable characters")
-    if _PERSONAL.search(text):
-        raise UsageError(
-            "the reason holds an address or a long number, and the record is kept for good",
-            hint="name no person: the ticket says whom it is about",
-        )
 
 
 __all__ = ["Desk", "NotPermittedError", "proven"]

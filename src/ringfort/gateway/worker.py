@@ -24,6 +24,7 @@ import socket
 import sys
 import traceback
 from base64 import b64decode
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -55,6 +56,7 @@ from ringfort.pgwire.backend import error_response
 from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationError
 from ringfort.pgwire.parameters import read_parameters
 from ringfort.pgwire.startup import CancelRequest, StartupMessage
+from ringfort.privacy.stated_text import stated
 from ringfort.record import process
 from ringfort.record.channel import LedgerChannel
 
@@ -268,6 +270,11 @@ class Worker:
         try:
             request = read_parameters(message)
             facts |= {"database": request.database, "purpose": request.purpose, "ticket": request.ticket}
+            request = replace(
+                request,
+                purpose=stated(request.purpose, "purpose"),
+                ticket=stated(request.ticket, "ticket"),
+            )
             self._take_seat(facts["user"], seat)
             return await self._opener.open(request, peer.address, client)
         except RingfortError as error:

@@ -34,6 +34,8 @@ MAX_INTEGER = (1 << 53) - 1  # RFC 8785 numbers are IEEE 754 doubles
 Time = str  # RFC 3339, UTC, `Z`, up to microseconds
 Name = str  # not empty
 Text = str
+Stated = str  # words of a person: only `privacy.stated_text` says which may be recorded; may be empty
+StatedName = str  # the same, not empty
 Digest = str  # 64 lower-case hexadecimal digits
 OptionalDigest = str  # a Digest, or empty
 Country = str  # ISO 3166-1 alpha-2; ZZ unknown
@@ -163,6 +165,8 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "Time": is_time,
     "Name": _is_name,
     "Text": _is_text,
+    "Stated": _is_text,
+    "StatedName": _is_name,
     "Digest": _is_digest,
     "OptionalDigest": _is_optional_digest,
     "Country": _is_country,
@@ -193,6 +197,8 @@ class EntrySpec:
     checks: tuple[tuple[str, Callable[[object], bool]], ...]
     to_json: tuple[tuple[str, Callable[[Any], object]], ...]
     from_json: tuple[tuple[str, Callable[[Any], object]], ...]
+    stated: tuple[str, ...] = ()
+    """The fields that hold words of a person."""
 
     @property
     def log(self) -> str:
@@ -217,6 +223,7 @@ def entry_type(
             tuple((name, _CHECKS[annotation]) for name, annotation in fields),
             tuple((name, _TO_JSON[annotation]) for name, annotation in fields if annotation in _TO_JSON),
             tuple((name, _FROM_JSON[annotation]) for name, annotation in fields if annotation in _FROM_JSON),
+            tuple(name for name, annotation in fields if annotation in {"Stated", "StatedName"}),
         )
         return kind
 

@@ -20,7 +20,8 @@ from ringfort.ledger.entry import (
     OptionalCountry,
     OptionalDigest,
     Retention,
-    Text,
+    Stated,
+    StatedName,
     Viewer,
     entry_type,
 )
@@ -67,8 +68,8 @@ class PrincipalRegistered(Entry):
 
     name: Name
     country: Country
-    employer: Text
-    role: Name
+    employer: Stated
+    role: StatedName
 
 
 @entry_type(CONTROL, Retention.PERMANENT)
@@ -127,8 +128,8 @@ class SessionOpened(Entry):
 
     session: Name
     principal: Name
-    purpose: Text
-    ticket: Text
+    purpose: Stated
+    ticket: Stated
     site: Name
     database: Name
     viewer: tuple[Viewer, ...]
@@ -151,7 +152,7 @@ class SessionKilled(Entry):
 
     session: Name
     by: Name
-    reason: Text
+    reason: Stated
 
 
 @entry_type(CONTROL, Retention.PERMANENT)

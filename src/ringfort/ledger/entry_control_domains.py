@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ringfort.ledger.entry import CONTROL, Count, Digest, Entry, Name, Retention, Text, entry_type
+from ringfort.ledger.entry import CONTROL, Count, Digest, Entry, Name, Retention, Stated, Text, entry_type
 
 
 @entry_type(CONTROL, Retention.PERMANENT)
@@ -38,7 +38,7 @@ class DomainRotated(Entry):
     domain: Name
     key_id: Name
     by: Name
-    reason: Text
+    reason: Stated
 
 
 @entry_type(CONTROL, Retention.PERMANENT)
@@ -54,7 +54,7 @@ class DomainErased(Entry):
     epoch: Count
     domain: Name
     by: Name
-    reason: Text
+    reason: Stated
 
 
 @entry_type(CONTROL, Retention.PERMANENT)

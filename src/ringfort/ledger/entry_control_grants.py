@@ -18,7 +18,8 @@ from ringfort.ledger.entry import (
     GrantKind,
     Name,
     Retention,
-    Text,
+    Stated,
+    StatedName,
     entry_type,
 )
 
@@ -33,12 +34,12 @@ class GrantRequested(Entry):
 
     grant: Name
     principal: Name
-    purpose: Name
-    ticket: Text
+    purpose: StatedName
+    ticket: Stated
     tables: tuple[Name, ...]
     kind: GrantKind
     seconds: Count
-    reason: Text
+    reason: Stated
     approvals: Count
     open_seconds: Count
 
@@ -60,7 +61,7 @@ class GrantDenied(Entry):
 
     grant: Name
     approver: Name
-    reason: Text
+    reason: Stated
     input: Digest
 
 
@@ -71,7 +72,7 @@ class GrantRevoked(Entry):
 
     grant: Name
     principal: Name
-    reason: Text
+    reason: Stated
 
 
 @entry_type(CONTROL, Retention.PERMANENT)
@@ -81,12 +82,12 @@ class BreakGlassOpened(Entry):
 
     grant: Name
     principal: Name
-    purpose: Name
-    ticket: Text
+    purpose: StatedName
+    ticket: Stated
     tables: tuple[Name, ...]
     kind: GrantKind
     seconds: Count
-    reason: Name
+    reason: StatedName
     review_seconds: Count
     input: Digest
 
@@ -99,7 +100,7 @@ class BreakGlassReviewed(Entry):
     grant: Name
     reviewer: Name
     outcome: Name
-    reason: Text
+    reason: Stated
     input: Digest
 
 
@@ -110,8 +111,8 @@ class PrincipalRegisteredUnder(Entry):
 
     name: Name
     country: Country
-    employer: Text
-    role: Name
+    employer: Stated
+    role: StatedName
     manager: Name
 
 

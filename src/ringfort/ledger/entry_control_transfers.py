@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ringfort.ledger.entry import CONTROL, Count, Country, Digest, Entry, Name, Retention, Text, entry_type
+from ringfort.ledger.entry import (
+    CONTROL,
+    Count,
+    Country,
+    Digest,
+    Entry,
+    Name,
+    Retention,
+    Stated,
+    StatedName,
+    entry_type,
+)
 
 
 @entry_type(CONTROL, Retention.PERMANENT)
@@ -21,7 +32,7 @@ class TransferApproved(Entry):
     policy was asked about the approver's right to agree.
     """
 
-    transfer: Name
+    transfer: StatedName
     contract: Digest
     recipient: Name
     owner: Name
@@ -36,7 +47,7 @@ class TransferWithdrawn(Entry):
 
     transfer: Name
     principal: Name
-    reason: Text
+    reason: Stated
 
 
 @entry_type(CONTROL, Retention.PERMANENT)
@@ -116,7 +127,7 @@ class TransferDeleted(Entry):
 
     transfer: Name
     run: Name
-    reference: Name
+    reference: StatedName
     by: Name
 
 

@@ -20,11 +20,12 @@ from typing import TYPE_CHECKING, Any
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_traffic as traffic
 from ringfort.ledger.checkpoint import Checkpoint
-from ringfort.ledger.entry import CONTROL, TRAFFIC, build, check, encode, format_time
+from ringfort.ledger.entry import TRAFFIC, check, encode, format_time
 from ringfort.ledger.entry_templates import AdmittedReader
 from ringfort.ledger.folds import ControlState
 from ringfort.record import evidence as sealing
 from ringfort.record import recovery
+from ringfort.record.admission import read_control_entry
 from ringfort.record.disk import OsDisk
 from ringfort.record.errors import JournalError, RecordError, RefusedError
 from ringfort.record.ground import Ground
@@ -161,7 +162,7 @@ class LedgerCore:
         Raises EntryError, FoldError, RefusedError, ConditionFailedError; then nothing was staged.
         """
         self._require_usable()
-        decoded = [self._own_control(each) for each in entries]
+        decoded = [read_control_entry(each) for each in entries]
         if condition is not None:
             self.state.require(condition)
         offered: dict[str, bytes] = {}
@@ -189,14 +190,6 @@ class LedgerCore:
                 self._group_blobs[name] = blob
                 self.staged_bytes += len(blob)
         return [self._sequence_control(each) for each in entries]
-
-    def _own_control(self, data: bytes) -> Entry:
-        spec, values = check(data)
-        if spec.log != CONTROL:
-            raise RefusedError(f"`{spec.kind.TYPE}` does not belong in the control log")
-        if spec.kind in control.WRITER_ONLY:
-            raise RefusedError(f"`{spec.kind.TYPE}` is appended by the writer only")
-        return build(spec, values)
 
     def _sequence_control(self, data: bytes) -> int:
         log = self.control

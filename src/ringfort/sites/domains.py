@@ -27,6 +27,7 @@ from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.privacy.domain_secrets import SALT_BYTES, domain_secret, fingerprint_key
 from ringfort.privacy.pseudonym import Domain, key_id
+from ringfort.privacy.stated_text import stated
 from ringfort.sites.custody import DOMAINS, ROOT, Custody, CustodySettings
 from ringfort.sites.paths import private_folder
 
@@ -170,7 +171,7 @@ class DomainStore:
         """The entry that puts an epoch into force instead of the one before."""
         return DomainRotated(
             **self._basic(), recipient=domain.recipient, purpose=domain.purpose, epoch=domain.epoch,
-            domain=domain.id, key_id=self.prepare(domain), by=by, reason=reason,
+            domain=domain.id, key_id=self.prepare(domain), by=by, reason=stated(reason),
         )  # fmt: skip
 
     def erasures(
@@ -180,7 +181,7 @@ class DomainStore:
         return [
             DomainErased(
                 **self._basic(), recipient=known.recipient, purpose=known.purpose, epoch=each.number,
-                domain=each.id, by=by, reason=reason,
+                domain=each.id, by=by, reason=stated(reason),
             )
             for each in epochs
         ]  # fmt: skip

@@ -26,6 +26,7 @@ from ringfort.ledger.domains import ERASED
 from ringfort.privacy.fingerprint import FingerprintBuilder
 from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain
+from ringfort.privacy.stated_text import stated
 from ringfort.sites.custody import CANARIES
 from ringfort.sites.paths import private_folder
 
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 MOST = 1000
 _ID = re.compile(r"[0-9a-f]{12}")
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
-_NOTE = re.compile(r"[ -~]{0,200}")
 _SUBJECT = re.compile(r"[^\x00-\x1f]{1,200}")
 _CONSONANTS, _VOWELS = "bdfgklmnprstvz", "aeiou"
 _LETTERS, _DIGITS = "bcdfghjkmnpqrstvwxz", "23456789"
@@ -65,10 +65,9 @@ def new_canary(  # noqa: PLR0917 - made in one place
     """Make a canary and put it into custody; raises `UsageError` for words that cannot be kept."""
     if not _DOMAIN.fullmatch(domain):
         raise UsageError("the domain of a canary's address is not valid", hint="for example mail.example.org")
-    if not _NOTE.fullmatch(note) or (subject and not _SUBJECT.fullmatch(subject)):
-        raise UsageError(
-            "note or subject of a canary cannot be kept", hint="printable, at most 200 characters"
-        )
+    note = stated(note, "note")
+    if subject and not _SUBJECT.fullmatch(subject):
+        raise UsageError("the subject of a canary cannot be kept", hint="printable, at most 200 characters")
     if len(names(custody)) >= MOST:
         raise UsageError(f"there are {MOST} canaries already", hint="`ringfort canary remove` one")
     draw = _Draw(randomness)

@@ -7,7 +7,6 @@ what was read has changed since.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from ringfort.policy.contract_source import load_contract
 from ringfort.policy.grants import decide_grant, grant_input
 from ringfort.policy.people import managers_above, registered
 from ringfort.policy.request import Principal
+from ringfort.privacy.stated_text import stated
 from ringfort.record.system import operator_name
 from ringfort.transfer.plan import rendering_faults
 from ringfort.transfer.publish import check_target
@@ -50,7 +50,6 @@ if TYPE_CHECKING:
 
 FOLDER = "transfers"
 ACTOR = "transfer"
-_PERSONAL = re.compile(r"@|[0-9](?:[ -]?[0-9]){8}")
 
 
 @dataclass(frozen=True)
@@ -141,6 +140,8 @@ class TransferDesk:
             check_target(self.contract.target, self.config.folder)
         except UsageError as error:
             more.append(ContractFault(error.message, ("target", "address"), error.hint))
+        if self.transfer is None or self.transfer.approved != self.contract.digest:
+            more += _word_faults(self.contract)  # what is approved is on record already
         return ContractDecision(found.request, found.map, (*found.faults, *more))
 
     def place(self) -> Place:
@@ -205,7 +206,7 @@ class TransferDesk:
 
     def withdraw(self, who: str, reason: str) -> None:
         """The approval is taken back by approver or owner."""
-        _check_reason(reason)
+        reason = stated(reason)
         known = self.transfer
         if known is None or not known.approved:
             raise UsageError(f"`{self.contract.name}` is not approved")
@@ -230,7 +231,7 @@ def confirm_deleted(ledger: SyncLedger, transfer: str, run: str, reference: str)
         raise UsageError(f"the deletion of `{run}` is confirmed already")
     if not reference:
         raise UsageError("where the confirmation stands is missing", hint="give --reference")
-    _check_reason(reference)
+    reference = stated(reference, "reference")
     entry = TransferDeleted(
         time=format_time(datetime.now(UTC)),
         actor=ACTOR,
@@ -242,12 +243,23 @@ def confirm_deleted(ledger: SyncLedger, transfer: str, run: str, reference: str)
     ledger.append([entry], condition=Condition((f"transfer:{transfer}",), ledger.state.size))
 
 
-def _check_reason(text: str) -> None:
-    if len(text) > 200 or not text.isprintable() or _PERSONAL.search(text):
-        raise UsageError(
-            "this is not a line of at most 200 printable characters that names no person",
-            hint="the record is kept for good: refer to a document by its number",
-        )
+def _word_faults(contract: Contract) -> list[ContractFault]:
+    """What the contract says in words that may not be put on record, where its blob is kept for good."""
+    faults = []
+    for keys, text in (
+        (("purpose",), contract.purpose),
+        (("recipient", "entity"), contract.recipient.entity),
+        (("legal", "assessment"), contract.assessment),
+        ((), contract.name),
+    ):
+        name = ".".join(keys) or "name of the contract"
+        try:
+            if stated(text, name) != text:
+                hint = "write it without compatibility characters and blanks at its ends"
+                faults.append(ContractFault(f"the {name} is not in its canonical form", keys, hint))
+        except UsageError as error:
+            faults.append(ContractFault(error.message, keys, error.hint))
+    return faults
 
 
 __all__ = [

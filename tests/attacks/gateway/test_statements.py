@@ -10,7 +10,7 @@ import pytest
 from tests.attacks.gateway import statements
 from tests.attacks.gateway.leaks import find, leaked, leaked_in_files
 from tests.attacks.gateway.wire_client import WireClient
-from tests.live_deployment import ANALYST, ENGINEER, OPERATOR, OVERSEER, SUPPORT, wait_for
+from tests.live_deployment import ANALYST, ENGINEER, OPERATOR, OVERSEER, SUPPORT, fresh_word, wait_for
 
 from ringfort.disclosure.catalog_relations import RELATIONS
 from ringfort.pgwire.backend import ErrorResponse, ReadyForQuery
@@ -29,7 +29,7 @@ class Attacker:
     """Sends statements over one connection and notes the SQLSTATE of each, as they are numbered on record."""
 
     def __init__(self, live, who, **facts):
-        self.ticket = f"A-{uuid.uuid4().hex[:12]}"
+        self.ticket = f"A-{fresh_word(12)}"
         self.client = WireClient(live.dsn(who, ticket=self.ticket, **facts))
         self.answers = []
 

@@ -8,7 +8,7 @@ import pytest
 from tests.attacks.gateway.leaks import leaked
 from tests.attacks.gateway.test_statements import Attacker, check_record
 from tests.attacks.gateway.wire_client import NotLetInError, WireClient
-from tests.live_deployment import ANALYST, OPERATOR, SUPPORT, wait_for
+from tests.live_deployment import ANALYST, OPERATOR, SUPPORT, fresh_word, wait_for
 
 from ringfort.pgwire.backend import CommandComplete, DataRow, ErrorResponse, ReadyForQuery
 from ringfort.pgwire.fields import message
@@ -137,7 +137,7 @@ def test_a_name_of_the_client_reaches_no_other_session(live):
     ids=lambda given: "-".join(f"{name}={value}" for name, value in given.items()).replace("\n", " "),
 )
 def test_a_startup_parameter_opens_nothing(live, parameters):
-    ticket = f"T-{uuid.uuid4().hex[:12]}"
+    ticket = f"T-{fresh_word(12)}"
     given = dict(parameters)
     if "options" not in given:
         given["options"] = f"-c ringfort.ticket={ticket}"

@@ -3,11 +3,10 @@
 import contextlib
 import threading
 import time
-import uuid
 from dataclasses import dataclass, field
 
 import psycopg
-from tests.live_deployment import ANALYST
+from tests.live_deployment import ANALYST, fresh_word
 
 OPEN_AGAIN_SECONDS = 0.05
 
@@ -69,7 +68,7 @@ class ClientsAtWork:
 
     def _work(self, client):
         while not self._stop.is_set():
-            ticket = f"W-{client.number}-{uuid.uuid4().hex[:12]}"
+            ticket = f"W-{client.number}-{fresh_word(12)}"
             try:
                 connection = self.live.connect(ANALYST, ticket=ticket, connect_timeout=5)
             except psycopg.OperationalError as error:
