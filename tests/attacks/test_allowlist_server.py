@@ -93,7 +93,7 @@ def client_queries():
                 yield text.replace("rf_test", "rf_1")
 
 
-LISTED = lists.FUNCTIONS | lists.LITERAL_FUNCTIONS | lists.STAND_INS
+LISTED = lists.FUNCTIONS | lists.LITERAL_FUNCTIONS | lists.STAND_INS | lists.CONFIGURATION_FUNCTIONS
 NEWER_COLUMNS = {"relallfrozen"}  # since 18
 
 

@@ -11,8 +11,8 @@ and those that are made here by rule. None is SECURITY DEFINER: they read the co
 Invariants: the copies are views with `security_barrier` that belong to the views' owner, who may read nothing
 that PUBLIC may not; PUBLIC may read them, but USAGE on their schemas is for profile roles alone. A copy
 without rows reads nothing at all. No column of a copy and no stand-in is of a type that prints the name of an
-object by its number (`regclass` and the like), since such a value could be mixed with any number. DESIGN
-section 5, ADR 0008.
+object by its number or finds it by its name (`regclass` and the like, aclitem): such a value could be mixed
+with any number, and a constant beside it would be read as a name. DESIGN section 5, ADR 0008.
 """
 
 from __future__ import annotations
@@ -48,10 +48,12 @@ _NAMING = re.compile(r"reg[a-z]+")
 _OWNER = re.compile(r"[a-z]+owner|datdba")
 _NEUTRAL = {
     "pg_node_tree": "NULL::pg_node_tree",
-    "aclitem[]": "NULL::aclitem[]",
+    "aclitem[]": "NULL::text[]",  # the text of an aclitem names roles, and one that is not there is an error
     "anyarray": "NULL::text[]",  # a view cannot have a column of type anyarray
     "xid": "'0'::xid",
 }
+
+_AS_TEXT = frozenset({"anyarray", "aclitem[]"})
 
 _HELPERS = ("shown_type", "shown_relation", "shown_schema")
 
@@ -92,6 +94,7 @@ _BUILTIN = """
     pg_get_constraintdef(oid) text; pg_get_constraintdef(oid, boolean) text; pg_get_indexdef(oid) text
     pg_get_indexdef(oid, integer, boolean) text; pg_get_function_arguments(oid) text
     pg_get_function_identity_arguments(oid) text; pg_get_function_result(oid) text
+    pg_indexam_has_property(oid, text) boolean
     pg_index_column_has_property(oid, integer, text) boolean; pg_index_has_property(oid, text) boolean
     pg_function_is_visible(oid) boolean; pg_operator_is_visible(oid) boolean
     pg_opclass_is_visible(oid) boolean; pg_opfamily_is_visible(oid) boolean
@@ -167,10 +170,11 @@ def _column(name: str, data_type: str, shown: Shown, *, empty: bool) -> str:
         wanted = "oid[]" if data_type.endswith("[]") else "oid"
         return f"{'NULL' if empty else source}::{wanted} AS {alias}"
     if empty:
-        return f"NULL::{'text[]' if data_type == 'anyarray' else data_type} AS {alias}"
+        return f"NULL::{'text[]' if data_type in _AS_TEXT else data_type} AS {alias}"
     chosen = shown.columns.get(name)
     if chosen is not None:
-        return f"({_filled(chosen)})::{data_type} AS {alias}"
+        wanted = "text[]" if data_type in _AS_TEXT else data_type
+        return f"({_filled(chosen)})::{wanted} AS {alias}"
     if data_type in _NEUTRAL:
         return f"{_NEUTRAL[data_type]} AS {alias}"
     if data_type == "oid" and _OWNER.fullmatch(name):

@@ -115,12 +115,14 @@ SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN 
     AND (pg_catalog.cardinality(p.parts) = 1 OR p.parts[1] = 'pg_catalog') LIMIT 1) END $function$
 
 CREATE FUNCTION ringfort_catalog.regconfig(text) RETURNS oid LANGUAGE sql STABLE STRICT AS $function$
-SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN $1::pg_catalog.oid ELSE (SELECT c.oid FROM pg_catalog.parse_ident($1) AS p(parts)
+SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]+$' THEN
+    CASE WHEN $1 ~ '^0*[0-9]{1,5}$' AND $1::pg_catalog.oid < 16384 THEN $1::pg_catalog.oid END ELSE (SELECT c.oid FROM pg_catalog.parse_ident($1) AS p(parts)
     JOIN pg_catalog.pg_ts_config AS c ON c.cfgname = p.parts[pg_catalog.cardinality(p.parts)]::pg_catalog.name WHERE c.oid < 16384
     AND (pg_catalog.cardinality(p.parts) = 1 OR p.parts[1] = 'pg_catalog') LIMIT 1) END $function$
 
 CREATE FUNCTION ringfort_catalog.regdictionary(text) RETURNS oid LANGUAGE sql STABLE STRICT AS $function$
-SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN $1::pg_catalog.oid ELSE (SELECT c.oid FROM pg_catalog.parse_ident($1) AS p(parts)
+SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]+$' THEN
+    CASE WHEN $1 ~ '^0*[0-9]{1,5}$' AND $1::pg_catalog.oid < 16384 THEN $1::pg_catalog.oid END ELSE (SELECT c.oid FROM pg_catalog.parse_ident($1) AS p(parts)
     JOIN pg_catalog.pg_ts_dict AS c ON c.dictname = p.parts[pg_catalog.cardinality(p.parts)]::pg_catalog.name WHERE c.oid < 16384
     AND (pg_catalog.cardinality(p.parts) = 1 OR p.parts[1] = 'pg_catalog') LIMIT 1) END $function$
 
@@ -194,8 +196,54 @@ SELECT $2 = current_user AND pg_catalog.pg_get_userbyid($1) = current_user $func
 CREATE FUNCTION ringfort_catalog.pg_has_role(oid, oid, text) RETURNS boolean LANGUAGE sql STABLE AS $function$
 SELECT pg_catalog.pg_get_userbyid($1) = current_user AND pg_catalog.pg_get_userbyid($2) = current_user $function$
 
-CREATE FUNCTION ringfort_catalog.acldefault("char", oid) RETURNS aclitem[] LANGUAGE sql STABLE AS $function$
-SELECT CASE WHEN pg_catalog.pg_get_userbyid($2) = current_user THEN pg_catalog.acldefault($1, $2) END $function$
+CREATE FUNCTION ringfort_catalog.acldefault("char", oid) RETURNS text[] LANGUAGE sql STABLE AS $function$
+SELECT CASE WHEN pg_catalog.pg_get_userbyid($2) = current_user THEN pg_catalog.acldefault($1, $2)::pg_catalog.text[] END $function$
+
+CREATE FUNCTION ringfort_catalog.aclexplode(text[], OUT grantor oid, OUT grantee oid, OUT privilege_type text, OUT is_grantable boolean)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT AS $function$
+SELECT x.grantor, x.grantee, x.privilege_type, x.is_grantable FROM pg_catalog.aclexplode(CASE WHEN NOT EXISTS (
+    SELECT FROM pg_catalog.unnest($1) AS i(item)
+    WHERE (i.item ~ ('^(' || current_user || ')?=([a-zA-Z][*]?)*/' || current_user || '$')) IS NOT TRUE
+) THEN $1::pg_catalog.aclitem[] END) AS x $function$
+
+CREATE FUNCTION ringfort_catalog.age(timestamptz) RETURNS interval LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.age($1) $function$
+
+CREATE FUNCTION ringfort_catalog.age(timestamp) RETURNS interval LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.age($1) $function$
+
+CREATE FUNCTION ringfort_catalog.age(timestamptz, timestamptz) RETURNS interval LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.age($1, $2) $function$
+
+CREATE FUNCTION ringfort_catalog.age(timestamp, timestamp) RETURNS interval LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.age($1, $2) $function$
+
+-- what the server says of rows that are frozen; of others it would count everybody's transactions
+CREATE FUNCTION ringfort_catalog.age(xid) RETURNS integer LANGUAGE sql STABLE AS $function$
+SELECT CASE WHEN $1 IS NOT NULL THEN 2147483647 END $function$
+
+CREATE FUNCTION ringfort_catalog.ts_headline(text, tsquery, text) RETURNS text LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.ts_headline($1, $2, $3) $function$
+
+CREATE FUNCTION ringfort_catalog.ts_headline(json, tsquery, text) RETURNS json LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.ts_headline($1, $2, $3) $function$
+
+CREATE FUNCTION ringfort_catalog.ts_headline(jsonb, tsquery, text) RETURNS jsonb LANGUAGE sql STABLE AS $function$
+SELECT pg_catalog.ts_headline($1, $2, $3) $function$
+
+CREATE FUNCTION ringfort_catalog.ts_token_type(oid, OUT tokid integer, OUT alias text, OUT description text)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT AS $function$
+SELECT t.tokid, t.alias, t.description FROM pg_catalog.ts_token_type(CASE WHEN $1 < 16384 THEN $1 END) AS t $function$
+
+CREATE FUNCTION ringfort_catalog.ts_token_type(text, OUT tokid integer, OUT alias text, OUT description text)
+RETURNS SETOF record LANGUAGE sql STABLE STRICT AS $function$
+SELECT t.tokid, t.alias, t.description FROM pg_catalog.ts_token_type(CASE WHEN $1 IN ('default', 'pg_catalog.default') THEN 3722::pg_catalog.oid END) AS t $function$
+
+CREATE FUNCTION ringfort_catalog.get_current_ts_config() RETURNS text LANGUAGE sql STABLE AS $function$
+SELECT CASE WHEN pg_catalog.get_current_ts_config()::pg_catalog.oid < 16384 THEN pg_catalog.get_current_ts_config()::pg_catalog.text END $function$
+
+CREATE FUNCTION ringfort_catalog.pg_is_other_temp_schema(oid) RETURNS boolean LANGUAGE sql STABLE AS $function$
+SELECT false AND $1 IS NULL $function$
 
 CREATE FUNCTION ringfort_catalog.pg_relation_is_publishable(oid) RETURNS boolean LANGUAGE sql STABLE AS $function$
 SELECT false AND $1 IS NULL $function$

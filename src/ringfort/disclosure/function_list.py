@@ -16,11 +16,18 @@ from ringfort.disclosure.word_list import read_words
 _SECTIONS = read_words("functions.txt")
 LITERAL_SECTION = "only with listed literals"
 STAND_IN_SECTION = "replaced by a stand-in"
+CONFIGURATION_SECTION = "with a configuration that is named"
 LITERAL_FUNCTIONS: frozenset[str] = _SECTIONS[LITERAL_SECTION]
 # never called themselves: `statement_rewrite` puts a function of the copies' schema in their place
 STAND_INS: frozenset[str] = _SECTIONS[STAND_IN_SECTION]
+# their first argument may be a text search configuration
+CONFIGURATION_FUNCTIONS: frozenset[str] = _SECTIONS[CONFIGURATION_SECTION]
 FUNCTIONS: frozenset[str] = frozenset().union(
-    *(words for section, words in _SECTIONS.items() if section not in {LITERAL_SECTION, STAND_IN_SECTION})
+    *(
+        words
+        for section, words in _SECTIONS.items()
+        if section not in {LITERAL_SECTION, STAND_IN_SECTION, CONFIGURATION_SECTION}
+    )
 )
 # information_schema has helpers of its own; JDBC unnests index keys with this one
 INFORMATION_SCHEMA_FUNCTIONS: frozenset[str] = frozenset({"_pg_expandarray"})
@@ -57,6 +64,7 @@ def why_refused(name: str) -> str:
 
 
 __all__ = [
+    "CONFIGURATION_FUNCTIONS",
     "FUNCTIONS",
     "INFORMATION_SCHEMA_FUNCTIONS",
     "LITERAL_FUNCTIONS",
@@ -65,6 +73,7 @@ __all__ = [
     "OUTPUT_COLUMNS",
     "REFERENCE_TYPES",
     "ROW_FUNCTIONS",
+    "STAND_INS",
     "TYPES",
     "why_refused",
 ]

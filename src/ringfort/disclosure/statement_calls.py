@@ -1,16 +1,19 @@
 """Checks of the walk for what calls something: functions, operators, types, collations.
 
-Only listed names of pg_catalog. Three kinds of call are judged by their literals, and set `literal_dependent`
-before they are: set_config and current_setting by the parameter's name, and texts that name an object by that
-name. What tells of objects by number or name is noted for replacement.
+Only listed names of pg_catalog. Four kinds of call are judged by their literals, and set `literal_dependent`
+before they are: set_config and current_setting by the parameter's name, texts that name an object by that
+name, and functions of text search by the name of the configuration. What tells of objects by number or name
+is noted for replacement.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from ringfort.disclosure.catalog_relations import RELATIONS
 from ringfort.disclosure.function_list import (
+    CONFIGURATION_FUNCTIONS,
     FUNCTIONS,
     INFORMATION_SCHEMA_FUNCTIONS,
     LITERAL_FUNCTIONS,
@@ -37,6 +40,10 @@ _NOT_THEMSELVES: Final = (REFERENCE_TYPES - {"regclass"}) | {
     name for name in STAND_INS if name == "pg_describe_object" or why_refused(name)
 }
 _CONSTANTS: Final = frozenset({"A_Const", "ParamRef"})
+# how many arguments the functions of text search have with a configuration before the others
+_WITH_CONFIGURATION: Final = {"json_to_tsvector": 3, "jsonb_to_tsvector": 3, "ts_headline": 4}
+# found in pg_catalog or the profile's own schema; neither a number nor a name in another schema
+_CONFIGURATION_NAME: Final = re.compile(r"(pg_catalog\.)?[a-z_][a-z0-9_]*", re.IGNORECASE | re.ASCII)
 
 
 def _in_catalog(parts: list[str]) -> bool:
@@ -59,6 +66,9 @@ def _function(walk: Walk, fields: Node, place: Place) -> None:
         place.block.add(place.clause, f"{name}()")
     elif _in_catalog(parts) and name in STAND_INS and not (walk.surface.operate and name in _NOT_THEMSELVES):
         _stand_in(walk, name, fields)
+        place.block.add(place.clause, f"{name}()")
+    elif _in_catalog(parts) and name in CONFIGURATION_FUNCTIONS:
+        _configuration_function(walk, name, fields)
         place.block.add(place.clause, f"{name}()")
     elif not (parts[0] == "information_schema" and name in INFORMATION_SCHEMA_FUNCTIONS and len(parts) == 2):
         why = why_refused(name)
@@ -83,6 +93,30 @@ def _stand_in(walk: Walk, name: str, fields: Node) -> None:
         walk.replacements.type_questions.append(fields)
     else:
         walk.replacements.functions.append(fields)
+
+
+def _configuration_function(walk: Walk, name: str, fields: Node) -> None:
+    """The server looks a configuration up by a text, a number, or a parameter, wherever one may stand.
+
+    So where one stands is a plain name or a cast to regconfig. ts_headline of three arguments has one, or
+    options at its end: without a name before the others its stand-in is called, which takes none.
+    """
+    args = fields.get("args", [])
+    most = _WITH_CONFIGURATION.get(name, 2)
+    if walk.surface.operate or (len(args) < most and not (name == "ts_headline" and len(args) == 3)):
+        return
+    walk.literal_dependent = True
+    constant, cast = args[0].get("A_Const", {}), args[0].get("TypeCast")
+    if "sval" in constant and _CONFIGURATION_NAME.fullmatch(constant["sval"].get("sval", "")):
+        return
+    if cast is not None and _type_name(cast["typeName"]) == "regconfig":
+        return
+    if len(args) == most:
+        raise StatementRefusedError(
+            "a text search configuration that is neither a plain name nor a cast to regconfig",
+            hint="name one of the server's own, as in to_tsvector('english', ...), or write `$1::regconfig`",
+        )
+    walk.replacements.functions.append(fields)
 
 
 def _literal_function(walk: Walk, name: str, fields: Node) -> None:

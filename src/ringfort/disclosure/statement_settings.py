@@ -64,7 +64,6 @@ SETTABLE: Final = _FREE | frozenset(_RESTRICTED)
 SHOWABLE: Final = SETTABLE | frozenset(
     {
         "block_size",
-        "default_text_search_config",
         "in_hot_standby",
         "integer_datetimes",
         "is_superuser",

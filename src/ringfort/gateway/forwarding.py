@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from ringfort.disclosure.parameter_types import may_name
 from ringfort.gateway.kept import MAX_PORTALS, MAX_STATEMENTS, Bound, Kept, Prepared
 from ringfort.gateway.one_constant import learn
-from ringfort.gateway.rewritten import names_objects, parse_message
+from ringfort.gateway.rewritten import parse_message
 from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, NAMING_PARAMETER, TOO_LONG, Known
 from ringfort.pgwire import evidence
 from ringfort.pgwire.backend import error_response
@@ -380,7 +381,7 @@ class Forwarder:
         known = self._known(reader, sql)
         if known is None:
             return _WAIT
-        if len(types) > 2 and names_objects(types):
+        if len(types) > 2 and not may_name(types, self._verdicts.types):
             known = NAMING_PARAMETER
         if known.form is None:
             self._unrecorded += len(sql) + ENTRY_BYTES

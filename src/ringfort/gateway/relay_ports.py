@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 class Verdicts(Protocol):
     """The verdicts for the session's surface."""
 
+    @property
+    def types(self) -> frozenset[int]:
+        """Numbers of the types that parameters may be of beside the listed ones."""
+        ...
+
     def lookup(self, sql: bytes) -> Known | None:
         """The remembered verdict."""
         ...

@@ -148,6 +148,7 @@ class SurfaceVerdicts:
     """The verdicts for one surface. `lookup` is the hot path; `ask` goes to the parser process."""
 
     def __init__(self, surface: Surface, parser: ParserCalls, text_bytes: int) -> None:
+        self.types = surface.types
         self._surface = surface.to_json()
         self._parser = parser
         self._text_bytes = text_bytes
@@ -239,8 +240,8 @@ FUNCTION_CALL: Final = _refused(
 )
 NAMING_PARAMETER: Final = _refused(
     "0A000",
-    "a parameter of a type that prints names of objects, such as regclass",
-    "declare the parameter as text or oid",
+    "a parameter of a type that is not on the list",
+    "leave the type open, or declare a common one: text, oid, the type of a column that is shown",
 )
 MIXED_NAMES: Final = _refused(
     "0A000",
