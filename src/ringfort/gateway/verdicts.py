@@ -118,13 +118,14 @@ class Memory(Generic[_Value]):
 class SessionVerdicts:
     """The verdicts for one session: those of its surface; new texts are read in the session's turn."""
 
-    __slots__ = ("_asking", "_principal", "_session", "_shared", "lookup")
+    __slots__ = ("_asking", "_principal", "_session", "_shared", "lookup", "types")
 
     def __init__(self, shared: SurfaceVerdicts, principal: str, session: str) -> None:
         self._shared = shared
         self._principal = principal
         self._session = session
         self.lookup = shared.lookup
+        self.types = shared.types
         self._asking: asyncio.Task[Known] | None = None
 
     async def ask(self, sql: bytes) -> Known:
