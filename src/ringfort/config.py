@@ -114,12 +114,19 @@ class GatewayConfig:
 
 @dataclass(frozen=True)
 class AuthenticationConfig:
-    """`[gateway.authentication]`: what failed passwords lead to. Counted for all workers together."""
+    """`[gateway.authentication]`: what failed passwords lead to, counted for all workers together.
+
+    And what connections that have not authenticated may take, and how long a proof is good for.
+    """
 
     failures_before_delay: int = 5  # of one principal
     address_failures_before_delay: int = 20
     delay_seconds: float = 1.0
     longest_delay_seconds: float = 300.0
+    seconds: float = 15.0  # that a client has to authenticate
+    unauthenticated_connections: int = 1_000  # at once, of one worker; sessions have places of their own
+    unauthenticated_per_address: int = 250  # at once, of one worker; raise it behind a proxy
+    past_credential: str = "end"  # sessions past their certificate or token; or "continue"
 
 
 @dataclass(frozen=True)
@@ -365,6 +372,7 @@ def _validate(document: TomlDocument, config: Config) -> None:
         raise document.error(
             "failures before a delay must be 1 or more", "gateway", "authentication", "failures_before_delay"
         )
+    _validate_authentication(document, config.authentication)
     if config.client_certificates.certificate not in {"sufficient", "required"}:
         raise document.error(
             "`certificate` must be `sufficient` or `required`",
@@ -398,6 +406,15 @@ def _validate(document: TomlDocument, config: Config) -> None:
         )
     _validate_oidc(document, config.oidc)
     _validate_sites(document, config)
+
+
+def _validate_authentication(document: TomlDocument, settings: AuthenticationConfig) -> None:
+    table = ("gateway", "authentication")
+    if settings.past_credential not in {"end", "continue"}:
+        raise document.error("`past_credential` must be `end` or `continue`", *table, "past_credential")
+    for key in ("unauthenticated_connections", "unauthenticated_per_address"):
+        if not 1 <= getattr(settings, key) <= 100_000:
+            raise document.error(f"`{key}` must be 1 to 100000", *table, key)
 
 
 def _validate_oidc(document: TomlDocument, oidc: OidcConfig) -> None:

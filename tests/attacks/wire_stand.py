@@ -26,7 +26,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from ringfort.config import AuthenticationConfig
-from ringfort.gateway.authentication_desk import Desk
+from ringfort.gateway.authentication_desk import OPERATIONS, Desk
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.verifiers import make_verifier
 from ringfort.ledger import entry_control as control
@@ -84,7 +84,7 @@ class Provisioner:
         verifiers.mkdir()
         for name in PRINCIPALS:
             write_private(verifiers / f"{name}.json", make_verifier(PASSWORD, SystemRandomness()))
-        self._desk = Desk(verifiers, b"k" * 32, self._authentication, lambda: self._state, asyncio.to_thread)
+        self._desk = Desk(verifiers, b"k" * 32, self._authentication, lambda: self._state)
         self._ledger = await LedgerChannel.connect(
             self._ledger_path,
             actor="provisioner",
@@ -107,14 +107,13 @@ class Provisioner:
         self._ready.set()
         await self._ended.wait()
         await server.stop()
+        self._desk.close()
         self._ledger.close()
         await asyncio.sleep(0.05)
 
     async def _answer(self, op, request):
-        if op == "verifier":
-            return await self._desk.verifier(request)
-        if op == "attempted":
-            return self._desk.attempted(request)
+        if op in OPERATIONS:
+            return await self._desk.asked(op, request)
         assert op == "open"
         state = self._state
         blob = b64encode(b"{}").decode()
@@ -409,6 +408,8 @@ class Wire:
         opening = client.first()
         self.send(message(b"p", string(b"SCRAM-SHA-256") + INT32.pack(len(opening)) + opening))
         challenge = self.message()
+        if not isinstance(challenge, be.Authentication):
+            return challenge
         salt, iterations = client.challenge(challenge.data)
         self.send(message(b"p", client.final(salted_password(password, salt, iterations))))
         answer = self.message()

@@ -1,5 +1,10 @@
 """How often a password may be guessed: per principal and per address, in bounded memory. No I/O.
 
+An attempt counts from its first word: as many may be in flight at once as guesses are left before a delay,
+for the principal and for the address, over all workers; who comes beyond that is `Busy` and comes again when
+one of them has ended. So a bundle of exchanges that were opened together gets no more guesses than as many
+that come one by one, and a pool of connections with the right password waits for a moment.
+
 After some failures each further one doubles a delay, up to a longest; while it lasts nothing is tried, and
 then one attempt at a time. A failure is forgotten every `longest_delay_seconds`, so whoever goes on guessing
 gets one guess in that time for each principal and each address, however he spaces or bundles them.
@@ -11,15 +16,17 @@ gets one guess in that time for each principal and each address, however he spac
 - Names that are not registered are treated like those that are.
 - An IPv6 client is its /64: it has all of it.
 
-When the memory is full, who failed longest ago is forgotten.
+Names and addresses are kept as digests of 16 bytes. When the memory is full, who failed longest ago is
+forgotten.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import math
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,7 +38,7 @@ MOST_ENTRIES = 65_536
 MOST_PLACES = 65_536
 MOST_ATTEMPTS = 8_192
 LAPSE_SECONDS = 120.0
-_Key = tuple[str, str]
+_Key = tuple[str, bytes]
 
 
 @dataclass
@@ -41,7 +48,6 @@ class _Record:
     failures: float = 0.0
     since: float = 0.0
     blocked_until: float = 0.0
-    trying: set[int] = field(default_factory=set)
     told: bool = False
 
 
@@ -49,8 +55,8 @@ class _Record:
 class Attempt:
     """One attempt that was let through."""
 
-    principal: str
-    place: str
+    principal: bytes
+    place: bytes
     keys: tuple[_Key, ...]
     lapses: float
 
@@ -60,6 +66,11 @@ class Refusal:
     """An attempt that was not; `first`: the first one since the last failure, worth a record."""
 
     first: bool
+
+
+@dataclass(frozen=True)
+class Busy:
+    """An attempt that has to wait: as many are in flight as there may be guesses. Come again in a moment."""
 
 
 class Throttle:
@@ -72,17 +83,21 @@ class Throttle:
         self._clock = clock
         self._most = most
         self._records: OrderedDict[_Key, _Record] = OrderedDict()
-        self._places: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._places: OrderedDict[tuple[bytes, bytes], None] = OrderedDict()
+        self._in_flight: dict[_Key, int] = {}
         self._attempts: OrderedDict[int, Attempt] = OrderedDict()
         self._next = 0
 
-    def begin(self, principal: str, address: str) -> int | Refusal:
-        """The number of an attempt that may go on, to be told `end`; or a refusal."""
+    def begin(self, name: str | None, address: str) -> int | Refusal | Busy:
+        """The number of an attempt that may go on, to be told `end`; or why it may not.
+
+        Without a name (nothing is guessed, but it fails) the address alone is counted.
+        """
         now = self._clock()
         self._lapse(now)
-        place = network_of(address)
+        principal, place = _digest(name or ""), _digest(network_of(address))
         keys: tuple[_Key, ...] = (("address", place),)
-        if (principal, place) not in self._places:
+        if name is not None and (principal, place) not in self._places:
             keys = (("principal", principal), *keys)
         refused = [record for key in keys if (record := self._records.get(key)) and self._blocks(key, now)]
         if refused:
@@ -90,11 +105,12 @@ class Throttle:
             for record in refused:
                 record.told = True
             return Refusal(first)
+        if any(self._in_flight.get(key, 0) >= self._allowance(key) for key in keys):
+            return Busy()
         self._next += 1
         self._attempts[self._next] = Attempt(principal, place, keys, now + LAPSE_SECONDS)
         for key in keys:
-            if key in self._records:
-                self._records[key].trying.add(self._next)
+            self._in_flight[key] = self._in_flight.get(key, 0) + 1
         while len(self._attempts) > MOST_ATTEMPTS:
             self._forget(next(iter(self._attempts)))
         return self._next
@@ -115,6 +131,16 @@ class Throttle:
             while len(self._places) > MOST_PLACES:
                 self._places.popitem(last=False)
 
+    def open(self, number: int) -> bool:
+        """Whether the attempt is in flight still: it has not ended, nor been given up."""
+        self._lapse(self._clock())
+        return number in self._attempts
+
+    def _allowance(self, key: _Key) -> int:
+        """How many attempts may be in flight: the guesses that are left before a delay, and always one."""
+        record = self._records.get(key)
+        return max(1, self._free(key) - math.ceil(0.0 if record is None else record.failures))
+
     def _free(self, key: _Key) -> int:
         settings = self._settings
         principal = key[0] == "principal"
@@ -125,7 +151,7 @@ class Throttle:
         self._decay(record, now)
         if now < record.blocked_until:
             return True
-        return math.ceil(record.failures) >= self._free(key) and bool(record.trying)
+        return math.ceil(record.failures) >= self._free(key) and key in self._in_flight
 
     def _decay(self, record: _Record, now: float) -> None:
         record.failures = max(
@@ -160,9 +186,14 @@ class Throttle:
     def _forget(self, number: int) -> Attempt | None:
         attempt = self._attempts.pop(number, None)
         for key in attempt.keys if attempt is not None else ():
-            if key in self._records:
-                self._records[key].trying.discard(number)
+            left = self._in_flight.pop(key, 0) - 1
+            if left > 0:
+                self._in_flight[key] = left
         return attempt
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def network_of(address: str) -> str:
@@ -178,4 +209,4 @@ def network_of(address: str) -> str:
     return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
 
 
-__all__ = ["Refusal", "Throttle", "network_of"]
+__all__ = ["MOST_ATTEMPTS", "Busy", "Refusal", "Throttle", "network_of"]

@@ -140,6 +140,10 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
         },
         "max_sessions": config.gateway.max_sessions,
         "idle_site_connections": config.gateway.idle_site_connections,
+        "startup_seconds": config.authentication.seconds,
+        "unauthenticated_connections": config.authentication.unauthenticated_connections,
+        "unauthenticated_per_address": config.authentication.unauthenticated_per_address,
+        "sessions_outlive_credentials": config.authentication.past_credential == "continue",
         "statement_text_bytes": config.gateway.statement_text_bytes,
     }
 

@@ -106,10 +106,10 @@ async def greet(
 
 
 def _shown(conversation: Conversation) -> x509.Certificate | None:
-    """The certificate that the client has shown."""
+    """The certificate that the client has shown in a whole handshake; a shortened one proves nothing."""
     transport = conversation.transport
     encrypted = None if transport is None else transport.get_extra_info("ssl_object")
-    shown = None if encrypted is None else encrypted.getpeercert(True)
+    shown = None if encrypted is None or encrypted.session_reused else encrypted.getpeercert(True)
     try:
         return x509.load_der_x509_certificate(shown) if shown else None
     except ValueError:  # OpenSSL is laxer than this
@@ -126,7 +126,11 @@ async def _start_tls(conversation: Conversation, identity: Identity, *, direct: 
         conversation.write(b"S")
     handshake = asyncio.ensure_future(
         asyncio.get_running_loop().start_tls(
-            plain, conversation, identity.context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            plain,
+            conversation,
+            identity.for_handshake(),
+            server_side=True,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS,
         )
     )
     try:

@@ -53,6 +53,7 @@ class Opened:
     """A session on record and connected; `ground`: the state keys that it stands on, as of `since`.
 
     `until`: when the first of the grants that it stands on ends, in seconds since 1970; None if on none.
+    `proven_until`: when the certificate or token that opened it ends.
     """
 
     session: str
@@ -62,6 +63,7 @@ class Opened:
     ground: frozenset[str]
     since: int
     until: float | None = None
+    proven_until: float | None = None
 
     @property
     def key(self) -> str:
@@ -130,7 +132,8 @@ class Opener:
         except BaseException:
             site.conversation.abort()
             raise
-        return Opened(session, request.user, _surface(opened), site, stands_on, since, _until(opened))
+        proven = None if self._settings.sessions_outlive_credentials else client.until
+        return Opened(session, request.user, _surface(opened), site, stands_on, since, _until(opened), proven)
 
     def _entry(
         self,

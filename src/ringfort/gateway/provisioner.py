@@ -5,7 +5,7 @@
 It follows the control log, decides each opening, makes what the decision needs in the site's database, and
 keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
 
-    verifier, attempted              see `authentication_desk`
+    scram-first, scram-final, attempt, attempted     see `authentication_desk`
     open       {principal, purpose, ticket, database, application_name, session,
                 address, proofs: [{source, country}]}   what the worker alone has seen of where the viewer is
                 credentials: [[method, subject]]}   those that the client used, still on record or refused
@@ -45,7 +45,7 @@ import uvloop
 
 from ringfort.disclosure import audit
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
-from ringfort.gateway.authentication_desk import Desk
+from ringfort.gateway.authentication_desk import OPERATIONS, Desk
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.provisioner_decision import (
     ALWAYS,
@@ -107,7 +107,6 @@ class Provisioner:
             settings.mock_key,
             settings.authentication,
             lambda: self.control.state,
-            self._thread,
         )
         self._domains = Domains(store, self.control, self.databases, self._append, self._thread)
         self._undoing = UndoingDesk(
@@ -144,6 +143,7 @@ class Provisioner:
         if self._ledger is not None:
             self._ledger.close()
         await asyncio.gather(*(asyncio.to_thread(each.close) for each in self.databases.values()))
+        self._desk.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self.failure is not None:
             raise self.failure
@@ -252,10 +252,8 @@ class Provisioner:
     # -- operations --------------------------------------------------------------------------------
 
     async def _handle(self, op: str, request: dict[str, Any]) -> dict[str, Any]:
-        if op == "verifier":
-            return await self._desk.verifier(request)
-        if op == "attempted":
-            return self._desk.attempted(request)
+        if op in OPERATIONS:
+            return await self._desk.asked(op, request)
         if op == "open":
             return await self._open(request)
         if op == "health":

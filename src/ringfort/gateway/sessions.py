@@ -2,9 +2,10 @@
 
 A session ends when its client goes, its site goes, a limit is met, its ground changes (policy, catalogue,
 zones, registration: told with FATAL 57P01 within the turn of the loop in which the control entry arrives),
-an operator kills it, it is idle or open for too long (one sweep for all, see `limits`), the ledger is lost or
-stalls, or the worker stops. Each end is recorded with its totals. A client that does not take its last words
-is cut off after `GRACE_SECONDS`, or `CUT_SECONDS` if it was to end at once.
+an operator kills it, it is idle or open for too long (one sweep for all, see `limits`), its grant, its
+certificate or token ends, the ledger is lost or stalls, or the worker stops. Each end is recorded with its
+totals. A client that does not take its last words is cut off after `GRACE_SECONDS`, or `CUT_SECONDS` if it
+was to end at once.
 """
 
 from __future__ import annotations
@@ -51,6 +52,13 @@ GRANT_ENDED = (
     "the session ends: a grant that it stands on has ended",
     "connect again for what you may see without it, or ask for another grant",
     "grant ended",
+)
+
+CREDENTIAL_ENDED = (
+    "57P01",
+    "the session ends: the certificate or token that opened it has ended",
+    "connect again with a new one",
+    "credential ended",
 )
 
 
@@ -220,16 +228,17 @@ class Sessions:
             relay.from_site(behind)
         if early:
             relay.from_client(early)
-        if opened.until is not None:
-            self._loop.call_soon(self._grant_over, opened)
+        for until, end in ((opened.until, GRANT_ENDED), (opened.proven_until, CREDENTIAL_ENDED)):
+            if until is not None:
+                self._loop.call_soon(self._time_over, opened.session, until, end)
 
-    def _grant_over(self, opened: Opened) -> None:
-        """The time of a grant that a session stands on may be over; the clock decides, not the timer."""
-        left = 0.0 if opened.until is None else opened.until - datetime.now(UTC).timestamp()
-        if left > 0:
-            self._loop.call_later(min(left, LOOK_SECONDS), self._grant_over, opened)
-            return
-        self.end_sessions([opened.session], *GRANT_ENDED)
+    def _time_over(self, session: str, until: float, end: tuple[str, str, str, str]) -> None:
+        """The time of what a session stands on may be over; the clock decides, not the timer."""
+        left = until - datetime.now(UTC).timestamp()
+        if left <= 0:
+            self.end_sessions([session], *end)
+        elif any(each.opened.session == session for each in self._by_process.values()):
+            self._loop.call_later(min(left, LOOK_SECONDS), self._time_over, session, until, end)
 
     def never_began(self, opened: Opened, outcome: str) -> None:
         """A session that is on record was not begun: close its site connection, record its end."""

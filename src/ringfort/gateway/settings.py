@@ -11,7 +11,8 @@
                 "session_seconds": 0},
      "client_certificates": {"ca": path, "certificate": "sufficient"},
      "oidc": {"issuer": ..., ...},                         as in [gateway.oidc]
-     "max_sessions": 1000, "idle_site_connections": 0,
+     "max_sessions": 1000, "idle_site_connections": 0, "sessions_outlive_credentials": false,
+     "unauthenticated_connections": 1000, "unauthenticated_per_address": 250,
      "statement_text_bytes": 262144, "message_bytes": 1048576,
      "startup_seconds": 15.0, "record_seconds": 10.0}
 
@@ -19,7 +20,8 @@ Only `actor`, `listen`, `tls` and the three sockets are required. `tls.mode` is 
 `optional` admits plaintext from loopback only. `processing_country` is where this gateway runs; empty means
 that the provisioner's decision says it. `slot` is the worker's place on the `board` (an inherited descriptor)
 that it shares with the others; its private socket is made in the folder `sockets`, none if that is empty.
-`record_seconds`: a statement whose record is not durable by then ends its session.
+`startup_seconds` is how long a client may take to authenticate. `record_seconds`: a statement whose record is
+not durable by then ends its session.
 """
 
 from __future__ import annotations
@@ -87,6 +89,9 @@ class WorkerSettings:
     oidc: OidcConfig = field(default_factory=OidcConfig)
     max_sessions: int = 1_000
     idle_site_connections: int = 0
+    sessions_outlive_credentials: bool = False
+    unauthenticated_connections: int = 1_000
+    unauthenticated_per_address: int = 250
     statement_text_bytes: int = 262_144
     message_bytes: int = 1_048_576
     startup_seconds: float = 15.0
@@ -125,12 +130,19 @@ def _section(kind: type[_Section], name: str, values: object) -> _Section:
     if not isinstance(values, dict):
         raise ConfigurationError(f"`{name}` must be an object")
     fields = {each.name: each for each in dataclasses.fields(kind)}
-    types: dict[str, tuple[type, ...]] = {"str": (str,), "int": (int,), "float": (int, float)}
+    types: dict[str, tuple[type, ...]] = {
+        "str": (str,),
+        "int": (int,),
+        "float": (int, float),
+        "bool": (bool,),
+    }
     for key, value in values.items():
         if key not in fields:
             raise ConfigurationError(f"unknown key `{where}{key}` for a worker")
         expected = types.get(str(fields[key].type))
-        if expected is not None and (not isinstance(value, expected) or isinstance(value, bool)):
+        if expected is not None and (
+            not isinstance(value, expected) or isinstance(value, bool) != (bool in expected)
+        ):
             raise ConfigurationError(f"`{where}{key}` must be of type {fields[key].type}")
     try:
         return kind(**values)

@@ -7,7 +7,9 @@ they have. Files that cannot be used (half of them written, another key) leave t
 says so once for each content.
 
 With `client_ca` clients are asked for a certificate of those authorities and may leave it; that file is
-watched like the others.
+watched like the others. No handshake is then shortened by an earlier one (resumption), for a certificate is
+looked at in whole ones only: there are no tickets, and since OpenSSL keeps sessions for clients of TLS 1.2 in
+the context, and Python cannot tell it not to, each handshake has a context of its own.
 
 `end_point` is what a client binds its password to (`tls-server-end-point`, RFC 5929 section 4.1): the hash of
 the certificate by the hash of its signature, SHA-256 instead of MD5 and SHA-1; none for signatures without a
@@ -43,10 +45,18 @@ _Signature = tuple[tuple[int, int, int, int] | None, ...]
 
 @dataclass(frozen=True)
 class Identity:
-    """What a handshake is made with; `end_point` is b"" where there is nothing to bind to."""
+    """What a handshake is made with; `end_point` is b"" where there is nothing to bind to.
+
+    `make` gives a context for each handshake, where no two may share one.
+    """
 
     context: ssl.SSLContext
     end_point: bytes
+    make: Callable[[], ssl.SSLContext] | None = None
+
+    def for_handshake(self) -> ssl.SSLContext:
+        """The context of the next handshake."""
+        return self.context if self.make is None else self.make()
 
 
 class ServerTls:
@@ -104,15 +114,10 @@ class ServerTls:
 
 
 def _load(tls: Tls, client_ca: str) -> Identity:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_alpn_protocols([ALPN])
     try:
         certificate, key = _text(tls.certificate), _text(tls.key)
-        _load_texts(context, certificate, key)
-        if client_ca:
-            _ask_for_certificates(context, _text(client_ca))
+        authorities = _text(client_ca)
+        context = _context(certificate, key, authorities)
         end_point = server_end_point(x509.load_pem_x509_certificates(certificate)[0])
     except (OSError, ValueError) as error:  # an SSLError is an OSError
         reason = getattr(error, "reason", "") or getattr(error, "strerror", "") or "not a PEM certificate"
@@ -120,14 +125,24 @@ def _load(tls: Tls, client_ca: str) -> Identity:
             f"the TLS certificate or key cannot be used: {reason}",
             hint="check `tls_certificate`, `tls_key` and the authorities of clients in ringfort.toml",
         ) from None
-    return Identity(context, end_point)
+    if not authorities:
+        return Identity(context, end_point)
+    return Identity(context, end_point, lambda: _context(certificate, key, authorities))
+
+
+def _context(certificate: bytes, key: bytes, authorities: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols([ALPN])
+    _load_texts(context, certificate, key)
+    if authorities:
+        _ask_for_certificates(context, authorities)
+    return context
 
 
 def _ask_for_certificates(context: ssl.SSLContext, authorities: bytes) -> None:
-    """A client may show a certificate; one that does not verify ends the handshake.
-
-    Sessions are not resumed then: a certificate is shown and verified each time.
-    """
+    """A client may show a certificate; one that does not verify ends the handshake."""
     context.verify_mode = ssl.CERT_OPTIONAL
     context.load_verify_locations(cadata=authorities.decode("ascii"))
     context.options |= ssl.OP_NO_TICKET

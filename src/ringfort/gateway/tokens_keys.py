@@ -2,21 +2,26 @@
 
 They are fetched when a token needs them: at first, when they are older than `FRESH_SECONDS`, and when a token
 names a key that is not among them (keys were rotated), but never more often than every `refetch_seconds`:
-whoever sends tokens with made-up names cannot make us ask. Tokens that come meanwhile wait for the same
-answer. If the issuer cannot be reached the keys that there are go on for `STALE_SECONDS`; then no token is
-believed. A key that the issuer has withdrawn is thus used for `FRESH_SECONDS`, or `STALE_SECONDS` if the
-issuer is down.
+whoever sends tokens with made-up names cannot make us ask. After a failure they are asked for again within
+`RETRY_SECONDS`, so that an issuer that has recovered is heard soon. Tokens that come meanwhile wait for the
+same answer, those with a known key for `KNOWN_SECONDS` at most. If the issuer cannot be reached the keys that
+there are go on for `STALE_SECONDS`; then no token is believed. A key that the issuer has withdrawn is thus
+used for `FRESH_SECONDS`, or `STALE_SECONDS` if the issuer is down.
 
-An answer has at most 256 KiB and comes within 5 seconds, or is none; redirects are not followed, proxies not
-used, and the certificate is verified.
+An answer has at most 256 KiB and comes within 5 seconds from the first word to the last byte, or is none;
+redirects are not followed, proxies not used, and the certificate is verified.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
+import logging
+import math
+import socket
 import ssl
-import sys
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +39,11 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 300.0
 STALE_SECONDS = 3_600.0
 FETCH_SECONDS = 5.0
+RETRY_SECONDS = 2.0
+KNOWN_SECONDS = 2.0
+MOST_STUCK = 4
+_THREAD = "issuer-keys"
+LOG = logging.getLogger(__name__)
 MOST_BYTES = 262_144
 
 
@@ -52,7 +62,7 @@ class Tokens:
         *,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        say: Callable[[str], object] = sys.stderr.write,
+        say: Callable[[str], object] = LOG.warning,
     ) -> None:
         self._rules = rules
         self._wall = wall
@@ -60,8 +70,8 @@ class Tokens:
         self._say = say
         self._keys: dict[str, PublishedKey] = {}
         self._fetched: float | None = None  # when the keys that there are came
-        self._asked: float | None = None
-        self._lock = asyncio.Lock()
+        self._next = -math.inf  # before that we do not ask again
+        self._renewing: asyncio.Task[None] | None = None
 
     @property
     def says_country(self) -> bool:
@@ -82,10 +92,10 @@ class Tokens:
         return found
 
     async def _key(self, name: str) -> PublishedKey | None:
-        if name not in self._keys or self._age() > FRESH_SECONDS:
-            async with self._lock:
-                if name not in self._keys or self._age() > FRESH_SECONDS:
-                    await self._renew()
+        if (name not in self._keys or self._age() > FRESH_SECONDS) and (renewal := self._renewal()):
+            # a key that is known goes on if the issuer is slow: what it says shows at the next token
+            known = name in self._keys and self._age() <= STALE_SECONDS
+            await asyncio.wait({renewal}, timeout=KNOWN_SECONDS if known else None)
         if self._age() > STALE_SECONDS:
             raise KeysUnavailableError(
                 "tokens cannot be checked at present", hint="try again in a moment, or tell the operator"
@@ -95,17 +105,56 @@ class Tokens:
     def _age(self) -> float:
         return float("inf") if self._fetched is None else self._clock() - self._fetched
 
+    def _renewal(self) -> asyncio.Task[None] | None:
+        """The renewal that runs, or a new one if it is time for one."""
+        if self._renewing is None or self._renewing.done():
+            if self._clock() < self._next:
+                return None
+            self._renewing = asyncio.ensure_future(self._renew())
+        return self._renewing
+
     async def _renew(self) -> None:
         now = self._clock()
-        if self._asked is not None and now - self._asked < self._rules.refetch_seconds:
-            return
-        self._asked = now
+        self._next = now + self._rules.refetch_seconds
         try:
-            content = await asyncio.wait_for(asyncio.to_thread(fetch_keys, self._rules), 2 * FETCH_SECONDS)
+            content = await _in_thread(lambda: fetch_keys(self._rules))
             self._keys = read_keys(content)
             self._fetched = now
-        except (OSError, ValueError, RecursionError, http.client.HTTPException) as error:
-            self._say(f"the issuer's keys cannot be had: {type(error).__name__}\n")
+        except Exception as error:  # noqa: BLE001 - whatever an issuer answers, the keys that there are stay
+            self._next = now + min(RETRY_SECONDS, self._rules.refetch_seconds)
+            self._say(f"the issuer's keys cannot be had: {type(error).__name__}")
+
+
+async def _in_thread(call: Callable[[], bytes]) -> bytes:
+    """The result of a call in a thread of its own, soon after `FETCH_SECONDS` at most; else `TimeoutError`.
+
+    A thread that is stuck (looking up a name cannot be interrupted) is left behind, and holds up nobody: at
+    most `MOST_STUCK` of them.
+    """
+    if sum(each.name == _THREAD for each in threading.enumerate()) >= MOST_STUCK:
+        raise TimeoutError
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[bytes] = loop.create_future()
+
+    def settle(content: bytes | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(content or b"")
+
+    def run() -> None:
+        content, failure = None, None
+        try:
+            content = call()
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, content, failure)
+
+    threading.Thread(target=run, name=_THREAD, daemon=True).start()
+    return await asyncio.wait_for(answer, FETCH_SECONDS + 1)
 
 
 def fetch_keys(rules: OidcConfig) -> bytes:
@@ -121,7 +170,14 @@ def fetch_keys(rules: OidcConfig) -> bytes:
     connection = http.client.HTTPSConnection(
         parts.hostname, parts.port or 443, timeout=FETCH_SECONDS, context=context
     )
+    # each read has a limit of its own, so one byte now and then would go on for ever: this ends it
+    watchdog = threading.Timer(FETCH_SECONDS, _cut, (connection,))
+    watchdog.daemon = True
+    watchdog.start()
     try:
+        connection.connect()
+        if time.monotonic() > deadline:
+            raise TimeoutError
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", path, headers={"Accept": "application/json", "Connection": "close"})
         with connection.getresponse() as answer:
@@ -129,7 +185,14 @@ def fetch_keys(rules: OidcConfig) -> bytes:
                 raise ValueError("not an answer with keys")
             return _read(answer, deadline)
     finally:
+        watchdog.cancel()
         connection.close()
+
+
+def _cut(connection: http.client.HTTPSConnection) -> None:
+    """End whatever a thread waits for at this connection."""
+    with contextlib.suppress(OSError, AttributeError):
+        socket.socket.shutdown(connection.sock, socket.SHUT_RDWR)  # beneath TLS, whose state is a thread's
 
 
 def _read(answer: http.client.HTTPResponse, deadline: float) -> bytes:

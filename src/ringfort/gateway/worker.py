@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import resource
 import signal
@@ -36,13 +37,13 @@ from ringfort.gateway.board import Board, make_board
 from ringfort.gateway.cancel import CancelForwarder, slot_of
 from ringfort.gateway.control import ControlFollower
 from ringfort.gateway.conversation import ConnectionGoneError, Conversation
+from ringfort.gateway.failure_records import FailureRecords
 from ringfort.gateway.ipc import IpcClient, IpcServer
 from ringfort.gateway.listener import Listener
 from ringfort.gateway.opening import Opener, SessionRefusedError, welcome
 from ringfort.gateway.pool import SitePool
 from ringfort.gateway.recording import (
     record_accepted_credential,
-    record_failed_authentication,
     record_refused_session,
 )
 from ringfort.gateway.sessions import Sessions
@@ -50,6 +51,7 @@ from ringfort.gateway.settings import WorkerSettings, read_settings
 from ringfort.gateway.site_connection import SiteConnector
 from ringfort.gateway.tls_server import ServerTls
 from ringfort.gateway.tokens_keys import Tokens
+from ringfort.gateway.unauthenticated import Unauthenticated
 from ringfort.gateway.verdicts import Verdicts
 from ringfort.gateway.workers import worker_socket
 from ringfort.pgwire.backend import error_response
@@ -64,13 +66,16 @@ if TYPE_CHECKING:
     from ringfort.gateway.authentication import Authenticated
     from ringfort.gateway.gate import Peer
     from ringfort.gateway.opening import Opened
+    from ringfort.gateway.unauthenticated import Stranger
 
 PARSER_SECONDS = 30.0  # the parser itself refuses what waits too long, and says why
 PROVISIONER_SECONDS = 10.0
 BACKLOG = 1_024
 STOP_SECONDS = 5.0
-STARTING_MOST = 256  # connections in their startup beyond `max_sessions`; more are cut off unheard
 OWN_FILES = 64
+SAY_SECONDS = 10.0
+MOST_NAME = 256  # characters of a claimed name that are kept as evidence
+LOG = logging.getLogger(__name__)
 
 
 class Worker:
@@ -82,6 +87,10 @@ class Worker:
         self._control = ControlFollower(self._changed)
         self._sessions: Sessions | None = None
         self._connections: set[asyncio.Task[None]] = set()
+        self._strangers = Unauthenticated(
+            settings.unauthenticated_connections, settings.unauthenticated_per_address
+        )
+        self._opening = 0  # authenticated, and no session yet
         board = settings.board if settings.board >= 0 else make_board()
         self._board = Board(board, settings.slot)
         self._listener: Listener | None = None
@@ -91,6 +100,7 @@ class Worker:
         self._draining = False
         self._denied = ""
         self._stop = asyncio.Event()
+        self._said = 0.0
 
     async def start(self) -> int:
         """Connect to the other processes and listen; gives the port."""
@@ -99,6 +109,7 @@ class Worker:
             settings.ledger_socket, actor=settings.actor, on_control=self._follow, on_lost=self._lost
         )
         self._provisioner = IpcClient(settings.provisioner_socket, timeout=PROVISIONER_SECONDS)
+        self._failures = FailureRecords(self._ledger, settings.actor)
         self._authenticator = Authenticator(
             self._provisioner,
             lambda: self._control.state.credentials,
@@ -192,13 +203,12 @@ class Worker:
 
     async def _serve(self, conversation: Conversation) -> None:
         """From the first byte to an open session; whatever goes wrong, the client is told and it closes."""
+        stranger: Stranger | None = None
         try:
             await conversation.made()
-            if len(self._connections) > self.settings.max_sessions + STARTING_MOST:
-                conversation.abort()  # nobody has said a word yet: no use in telling so many
-                return
+            stranger = self._stranger(gate.peer_address(conversation))
             async with asyncio.timeout(self.settings.startup_seconds) as deadline:
-                await self._open(conversation, deadline)
+                await self._open(conversation, deadline, stranger)
         except ConnectionGoneError:
             conversation.abort()
         except TimeoutError:
@@ -206,10 +216,39 @@ class Worker:
         except RingfortError as error:
             self._refuse(conversation, error.sqlstate, error.message, error.hint)
         except asyncio.CancelledError:
+            if stranger is not None and stranger.pushed_out:
+                conversation.abort()  # it has not said who it is: no use in telling so many
+                return
             self._refuse(conversation, "57P01", "the gateway is stopping", "connect again in a moment")
         except Exception as error:  # noqa: BLE001 - a fault of ours costs one connection, and its text is for us
             _report(error)
             self._refuse(conversation, "XX000", "internal error", "the gateway's log says more")
+        finally:
+            if stranger is not None:
+                self._strangers.leave(stranger)
+
+    def _stranger(self, address: str) -> Stranger:
+        """A place for a connection that has not authenticated; raises `SessionRefusedError`."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        if task is None:
+            raise AssertionError
+        stranger = self._strangers.enter(address, loop.time(), task.cancel)
+        if self._strangers.turned_away and loop.time() - self._said >= SAY_SECONDS:
+            self._said = loop.time()
+            count, self._strangers.turned_away = self._strangers.turned_away, 0
+            LOG.warning(
+                "%d connections that had not authenticated were turned away",
+                count,
+                extra={"event": "strangers"},
+            )
+        if stranger is None:
+            raise SessionRefusedError(
+                "too many connections that have not authenticated",
+                hint="try again in a moment",
+                sqlstate="53300",
+            )
+        return stranger
 
     def _refuse(self, conversation: Conversation, sqlstate: str, text: str, hint: str) -> None:
         with contextlib.suppress(ConnectionGoneError):
@@ -217,7 +256,7 @@ class Worker:
         conversation.close()
         asyncio.get_running_loop().call_later(STOP_SECONDS, conversation.abort)
 
-    async def _open(self, conversation: Conversation, deadline: asyncio.Timeout) -> None:
+    async def _open(self, conversation: Conversation, deadline: asyncio.Timeout, stranger: Stranger) -> None:
         sessions = self._sessions
         if sessions is None:
             raise AssertionError
@@ -233,12 +272,15 @@ class Worker:
             self._cancel(sessions, message)
             conversation.close()
             return
-        self._admit_one_more(sessions)
+        self._require_service()
+        stranger.spoken = True
         client = await self._authenticate(conversation, message, peer)
+        self._strangers.leave(stranger)
         # what follows may take longer than an unauthenticated client is given
         deadline.reschedule(asyncio.get_running_loop().time() + 2 * self.settings.startup_seconds + 60)
         facts = {"user": client.principal, "address": peer.address}
         seat: list[int] = []
+        self._opening += 1
         try:
             opened = await self._decide(message, peer, client, facts, seat)
             self._require_unchanged(sessions, opened)
@@ -257,6 +299,8 @@ class Worker:
         except BaseException:
             self._leave(seat)
             raise
+        finally:
+            self._opening -= 1
 
     async def _decide(
         self,
@@ -275,6 +319,7 @@ class Worker:
                 purpose=stated(request.purpose, "purpose"),
                 ticket=stated(request.ticket, "ticket"),
             )
+            self._require_room()
             self._take_seat(facts["user"], seat)
             return await self._opener.open(request, peer.address, client)
         except RingfortError as error:
@@ -310,10 +355,13 @@ class Worker:
         while seat:
             self._board.leave_seat(seat.pop())
 
-    def _admit_one_more(self, sessions: Sessions) -> None:
+    def _require_service(self) -> None:
         if self._denied:
             raise SessionRefusedError(self._denied, hint="connect again in a moment", sqlstate="57P03")
-        if len(sessions) + len(self._connections) > self.settings.max_sessions:
+
+    def _require_room(self) -> None:
+        """This session, and those that open beside it, have a place each; silent connections take none."""
+        if self._sessions is None or len(self._sessions) + self._opening > self.settings.max_sessions:
             raise SessionRefusedError("sorry, too many clients already", hint="try later", sqlstate="53300")
 
     async def _authenticate(
@@ -323,12 +371,8 @@ class Worker:
             return await self._authenticator.authenticate(conversation, message, peer)
         except AuthenticationFailedError as error:
             claimed = dict(message.parameters).get(b"user", b"").decode("utf-8", "replace")
-            await record_failed_authentication(
-                self._ledger,
-                self.settings.actor,
-                error.reason,
-                {"user": claimed, "address": peer.address, **error.evidence},
-            )
+            facts = {"user": claimed[:MOST_NAME], "address": peer.address, **error.evidence}
+            await self._failures.record(error.reason, facts)
             raise
 
     # -- what the ledger says ------------------------------------------------------------------------
@@ -387,6 +431,8 @@ class Worker:
             )
             await self._sessions.close()
             await self._pool.close()
+            with contextlib.suppress(RingfortError):  # a ledger that is lost takes no summary
+                await self._failures.close()
         if self._private is not None:
             await self._private.stop()
         self._ledger.close()
@@ -421,7 +467,8 @@ def _limit(settings: WorkerSettings) -> None:
     """Room for two sockets for each session; no core file, which would hold credentials and rows."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 2 * (settings.max_sessions + STARTING_MOST) + settings.idle_site_connections + OWN_FILES
+    strangers = settings.unauthenticated_connections
+    wanted = 2 * settings.max_sessions + 2 * strangers + settings.idle_site_connections + OWN_FILES
     if resource.RLIM_INFINITY != soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

@@ -1,5 +1,6 @@
 """An OpenID issuer for tests: signs tokens, publishes its keys over HTTPS with a certificate of its own."""
 
+import contextlib
 import json
 import ssl
 import threading
@@ -95,6 +96,14 @@ class Issuer:
         self._server.server_close()
 
     def answer(self, handler):
+        if self.behaviour == "drip":
+            handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Padding: ")
+            with contextlib.suppress(OSError):
+                while self.behaviour == "drip":
+                    handler.wfile.write(b"x")
+                    time.sleep(0.2)
+            handler.close_connection = True
+            return
         body = json.dumps({"keys": self.keys}).encode()
         if self.behaviour == "redirect":
             handler.send_response(302)

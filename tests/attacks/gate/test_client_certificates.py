@@ -7,6 +7,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from tests.attacks.gate.authorities import Authority
 from tests.attacks.wire_stand import Stand, Wire, states, wait_for
 
+from ringfort.config import AuthenticationConfig
 from ringfort.ledger.entry_control_credentials import CredentialRegistered, CredentialRemoved
 
 BY = {"time": "2026-11-22T10:00:00Z", "actor": "operator"}
@@ -158,3 +159,17 @@ def test_required_means_both(another_database, authority):
             wire.tls().startup("alice")
             assert states(wire.until_closed()) == ["28000"]
         wait_for(lambda: "no certificate" in {each.reason for each in stand.entries("AuthenticationFailed")})
+
+
+def test_required_certificates_do_not_let_anybody_fill_the_record(another_database, authority):
+    """Without a certificate nothing is guessed, but each failure is an entry: they are throttled, too."""
+    settings = {"ca": str(authority.ca), "certificate": "required"}
+    slow = AuthenticationConfig(5, 8, delay_seconds=60.0)
+    with Stand(another_database, client_certificates=settings, authentication=slow) as stand:
+        for number in range(60):
+            with Wire(stand.port) as wire:
+                wire.tls().startup(("alice", "nobody", f"name {number}")[number % 3])
+                assert states(wire.until_closed()) == ["28000"]
+        reasons = [each.reason for each in stand.entries("AuthenticationFailed")]
+        assert reasons.count("no certificate") == 8
+        assert reasons.count("too many failures") == 1

@@ -13,7 +13,13 @@ from tests.attacks.wire_stand import PASSWORD, Stand, Wire, wait_for
 
 from ringfort.config import OidcConfig
 from ringfort.gateway.tokens import TokenRefusedError
-from ringfort.gateway.tokens_keys import FRESH_SECONDS, STALE_SECONDS, KeysUnavailableError, Tokens
+from ringfort.gateway.tokens_keys import (
+    FRESH_SECONDS,
+    RETRY_SECONDS,
+    STALE_SECONDS,
+    KeysUnavailableError,
+    Tokens,
+)
 from ringfort.ledger.entry_control_credentials import CredentialRegistered
 from ringfort.pgwire import backend as be
 
@@ -138,6 +144,7 @@ def test_keys_are_rotated_without_a_restart(stand, issuer):
 def test_tokens_are_nowhere_but_in_the_evidence(stand, issuer):
     assert connect(stand, issuer.token())
     refused(stand, issuer.token(aud="other"))
+    wait_for(lambda: any("evidence" in str(path) for path in stand.folder.rglob("*") if path.is_file()), 30)
     sealed = 0
     for path in stand.folder.rglob("*"):
         if path.is_file():
@@ -206,6 +213,45 @@ def test_an_issuer_that_fails_is_bridged_for_a_while(issuer, behaviour):
         await mine.check(issuer.token(), "alice-4711")
         assert len(said) == 3
         assert not any("eyJ" in each for each in said)
+
+    try:
+        run(main())
+    finally:
+        issuer.behaviour = ""
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_an_issuer_that_drips_costs_a_moment_and_is_heard_when_it_has_recovered(issuer, known):
+    """A byte of the header now and then never ends by itself, and each is within the limit of one read."""
+
+    async def main():
+        clock, said = Clock(), []
+        mine = tokens(issuer, clock, said)
+        if known:
+            await mine.check(issuer.token(), "alice-4711")
+            clock.now += FRESH_SECONDS + 1
+        issuer.behaviour = "drip"
+        for _ in range(8):
+            if known:  # the old key goes on meanwhile
+                await mine.check(issuer.token(), "alice-4711")
+            else:
+                with pytest.raises(KeysUnavailableError):
+                    await mine.check(issuer.token(), "alice-4711")
+            clock.now += RETRY_SECONDS + 0.1
+            if len(said) >= 2:
+                break
+        issuer.behaviour = ""
+        asked = issuer.asked
+        for _ in range(20):
+            clock.now += RETRY_SECONDS + 0.1
+            try:
+                await mine.check(issuer.token(), "alice-4711")
+            except KeysUnavailableError:
+                continue
+            if issuer.asked > asked:
+                break
+        await mine.check(issuer.token(), "alice-4711")
+        assert said
 
     try:
         run(main())

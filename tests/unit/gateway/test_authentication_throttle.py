@@ -3,7 +3,7 @@
 import pytest
 
 from ringfort.config import AuthenticationConfig
-from ringfort.gateway.authentication_throttle import Refusal, Throttle, network_of
+from ringfort.gateway.authentication_throttle import Busy, Refusal, Throttle, network_of
 
 SETTINGS = AuthenticationConfig(
     failures_before_delay=3, address_failures_before_delay=6, delay_seconds=1.0, longest_delay_seconds=60.0
@@ -102,22 +102,63 @@ def test_after_a_delay_one_attempt_at_a_time(throttle, clock):
     assert isinstance(throttle.begin("ann", "192.0.2.52"), int)
 
 
-def test_many_at_once_cost_their_time_afterwards(throttle, clock):
-    attempts = [throttle.begin("ann", f"192.0.2.{n}") for n in range(100)]
-    for attempt in attempts:
-        throttle.end(attempt, "failed")
+@pytest.mark.parametrize(
+    ("names", "addresses", "most"),
+    [
+        (["ann"], [f"192.0.2.{n}" for n in range(200)], 3),
+        ([f"name {n}" for n in range(200)], ["192.0.2.1"], 6),
+        ([f"name {n}" for n in range(200)], [f"2001:db8::{n:x}" for n in range(200)], 6),
+        (["ann"], [f"2001:db8::{n:x}" for n in range(200)], 3),
+        (["ann"], ["192.0.2.1", "::ffff:192.0.2.1"] * 100, 3),
+    ],
+)
+def test_a_bundle_gets_no_more_guesses_than_one_by_one(throttle, names, addresses, most):
+    """All are opened before the first one ends; who is told to wait comes again when others have ended."""
+    waiting = [(names[n % len(names)], addresses[n % len(addresses)]) for n in range(600)]
     guesses = 0
-    for _ in range(97):
-        clock.now += 60
-        guesses += fail(throttle, address="203.0.113.7")
-    assert guesses <= 97
+    while waiting:
+        begun = [(each, throttle.begin(*each)) for each in waiting]
+        waiting = [each for each, answer in begun if isinstance(answer, Busy)]
+        for _, answer in begun:
+            if isinstance(answer, int):
+                guesses += 1
+                throttle.end(answer, "failed")
+    assert guesses <= most
 
 
-def test_many_at_once_with_the_right_password(throttle):
-    attempts = [throttle.begin("ann", "192.0.2.1") for _ in range(300)]
-    assert all(isinstance(each, int) for each in attempts)
-    for attempt in attempts:
-        throttle.end(attempt, "succeeded")
+def test_failures_leave_less_room_for_a_bundle(throttle):
+    fail(throttle)
+    attempts = [throttle.begin("ann", "192.0.2.1") for _ in range(10)]
+    assert sum(isinstance(each, int) for each in attempts) == 2
+
+
+def test_many_at_once_with_the_right_password_wait_for_each_other(throttle):
+    waiting, entered = 300, 0
+    while waiting:
+        attempts = [throttle.begin("ann", "192.0.2.1") for _ in range(waiting)]
+        assert not any(isinstance(each, Refusal) for each in attempts)
+        for attempt in attempts:
+            if isinstance(attempt, int):
+                throttle.end(attempt, "succeeded")
+                waiting, entered = waiting - 1, entered + 1
+    assert entered == 300
+
+
+def test_without_a_name_the_address_alone_is_counted(throttle):
+    for _ in range(6):
+        throttle.end(throttle.begin(None, "192.0.2.1"), "failed")
+    assert isinstance(throttle.begin(None, "192.0.2.1"), Refusal)
+    assert succeed(throttle, "", "192.0.2.2")
+
+
+def test_what_is_in_flight_is_forgotten_when_it_ends_however_it_ends(throttle, clock):
+    for outcome in ("failed", "succeeded", "abandoned"):
+        throttle.end(throttle.begin("ann", "192.0.2.1"), outcome)
+    for _ in range(5):
+        throttle.begin("bob", "192.0.2.2")
+    clock.now += 121
+    throttle.begin("carl", "192.0.2.3")
+    assert len(throttle._in_flight) == 2
 
 
 def test_going_away_is_no_guess(throttle):
@@ -142,8 +183,10 @@ def test_memory_is_bounded(clock):
         fail(throttle, f"name {n}", f"2001:db8:{n:x}::1")
     assert len(throttle._records) == 100
     for n in range(20_000):
-        throttle.begin(f"name {n}", "x")
+        throttle.begin(f"name {n}" * 1000, f"address {n}")
     assert len(throttle._attempts) <= 8192
+    assert len(throttle._in_flight) <= 2 * 8192
+    assert all(len(name) == 16 for _, name in throttle._in_flight)
 
 
 def test_unknown_numbers_are_nothing(throttle):

@@ -8,6 +8,8 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.attacks.gate.issuer import AUDIENCE, ISSUER, claims, make_key, published
 
 from ringfort.config import OidcConfig
@@ -37,7 +39,7 @@ def refused(token, **more):
 
 @pytest.mark.parametrize("algorithm", ["RS256", "ES256", "EdDSA"])
 def test_each_algorithm(algorithm):
-    assert check(sign(algorithm, country="IE")) == Token("alice-4711", "IE")
+    assert check(sign(algorithm, country="IE")) == Token("alice-4711", "IE", NOW + 360)
 
 
 @pytest.mark.parametrize("country", [None, "", "ie", "IRL", 7, ["IE"]])
@@ -48,7 +50,7 @@ def test_a_country_that_is_none_is_unproven(country):
 def test_one_of_several_audiences_and_another_claim_for_the_principal():
     rules = OidcConfig(ISSUER, AUDIENCE, "https://x", principal_claim="email")
     token = sign(aud=["other", AUDIENCE], email="a@b.c", country="IE")
-    assert check(token, rules=rules) == Token("a@b.c", "")
+    assert check(token, rules=rules) == Token("a@b.c", "", NOW + 360)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +72,14 @@ def test_one_of_several_audiences_and_another_claim_for_the_principal():
         ({"nbf": "x"}, "no nbf"),
         ({"exp": NOW + 86_401, "iat": NOW}, "lifetime"),
         ({"exp": NOW + 10, "iat": NOW + 20}, "lifetime"),
-        ({"exp": float("1e300")}, "lifetime"),
+        ({"exp": float("1e300")}, "no exp"),
+        ({"exp": 10**60}, "no exp"),
+        ({"exp": -1}, "no exp"),
+        ({"exp": [NOW]}, "no exp"),
+        ({"exp": 10**400}, "malformed"),
+        ({"iat": -(10**400)}, "malformed"),
+        ({"nbf": 10**400}, "malformed"),
+        ({"elsewhere": {"deep": 10**400}}, "malformed"),
         ({"sub": None}, "no principal named"),
         ({"sub": ""}, "no principal named"),
         ({"sub": ["alice-4711"]}, "no principal named"),
@@ -81,10 +90,97 @@ def test_claims_that_do_not_hold(changes, reason):
 
 
 def test_infinity_is_no_time():
-    for value in ("Infinity", "NaN"):
+    for value in ("Infinity", "-Infinity", "NaN", "1e400", "-1e400"):
         text = json.dumps(claims(exp=0)).replace('"exp": 0', f'"exp": {value}').encode()
         token = jwt.api_jws.encode(text, PRIVATE["ES256"], "ES256", headers={"kid": "ES256"})
-        assert refused(token) == "token: no exp"
+        assert refused(token) in {"token: no exp", "token: malformed"}
+
+
+def raw(claims_text, headers=None):
+    given = {"kid": "ES256", **(headers or {})}
+    return jwt.api_jws.encode(claims_text.encode(), PRIVATE["ES256"], "ES256", headers=given)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]", "7", "null", '""', "{", "", "[" * 5_000 + "]" * 5_000, '{"a":' * 100 + "1" + "}" * 100,
+        '{"sub": "bob", "sub": "alice-4711"}', '{"exp": 1' + "0" * 4_000 + "}", '{"a": "\\ud800"}',
+    ],
+)  # fmt: skip
+def test_claims_that_are_odd_are_refused_and_nothing_else(text):
+    good = json.dumps(claims(iat=NOW, exp=NOW + 300))
+    assert refused(raw(text)).startswith("token: ")
+    if text.startswith("{") and text.endswith("}"):
+        both = good[:-1] + ", " + text[1:]
+        with pytest.raises(TokenRefusedError):
+            raise_unless_good(raw(both))
+
+
+def raise_unless_good(token):
+    found = check(token)
+    if found.subject == "alice-4711":  # odd, and harmless
+        raise TokenRefusedError("harmless")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just(10**400),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+CLAIM = st.sampled_from(["iss", "aud", "exp", "iat", "nbf", "sub", "country"])
+HEADER = st.sampled_from(["alg", "kid", "typ", "crit", "b64", "jku", "x5u", "jwk", "x5c", "cty", "zip"])
+
+
+@given(st.dictionaries(CLAIM, JSON, max_size=3), st.dictionaries(HEADER, JSON, max_size=3))
+@settings(max_examples=400, deadline=None)
+def test_whatever_a_token_holds_it_is_believed_or_refused(changes, headers):
+    """Claims that the issuer did sign, and headers that anybody wrote: no other exception comes out."""
+    facts = claims(**{"iat": NOW, "exp": NOW + 300} | {k: v for k, v in changes.items() if v is not None})
+    try:
+        signed = raw(json.dumps(facts))
+    except ValueError:  # a number that Python does not write
+        return
+    _, payload, signature = signed.split(".")
+    header = encode({"alg": "ES256", "kid": "ES256", **headers})
+    for token in (signed, f"{header}.{payload}.{signature}"):
+        try:
+            key_name(token)
+            found = check_token(token, KEYS["ES256"], RULES, NOW)
+        except TokenRefusedError:
+            continue
+        assert isinstance(found.subject, str)
+        assert found.until > NOW
+
+
+@pytest.mark.parametrize(
+    "kind", ["logout+jwt", "secevent+jwt", "dpop+jwt", "id_token", "JWT2", "", " JWT", 7, None, ["JWT"], {}]
+)
+def test_another_kind_of_token_opens_nothing(kind):
+    assert refused(sign(headers={"typ": "x"})) == "token: another kind of token"
+    header = encode({"alg": "ES256", "kid": "ES256", "typ": kind})
+    with pytest.raises(TokenRefusedError) as error:
+        key_name(f"{header}.{encode(claims())}.AAAA")
+    assert error.value.reason == "token: another kind of token"
+
+
+@pytest.mark.parametrize("kind", ["JWT", "jwt", "at+jwt", "AT+JWT", "application/at+jwt"])
+def test_the_kinds_that_do(kind):
+    assert check(sign(headers={"typ": kind})).subject == "alice-4711"
+
+
+def test_what_a_header_brings_along_is_not_read():
+    evil = make_key("ES256")
+    mine = published(evil, "ES256", "ES256")
+    for name, value in (("jwk", mine), ("jku", "https://evil.example"), ("x5u", "https://evil.example")):
+        token = jwt.encode(
+            claims(iat=NOW, exp=NOW + 300), evil, "ES256", headers={"kid": "ES256", name: value}
+        )
+        assert refused(token) == "token: signature"
+        assert check(sign(headers={name: value})).subject == "alice-4711"
+    assert refused(sign(headers={"crit": ["exp"]})) == "token: critical header"
+    header = encode({"alg": "ES256", "kid": "ES256", "b64": False})
+    assert refused(f"{header}.{encode(claims())}.AAAA") == "token: critical header"
 
 
 def test_the_skew_is_what_it_is():
@@ -232,3 +328,35 @@ def test_a_name_that_is_given_twice_is_none():
 def test_what_is_no_set_of_keys(document):
     with pytest.raises(ValueError):
         read_keys(document)
+
+
+# -- one odd key --------------------------------------------------------------------------------------
+
+GOOD = published(PRIVATE["ES256"], "good", "ES256")
+ODD = ["alg", "use", "kty", "crv", "x", "y", "n", "e", "key_ops", "kid", "x5c", "d"]
+
+
+@given(st.lists(st.dictionaries(st.sampled_from(ODD), JSON, max_size=6) | JSON, max_size=5))
+@settings(max_examples=300, deadline=None)
+def test_an_odd_key_costs_itself_only(odd):
+    try:
+        document = json.dumps({"keys": [*odd, GOOD]}).encode()
+    except ValueError:
+        return
+    named = any(isinstance(each, dict) and each.get("kid") == "good" for each in odd)
+    assert ("good" in read_keys(document)) != named
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"alg": []}', '{"alg": ["ES256"], "kid": "a", "kty": "EC", "crv": "P-256"}',
+        '{"kid": "a", "n": NaN}', '{"kid": "a", "n": 1e400}', '{"kid": "a", "n": 1' + "0" * 5_000 + "}",
+        '{"kid": "a", "kid": "b"}', '{"a": ' * 3_000 + "1" + "}" * 3_000, "[" * 3_000 + "]" * 3_000, "null",
+        '"text with ] and } in it"', '{"kid": "\\"}]"}',
+    ],
+)  # fmt: skip
+def test_an_odd_text_of_a_key_costs_itself_only(text):
+    document = f'{{"keys": [{text}, {json.dumps(GOOD)}]}}'.encode()
+    assert "good" in read_keys(document)
+    assert "good" in read_keys(f'{{"keys": [{json.dumps(GOOD)}, {text}]}}'.encode())
