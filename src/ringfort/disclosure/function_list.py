@@ -29,6 +29,12 @@ FUNCTIONS: frozenset[str] = frozenset().union(
         if section not in {LITERAL_SECTION, STAND_IN_SECTION, CONFIGURATION_SECTION}
     )
 )
+AGGREGATES: frozenset[str] = _SECTIONS["aggregate"] | {name for name in _SECTIONS["json"] if "_agg" in name}
+WINDOW_FUNCTIONS: frozenset[str] = _SECTIONS["window"]
+# what tells where a row lies or in which turn it was read
+TELLING_FUNCTIONS: dict[str, str] = {
+    name: hint for hint, words in read_words("telling_functions.txt").items() for name in words
+}
 # information_schema has helpers of its own; JDBC unnests index keys with this one
 INFORMATION_SCHEMA_FUNCTIONS: frozenset[str] = frozenset({"_pg_expandarray"})
 
@@ -64,6 +70,7 @@ def why_refused(name: str) -> str:
 
 
 __all__ = [
+    "AGGREGATES",
     "CONFIGURATION_FUNCTIONS",
     "FUNCTIONS",
     "INFORMATION_SCHEMA_FUNCTIONS",

@@ -50,4 +50,14 @@ def _mark(token: re.Match[bytes]) -> bytes:
     return text if first == b'"' else b"\0'" if first == b"'" else b"\0"
 
 
-__all__ = ["MAX_KEY_BYTES", "normalised_key"]
+def constant_spans(sql: bytes) -> list[tuple[int, int]]:
+    """Where the constants stand that `normalised_key` leaves out: first byte, byte behind; in order."""
+    return [token.span() for token in _ANY.finditer(sql) if sql[token.start()] != 0x22]
+
+
+def constants(sql: bytes) -> list[bytes]:
+    """The constants that `normalised_key` leaves out, in order."""
+    return [token for token in _ANY.findall(sql) if token[0] != 0x22]
+
+
+__all__ = ["MAX_KEY_BYTES", "constant_spans", "constants", "normalised_key"]

@@ -65,6 +65,7 @@ def _relation(walk: Walk, fields: Node, place: Place) -> None:
     of_surface = schema == surface.schema if schema else not name.startswith("pg_")
     if of_surface and name in surface.relations:
         place.block.add("from", name)
+        walk.views[id(fields)] = name
         return
     catalog = schema or "pg_catalog"
     if (catalog, name) not in (OPERATE_RELATIONS if surface.operate else RELATIONS):

@@ -1,7 +1,7 @@
 """Filtered copies in the place of catalogue relations: what a statement becomes on its way to the server.
 
-The walk notes which nodes of the tree are to be replaced; `rewrite` replaces them at their place in the text,
-changes the tree in the same way, and parses the new text again. Only if that gives the very tree that was
+The walk notes which nodes of the tree are to be replaced; `Rewriting` replaces them at their place in the text,
+changes the tree in the same way (so does statement_order.py with orders that are missing), and parses the new text again. Only if that gives the very tree that was
 meant, locations apart, the text is used: a place that was found wrongly refuses the statement, and never
 changes its meaning.
 
@@ -28,8 +28,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringfort.disclosure.catalog_relations import COPIES, SYSTEM_COPIES
 from ringfort.disclosure.statement_constants import words
+from ringfort.disclosure.statement_edits import Edits
 from ringfort.disclosure.statement_refusal import StatementRefusedError
-from ringfort.disclosure.statement_tokens import Tokens
 
 if TYPE_CHECKING:
     from ringfort.disclosure.statement_rules import Node
@@ -61,28 +61,43 @@ class Replacements:
         return bool(self.relations or self.functions or self.casts or self.type_questions)
 
 
-def rewrite(sql: str, trees: list[Node], wanted: Replacements) -> str:
-    """The text with everything replaced that `wanted` names in `trees`, which are changed.
+class Rewriting:
+    """One text on its way to become another. Changes are made to the trees and to the text alike."""
 
-    Raises `StatementRefusedError` if the new text does not say what was meant.
-    """
-    from ringfort.disclosure.statement_text import parse  # noqa: PLC0415 - workers never load the C grammar
+    def __init__(self, sql: str, trees: list[Node]) -> None:
+        self._trees = trees
+        self.edits = Edits(sql.encode("utf-8"))
 
-    text = sql.encode("utf-8")
-    edits = _Edits(text)
-    try:
-        _Change(wanted, edits).apply(trees)
-        new = edits.text().decode("utf-8")
-        meant = parse(new)
-    except StatementRefusedError as refusal:
-        if refusal.sqlstate == "42601":
+    def replace(self, wanted: Replacements) -> None:
+        """Replace everything that `wanted` names."""
+        try:
+            _Change(wanted, self.edits).apply(self._trees)
+        except (LookupError, ValueError):
             raise _misplaced() from None
-        raise
-    except (LookupError, ValueError):
-        raise _misplaced() from None
-    if not same_tree(trees, meant):
-        raise _misplaced()
-    return new
+
+    def text(self) -> str:
+        """The new text. Raises `StatementRefusedError` if it does not say what was meant."""
+        from ringfort.disclosure.statement_text import parse  # noqa: PLC0415 - workers never load the C grammar
+
+        try:
+            new = self.edits.text().decode("utf-8")
+            meant = parse(new)
+        except StatementRefusedError as refusal:
+            if refusal.sqlstate == "42601":
+                raise _misplaced() from None
+            raise
+        except (LookupError, ValueError):
+            raise _misplaced() from None
+        if not same_tree(self._trees, meant):
+            raise _misplaced()
+        return new
+
+    def template(self) -> tuple[str | int, ...]:
+        """The new text with the constants of the old one left open; empty if that cannot be."""
+        try:
+            return tuple(self.edits.template())
+        except (LookupError, ValueError):
+            return ()
 
 
 def same_tree(one: Any, other: Any) -> bool:  # noqa: ANN401 - JSON values
@@ -106,8 +121,8 @@ def same_tree(one: Any, other: Any) -> bool:  # noqa: ANN401 - JSON values
 
 def _misplaced() -> StatementRefusedError:
     return StatementRefusedError(
-        "what this statement names of the catalogue could not be replaced by its filtered copies",
-        hint="write names without U& escapes, and casts to regclass as CAST(... AS regclass)",
+        "what must be replaced or filled in could not be placed in the text of this statement",
+        hint="write names without U& escapes, casts to regclass as CAST(... AS regclass), and orders in full",
         sqlstate="0A000",
     )
 
@@ -157,46 +172,10 @@ def _column_name(node: Node) -> str:
     return ""
 
 
-class _Edits:
-    """Spans of the text and what comes in their place; what is inserted at one point keeps its order."""
-
-    def __init__(self, text: bytes) -> None:
-        self._text = text
-        self._tokens: Tokens | None = None
-        self._made: list[tuple[int, int, int, str]] = []
-
-    @property
-    def tokens(self) -> Tokens:
-        """The text's tokens, read when they are first needed."""
-        if self._tokens is None:
-            self._tokens = Tokens(self._text)
-        return self._tokens
-
-    def replace(self, start: int, end: int, new: str) -> None:
-        """`new` for what stands there. Of edits at one place those behind which more follows go first."""
-        self._made.append((start, end, 0, new))
-
-    def open(self, start: int, upto: int, new: str) -> None:
-        """`new` before what stands at `start`, around everything up to `upto`."""
-        self._made.append((start, start, -upto, new))
-
-    def text(self) -> bytes:
-        """The text with all edits made."""
-        out = []
-        at = 0
-        for start, end, _, new in sorted(self._made, key=lambda edit: (edit[0], edit[1], edit[2])):
-            if start < at:
-                raise ValueError("edits overlap")
-            out += [self._text[at:start], new.encode("utf-8")]
-            at = end
-        out.append(self._text[at:])
-        return b"".join(out)
-
-
 class _Change:
     """Changes the trees and the text alike."""
 
-    def __init__(self, wanted: Replacements, edits: _Edits) -> None:
+    def __init__(self, wanted: Replacements, edits: Edits) -> None:
         self._wanted = wanted
         self._edits = edits
         self._schema = SYSTEM_COPIES if wanted.system else COPIES
@@ -348,8 +327,9 @@ class _Change:
             if cast.get("location", 0) < 0 or tokens.text(tokens.at(cast["location"])) != b"::":
                 last += 1  # the parenthesis of CAST
             end = max(end, tokens.end(last))
-        self._edits.open(end, 0, ' AS "' + name.replace('"', '""') + '"')
+        self._edits.behind(end, ' AS "' + name.replace('"', '""') + '"')
+        self._edits.aliased.add(id(item))
         item["name"] = name
 
 
-__all__ = ["Replacements", "rewrite", "same_tree"]
+__all__ = ["Replacements", "Rewriting", "same_tree"]

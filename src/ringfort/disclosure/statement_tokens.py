@@ -22,6 +22,9 @@ class Tokens:
         self._kinds = [each[2] for each in found]
         self._at = {start: number for number, start in enumerate(self._starts)}
 
+    def __len__(self) -> int:
+        return len(self._starts)
+
     def at(self, start: int) -> int:
         """The token that starts at this byte."""
         return self._at[start]
@@ -53,7 +56,7 @@ class Tokens:
         while True:
             text = self.text(number)
             if text in _PAIRS:
-                number = self._opening(number)
+                number = self.opening(number)
                 before = self.text(number - 1) if number else b""
                 callee = self._is_callee(number - 1) if number else False
                 if text == b"]" and before.lower() != b"array":
@@ -71,7 +74,8 @@ class Tokens:
                 continue
             return number
 
-    def _opening(self, number: int) -> int:
+    def opening(self, number: int) -> int:
+        """The parenthesis or bracket that the one at `number` closes."""
         closing = self.text(number)
         opening = _PAIRS[closing]
         depth = 0

@@ -12,7 +12,8 @@ in a ledger entry; `Verdict.hint` may quote the client's words and goes to the c
 `normalised_key` get one verdict, unless it is `literal_dependent`.
 
 A text that reads the system catalogue, or calls what tells of objects by number or name, is allowed in
-another form: `Verdict.rewritten`, in which filtered copies stand (statement_rewrite.py).
+another form: `Verdict.rewritten`, in which filtered copies stand (statement_rewrite.py). So is one whose
+answer would depend on where rows lie, for a surface whose orders are filled in (statement_order.py).
 
 Left out: what a read costs (limits are the session's).
 """
@@ -20,16 +21,20 @@ Left out: what a read costs (limits are the session's).
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ringfort.disclosure.statement_key import normalised_key
 from ringfort.disclosure.statement_kinds import read_statement
 from ringfort.disclosure.statement_operate import COPY_IN
+from ringfort.disclosure.statement_order import fill_orders
 from ringfort.disclosure.statement_refusal import StatementRefusedError
-from ringfort.disclosure.statement_rewrite import Replacements, rewrite
+from ringfort.disclosure.statement_rewrite import Replacements, Rewriting
 from ringfort.disclosure.statement_shape import Block, render
-from ringfort.disclosure.statement_surface import Surface
+from ringfort.disclosure.statement_surface import Shown, Surface
 from ringfort.disclosure.statement_walk import Walk
+
+if TYPE_CHECKING:
+    from ringfort.disclosure.statement_rules import Node
 
 _PRECEDENCE = (
     "copy_in",
@@ -51,7 +56,9 @@ class Verdict:
 
     `kind` is that of the statement that releases most, if there are several. `literal_dependent`: the verdict
     depends on a literal and must not be cached by `normalised_key`. `statements` counts those of the text.
-    `rewritten` is what must be sent in place of the text, "" if that may be sent as it is.
+    `rewritten` is what must be sent in place of the text, "" if that may be sent as it is; `template` the same
+    with the constants of the text left open (words, or the number of a constant), for texts of one
+    `normalised_key`; empty if there is none.
     """
 
     allowed: bool
@@ -63,6 +70,7 @@ class Verdict:
     literal_dependent: bool = False
     statements: int = 0
     rewritten: str = ""
+    template: tuple[str | int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the parser process answers it."""
@@ -71,7 +79,8 @@ class Verdict:
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Verdict:
         """The inverse of `to_json`."""
-        return cls(**{name: value[name] for name in cls.__dataclass_fields__})
+        fields = {name: value[name] for name in cls.__dataclass_fields__}
+        return cls(**fields | {"template": tuple(fields["template"])})
 
 
 def judge(sql: str, surface: Surface) -> Verdict:
@@ -82,6 +91,9 @@ def judge(sql: str, surface: Surface) -> Verdict:
     from ringfort.disclosure.statement_text import parse  # noqa: PLC0415 - workers never load the C grammar
 
     literal_dependent = False
+    rewritten = ""
+    template: tuple[str | int, ...] = ()
+    shown = {each.relation: each for each in surface.shown}
     kind = "utility"
     count = 0
     try:
@@ -91,6 +103,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
             return Verdict(allowed=True, kind="empty", shape=render([("empty", Block())]))
         judged: list[tuple[str, Block]] = []
         replacements = Replacements()
+        unordered: list[tuple[Node, dict[int, Shown]]] = []
         for tree in trees:
             walk = Walk(surface, replacements)
             block = Block()
@@ -99,9 +112,22 @@ def judge(sql: str, surface: Surface) -> Verdict:
             finally:
                 literal_dependent = literal_dependent or walk.literal_dependent
             judged.append((kind, block))
+            views = {each: shown[name] for each, name in walk.views.items() if name in shown}
+            if not all(each.stored_order for each in views.values()):
+                unordered.append((tree, views))
         # what is sent holds the text's own constants: it is the answer to this very text only
         literal_dependent = literal_dependent or bool(replacements)
-        rewritten = rewrite(sql, trees, replacements) if replacements else ""
+        rewriting = Rewriting(sql, trees) if replacements or unordered else None
+        if rewriting is not None:
+            rewriting.replace(replacements)
+            for tree, views in unordered:
+                literal_dependent = fill_orders(tree, views, rewriting.edits) or literal_dependent
+            rewritten = rewriting.text()
+            if rewritten == sql:
+                rewritten = ""
+            elif not literal_dependent:
+                template = rewriting.template()
+                literal_dependent = not template
     except StatementRefusedError as refusal:
         return Verdict(
             allowed=False,
@@ -130,7 +156,8 @@ def judge(sql: str, surface: Surface) -> Verdict:
         literal_dependent=literal_dependent,
         statements=count,
         rewritten=rewritten,
+        template=template,
     )
 
 
-__all__ = ["Surface", "Verdict", "judge", "normalised_key"]
+__all__ = ["Shown", "Surface", "Verdict", "judge", "normalised_key"]

@@ -1,0 +1,524 @@
+"""The missing orders of a statement, filled in: an answer that does not depend on where rows lie.
+
+The nth row of a table is the same person in every profile, so an order that nobody asked for joins what
+pseudonyms keep apart. Wherever what a statement answers depends on the order in which rows come, that order is
+filled in: in the outermost result (of a cursor, PREPARE and COPY, too), in a subquery with LIMIT or OFFSET or
+DISTINCT ON, in ARRAY(SELECT ...), in aggregates that keep an order, in windows that number rows. Given orders
+stay and are completed behind. What is filled in: pseudonyms first, whose index order it is, then the bytes of
+all that is selected (`pg_catalog.*<`): rows that are equal in those cannot be told apart. For windows, and
+where the select list holds subqueries, all columns of FROM.
+
+| the query                                   | becomes                                                      |
+|---------------------------------------------|--------------------------------------------------------------|
+| SELECT a, b FROM t ... [ORDER BY a]         | ... ORDER BY [a,] ROW(a, b) USING OPERATOR(pg_catalog.*<)    |
+| SELECT DISTINCT a, b ...                    | ... ORDER BY ..., 1, 2: no two rows are equal in these       |
+| q UNION ALL r, SELECT DISTINCT *, WITH TIES | SELECT * FROM (q UNION ALL r) AS ringfort_rows ORDER BY ...  |
+| array_agg(x)                                | array_agg(x ORDER BY ROW(x) USING OPERATOR(pg_catalog.*<))   |
+| row_number() OVER w                         | row_number() OVER (PARTITION BY ... ORDER BY ..., ROW(t.*))  |
+| SELECT * FROM (SELECT ... ORDER BY a) AS s  | the inner order is completed; the outer query takes it over  |
+
+Functions that tell in which turn a row was read are refused (telling_functions.txt), and so is what cannot be
+placed. Statements that read no view, or only views whose stored order the policy accepts, stay as they are.
+
+Invariants: the caller parses the new text and compares it with the tree that was changed here, so what was
+placed wrongly is refused and never sent. What depends on a literal sets `literal_dependent`. Left out: sums of
+floating point numbers, whose last digits depend on the order; which of several spellings of equal values
+(1.0 and 1.00) stands for a group. ADR 0021.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ringfort.disclosure import statement_order_calls as calls
+from ringfort.disclosure.function_list import TELLING_FUNCTIONS
+from ringfort.disclosure.statement_order_nodes import (
+    WRAPPER,
+    Expression,
+    by_bytes,
+    by_value,
+    holds,
+    joined,
+    number,
+    star,
+    varies,
+    wrapped,
+)
+from ringfort.disclosure.statement_order_sources import Sources
+from ringfort.disclosure.statement_refusal import StatementRefusedError
+from ringfort.disclosure.statement_rewrite import same_tree
+from ringfort.disclosure.statement_spans import Spans
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from ringfort.disclosure.statement_edits import Edits
+    from ringfort.disclosure.statement_rules import Node
+    from ringfort.disclosure.statement_surface import Shown
+
+_TIES: Final = "LIMIT_OPTION_WITH_TIES"
+_SUBQUERIES: Final = frozenset({"SubLink"})
+_CONSTRUCTORS: Final = frozenset({"JsonArrayAgg", "JsonObjectAgg"})
+_DIRECTIONS: Final = {"SORTBY_ASC": " ASC", "SORTBY_DESC": " DESC", "SORTBY_DEFAULT": ""}
+_NULLS: Final = {
+    "SORTBY_NULLS_FIRST": " NULLS FIRST",
+    "SORTBY_NULLS_LAST": " NULLS LAST",
+    "SORTBY_NULLS_DEFAULT": "",
+}
+_Tables = dict[str, Any]  # CTE -> its query, None where it is recursive
+
+
+class Orders:
+    """Fills the orders of one statement: changes its tree, and notes the edits of its text.
+
+    `views`: the relations of the statement that are views of the surface, by identity of their nodes' fields.
+    """
+
+    def __init__(self, views: Mapping[int, Shown], edits: Edits) -> None:
+        self._views = views
+        self._edits = edits
+        self._spans = Spans(edits)
+        self._filled: set[int] = set()
+        self._arms: set[int] = set()
+        self.literal_dependent = False
+
+    def fill(self, tree: Node) -> None:
+        """Fill the orders of a statement of the allow-list."""
+        ((kind, fields),) = tree.items()
+        query = fields if kind == "SelectStmt" else fields.get("query", {}).get("SelectStmt")
+        if query is None:
+            raise _unplaced("this kind of statement")
+        found = self._read(query, {})
+        single = "groupClause" not in query and (
+            "havingClause" in query or any(calls.is_aggregate(call) for call in found)
+        )
+        if not single and not self._takes_over(query, {}):
+            self._order(query)
+
+    # -- reading -----------------------------------------------------------------------------------------
+
+    def _read(self, select: Node, tables: _Tables) -> list[Node]:
+        """Fill all that stands inside of a query, but for its own order; the calls of its own level."""
+        tables = self._with(select, tables)
+        for arm in self._arms_of(select):
+            self._arms.add(id(arm))
+            self._inside(arm, self._read(arm, tables), tables)
+        found: list[Node] = []
+        for subquery, ordered in self._level(select, found):
+            inner = self._read(subquery, tables)
+            self._inside(subquery, inner, tables, ordered=ordered)
+        self._calls(select, found, tables)
+        return found
+
+    def _inside(self, select: Node, found: list[Node], tables: _Tables, *, ordered: bool = False) -> None:
+        """The order of a subquery, if anything depends on it."""
+        del found
+        limited = "limitCount" in select or "limitOffset" in select or any(select.get("distinctClause", [{}]))
+        if (limited or ordered) and not self._takes_over(select, tables):
+            self._order(select, visible=ordered)
+
+    def _with(self, select: Node, tables: _Tables) -> _Tables:
+        clause = select.get("withClause")
+        if clause is None:
+            return tables
+        tables = dict(tables)
+        names = [node["CommonTableExpr"]["ctename"] for node in clause["ctes"]]
+        if clause.get("recursive"):
+            tables.update(dict.fromkeys(names))
+        for name, node in zip(names, clause["ctes"], strict=True):
+            query = node["CommonTableExpr"]["ctequery"]["SelectStmt"]
+            self._inside(query, self._read(query, tables), tables)
+            tables[name] = None if clause.get("recursive") else query
+        return tables
+
+    def _arms_of(self, select: Node) -> list[Node]:
+        """The arms of a set operation, those of arms without a clause of their own included."""
+        out: list[Node] = []
+        todo = [select[side] for side in ("rarg", "larg") if side in select]
+        while todo:
+            arm = todo.pop()
+            plain = not arm.keys() & {"sortClause", "limitCount", "limitOffset", "withClause"}
+            if plain and "larg" in arm:
+                todo += [arm["rarg"], arm["larg"]]
+            else:
+                out.append(arm)
+        return out
+
+    def _level(self, select: Node, found: list[Node]) -> Iterator[tuple[Node, bool]]:
+        """The subqueries that stand in a query, and whether their order shows; its calls go to `found`."""
+        todo: list[Any] = [
+            value for key, value in select.items() if key not in {"withClause", "larg", "rarg"}
+        ]
+        while todo:
+            value = todo.pop()
+            if isinstance(value, list):
+                todo += value
+                continue
+            if not isinstance(value, dict):
+                continue
+            if not _CONSTRUCTORS.isdisjoint(value):
+                raise StatementRefusedError(
+                    "JSON_ARRAYAGG and JSON_OBJECTAGG are not available where orders are filled in",
+                    hint="use json_agg or json_object_agg",
+                    sqlstate="0A000",
+                )
+            link = value.get("SubLink")
+            if link is not None:
+                kind = link["subLinkType"]
+                todo += [link[key] for key in ("testexpr",) if key in link]
+                query = link["subselect"]["SelectStmt"]
+                if kind == "EXISTS_SUBLINK":
+                    self._filled.add(id(query))  # whether there are rows depends on no order
+                yield query, kind == "ARRAY_SUBLINK"
+                continue
+            query = value.get("JsonArrayQueryConstructor")
+            if query is not None:
+                yield query["query"]["SelectStmt"], True
+                continue
+            if "SelectStmt" in value:  # of a RangeSubselect
+                yield value["SelectStmt"], False
+                continue
+            call = value.get("FuncCall")
+            if call is not None:
+                self._check(call)
+                found.append(call)
+            todo += value.values()
+
+    @staticmethod
+    def _check(call: Node) -> None:
+        name = calls.name_of(call)
+        hint = TELLING_FUNCTIONS.get(name)
+        if hint is not None:
+            raise StatementRefusedError(
+                f"`{name}` tells in which turn rows are read or how they are stored",
+                hint=hint,
+                sqlstate="0A000",
+            )
+
+    # -- aggregates and windows --------------------------------------------------------------------------
+
+    def _calls(self, select: Node, found: list[Node], tables: _Tables) -> None:
+        windowed = [call for call in found if "over" in call]
+        unordered = [call for call in found if calls.needs_order(call)]
+        if not windowed and not unordered:
+            return
+        edits, spans = self._edits, self._spans
+        source = self._source(select, tables)
+        if source is not None and "groupClause" not in select:
+            sorting = [
+                call for call in found if "over" not in call and {"agg_order", "agg_distinct"} & call.keys()
+            ]
+            plain = calls.Windows(select, (), spans, edits)
+            if not sorting and not any(plain.sorts(call) for call in windowed):
+                self._order(source, visible=True)
+                return
+        for call in unordered:
+            calls.fill_aggregate(call, spans, edits)
+        if windowed and "fromClause" in select:
+            windows: calls.Windows | None = calls.Windows(select, (), spans, edits)
+            needing = [call for call in windowed if windows.needs_order(call)]  # type: ignore[union-attr]
+            if not needing:
+                return
+            rows = (
+                self._grouped_rows(select, found) if self._is_grouped(select, found) else self._rows(select)
+            )
+            if rows is None:
+                return
+            windows = calls.Windows(select, rows, spans, edits)
+            for call in needing:
+                windows.fill(call)
+
+    @staticmethod
+    def _is_grouped(select: Node, found: list[Node]) -> bool:
+        return bool({"groupClause", "havingClause"} & select.keys()) or any(map(calls.is_aggregate, found))
+
+    def _rows(self, select: Node) -> list[Expression]:
+        """What the rows of FROM are sorted by."""
+        sources = Sources(select, self._views)
+        return [*sources.pseudonyms(), by_bytes(sources.rows())]
+
+    def _grouped_rows(self, select: Node, found: list[Node]) -> list[Expression] | None:
+        """What the groups of a query are sorted by: that by which they are grouped. None for a single one."""
+        del found
+        nodes = select.get("groupClause")
+        if nodes is None:
+            return None
+        texts = self._spans.group_items(self._spans.keyword(select))
+        if len(texts) != len(nodes) or holds(nodes, frozenset({"GroupingSet"})):
+            raise _unplaced("a window over grouping sets")
+        sources = Sources(select, self._views)
+        items = [
+            self._grouped_by(select, sources, Expression((text,), node))
+            for text, node in zip(texts, nodes, strict=True)
+        ]
+        items = [each for each in items if varies(each.node)]
+        return [by_bytes(items)] if items else None
+
+    def _grouped_by(self, select: Node, sources: Sources, item: Expression) -> Expression:
+        """An item of GROUP BY as an expression: it may be a position or an alias of the select list."""
+        constant = item.node.get("A_Const", {})
+        targets = [each["ResTarget"] for each in select["targetList"]]
+        if "ival" in constant:
+            self.literal_dependent = True
+            position = constant["ival"].get("ival", 0)
+            if not 0 < position <= len(targets) or any(map(_is_star, targets[:position])):
+                raise _unplaced("GROUP BY a position")
+            return Expression((self._spans.targets(select)[position - 1],), targets[position - 1]["val"])
+        fields = item.node.get("ColumnRef", {}).get("fields", [])
+        if len(fields) == 1:
+            name = fields[0]["String"]["sval"]
+            named = [at for at, each in enumerate(targets) if each.get("name") == name]
+            if named and not same_tree(targets[named[0]]["val"], item.node):
+                known = sources.has_column(name)
+                if known is None:
+                    raise _unplaced("GROUP BY a name that may be a column or an alias")
+                if not known:
+                    return Expression((self._spans.targets(select)[named[0]],), targets[named[0]]["val"])
+        return item
+
+    # -- orders that are taken over ----------------------------------------------------------------------
+
+    def _source(self, select: Node, tables: _Tables) -> Node | None:
+        """The ordered subquery that a query reads and nothing else, so that its rows come in that order."""
+        items = select.get("fromClause", [])
+        if len(items) != 1 or holds(select.get("whereClause"), _SUBQUERIES):
+            return None
+        inner = items[0].get("RangeSubselect", {}).get("subquery", {}).get("SelectStmt")
+        relation = items[0].get("RangeVar")
+        if relation is not None and "schemaname" not in relation:
+            inner = tables.get(relation["relname"])
+        if inner is None or not ("sortClause" in inner or self._takes_over(inner, tables)):
+            return None
+        query: Node = inner
+        return query
+
+    def _takes_over(self, select: Node, tables: _Tables) -> bool:
+        """Whether the rows of a query come in the order of the one that it reads, which is then completed."""
+        own = {"sortClause", "groupClause", "havingClause", "distinctClause", "windowClause", "larg"}
+        if own & select.keys():
+            return False
+        source = self._source(select, self._with_names(select, tables))
+        if source is None:
+            return False
+        level: list[Node] = []
+        for _ in self._level({"targetList": select.get("targetList", [])}, level):
+            pass
+        if any("over" in call or calls.is_aggregate(call) for call in level):
+            return False
+        self._order(source, visible=True)
+        return True
+
+    @staticmethod
+    def _with_names(select: Node, tables: _Tables) -> _Tables:
+        clause = select.get("withClause")
+        if clause is None:
+            return tables
+        recursive = clause.get("recursive")
+        own = {
+            node["CommonTableExpr"]["ctename"]: None
+            if recursive
+            else node["CommonTableExpr"]["ctequery"]["SelectStmt"]
+            for node in clause["ctes"]
+        }
+        return tables | own
+
+    # -- filling -----------------------------------------------------------------------------------------
+
+    def _order(self, select: Node, *, visible: bool = True) -> None:
+        """Complete the order of a query. `visible`: its rows are seen in it, not only chosen by it."""
+        if id(select) in self._filled:
+            return
+        self._filled.add(id(select))
+        ties = select.get("limitOption") == _TIES
+        if ties and "limitOffset" in select:
+            raise StatementRefusedError(
+                "WITH TIES beside OFFSET leaves open which of equal rows are left out",
+                hint="leave OFFSET out, or say ROWS ONLY",
+                sqlstate="0A000",
+            )
+        if ties:
+            if visible:
+                self._wrap_ties(select)
+            return
+        if "larg" in select:
+            self._wrap(select)
+            return
+        if "fromClause" not in select or "targetList" not in select:
+            return
+        distinct = select.get("distinctClause")
+        if distinct is not None and not any(distinct):
+            if any(_is_star(each["ResTarget"]) for each in select["targetList"]):
+                self._wrap(select)
+                return
+            positions = [number(at + 1) for at in range(len(select["targetList"]))]
+            self._append(select, [by_value(each) for each in positions])
+            return
+        keyword = self._spans.keyword(select)
+        fill: list[Expression] = []
+        if distinct is not None:
+            texts = self._spans.distinct_on(keyword)
+            fill += [by_value(Expression((text,), node)) for text, node in zip(texts, distinct, strict=True)]
+        self._append(select, fill + self._selected(select))
+
+    def _selected(self, select: Node) -> list[Expression]:
+        """The order by all that a query selects."""
+        targets = [each["ResTarget"] for each in select["targetList"]]
+        sources = Sources(select, self._views)
+        grouped = "groupClause" in select
+        level: list[Node] = []
+        for _ in self._level({"targetList": select["targetList"]}, level):
+            pass
+        if holds(select["targetList"], _SUBQUERIES) and not self._is_grouped(select, level):
+            return self._by_rows(sources)
+        texts = [] if targets[0].get("location", 0) < 0 else self._spans.targets(select)
+        items: list[Expression] = []
+        first: list[Expression] = []
+        for at, target in enumerate(targets):
+            if _is_star(target):
+                fields = target["val"]["ColumnRef"]["fields"]
+                if len(fields) == 1:
+                    items += sources.rows()
+                    first += [] if grouped else sources.pseudonyms()
+                else:
+                    items.append(Expression((texts[at],), target["val"]))
+                    first += [] if grouped else sources.pseudonyms_of(fields)
+                continue
+            if not varies(target["val"]):
+                continue
+            item = Expression((texts[at],), target["val"])
+            items.append(item)
+            if sources.is_pseudonym(target["val"]):
+                first.append(item)
+        if not items:
+            return []
+        return [*(by_value(each) for each in first), by_bytes(items)]
+
+    @staticmethod
+    def _by_rows(sources: Sources) -> list[Expression]:
+        return [*(by_value(each) for each in sources.pseudonyms()), by_bytes(sources.rows())]
+
+    def _append(self, select: Node, fill: list[Expression]) -> None:
+        """Put `fill` behind what a SELECT is ordered by already."""
+        if not fill:
+            return
+        spans, tokens, edits = self._spans, self._spans.tokens, self._edits
+        keyword = spans.keyword(select)
+        end = spans.leaf_end(keyword)
+        texts = joined(fill)
+        if "sortClause" in select:
+            edits.behind(tokens.end(spans.order_end(end) - 1), ", ", *texts)
+        else:
+            arm = id(select) in self._arms
+            if arm:
+                edits.open(tokens.start(keyword), tokens.end(end - 1), "(")
+            edits.behind(tokens.end(end - 1), " ORDER BY ", *texts, ")" if arm else "")
+        select["sortClause"] = [*select.get("sortClause", ()), *(each.node for each in fill)]
+
+    def _leaf_keyword(self, select: Node, side: str) -> int:
+        while side in select:
+            select = select[side]
+        if "valuesLists" in select:
+            return self._spans.values_keyword(select)
+        return self._spans.keyword(select)
+
+    def _wrap(self, select: Node) -> None:
+        """SELECT * FROM (select) AS ringfort_rows, with the order and limit of the query outside."""
+        for node in select.get("sortClause", ()):
+            if not _is_name_or_position(node["SortBy"]["node"]):
+                raise _unplaced("ORDER BY an expression beside DISTINCT *", "order by names of columns")
+        outside = {"sortClause", "limitCount", "limitOffset", "limitOption"} & select.keys()
+        if "withClause" in select and holds(
+            [select.get("limitCount"), select.get("limitOffset")], _SUBQUERIES
+        ):
+            raise _unplaced("a subquery in LIMIT")
+        spans, tokens, edits = self._spans, self._spans.tokens, self._edits
+        start, end = spans.region(self._leaf_keyword(select, "larg"), self._leaf_keyword(select, "rarg"))
+        fill = by_bytes([star(WRAPPER)])
+        behind = tokens.end(end - 1)
+        edits.open(tokens.start(start), behind, "SELECT * FROM (")
+        if "sortClause" in select:
+            edits.behind(behind, f") AS {WRAPPER}")
+            edits.behind(tokens.end(spans.order_end(end) - 1), ", ", *fill.parts)
+        else:
+            edits.behind(behind, f") AS {WRAPPER} ORDER BY ", *fill.parts)
+        inner = {key: value for key, value in select.items() if key not in outside}
+        inner["limitOption"] = "LIMIT_OPTION_DEFAULT"
+        outer = wrapped(inner) | {key: select[key] for key in outside}
+        self._become(select, outer, [*select.get("sortClause", ()), fill.node])
+
+    def _wrap_ties(self, select: Node) -> None:
+        """WITH TIES: its ties must stay what they are, so what it selects is ordered once more outside."""
+        fill = by_bytes([star(WRAPPER)])
+        order = [self._outside(select, node["SortBy"]) for node in select["sortClause"]]
+        spans, tokens, edits = self._spans, self._spans.tokens, self._edits
+        start, end = spans.region(self._leaf_keyword(select, "larg"), self._leaf_keyword(select, "rarg"))
+        end = spans.until(end, frozenset())
+        behind = tokens.end(end - 1)
+        edits.open(tokens.start(start), behind, "SELECT * FROM (")
+        edits.behind(behind, f") AS {WRAPPER} ORDER BY ", *joined([*order, fill]))
+        outer = wrapped(dict(select))
+        self._become(select, outer, [*(each.node for each in order), fill.node])
+
+    def _outside(self, select: Node, item: Node) -> Expression:
+        """A sort of the select list as a sort by position, which holds outside, too."""
+        self.literal_dependent = True
+        if item["sortby_dir"] in _DIRECTIONS and "larg" not in select:
+            targets = [each["ResTarget"] for each in select.get("targetList", ())]
+            position = self._position(targets, item["node"])
+            if position and not any(map(_is_star, targets[:position])):
+                made = by_value(number(position))
+                words = _DIRECTIONS[item["sortby_dir"]] + _NULLS[item["sortby_nulls"]]
+                node = {"SortBy": made.node["SortBy"] | {k: item[k] for k in ("sortby_dir", "sortby_nulls")}}
+                return Expression((*made.parts, words), node)
+        raise _unplaced("WITH TIES ordered by what is not selected", "select what it is ordered by")
+
+    @staticmethod
+    def _position(targets: list[Node], node: Node) -> int:
+        constant = node.get("A_Const", {})
+        if "ival" in constant:
+            position: int = constant["ival"].get("ival", 0)
+            return position if 0 < position <= len(targets) else 0
+        fields = node.get("ColumnRef", {}).get("fields", [])
+        if len(fields) == 1:
+            name = fields[0].get("String", {}).get("sval")
+            for at, target in enumerate(targets):
+                if target.get("name") == name:
+                    return at + 1
+        return next((at + 1 for at, each in enumerate(targets) if same_tree(each["val"], node)), 0)
+
+    def _become(self, select: Node, outer: Node, order: list[Node]) -> None:
+        inner = outer["fromClause"][0]["RangeSubselect"]["subquery"]["SelectStmt"]
+        self._filled.add(id(inner))
+        select.clear()
+        select.update(outer)
+        select["sortClause"] = order
+
+
+def fill_orders(tree: Node, views: Mapping[int, Shown], edits: Edits) -> bool:
+    """Fill the orders of a statement; whether that depended on a literal."""
+    try:
+        orders = Orders(views, edits)
+        orders.fill(tree)
+    except (LookupError, ValueError):
+        raise _unplaced("its place in the text was not found", "write the statement more plainly") from None
+    return orders.literal_dependent
+
+
+def _is_star(target: Node) -> bool:
+    fields = target["val"].get("ColumnRef", {}).get("fields", [])
+    return bool(fields) and "A_Star" in fields[-1]
+
+
+def _is_name_or_position(node: Node) -> bool:
+    return "ival" in node.get("A_Const", {}) or len(node.get("ColumnRef", {}).get("fields", ())) == 1
+
+
+def _unplaced(what: str, hint: str = "") -> StatementRefusedError:
+    return StatementRefusedError(
+        f"an order that is missing here cannot be filled in: {what}",
+        hint=hint or "order by the columns of the select list, and give expressions in GROUP BY in full",
+        sqlstate="0A000",
+    )
+
+
+__all__ = ["Orders", "fill_orders"]

@@ -1,0 +1,143 @@
+"""The words and the trees of a filled order: each expression as text to insert and as the tree it parses to.
+
+`pg_catalog.*<` compares rows by the bytes of their values: it takes every type, raises on no value, and finds
+equal only what a client cannot tell apart either (1.0 and 1.00 differ, as do -0 and 0).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from ringfort.disclosure.statement_edits import Part
+    from ringfort.disclosure.statement_rules import Node
+
+WRAPPER: Final = "ringfort_rows"
+_VARIES: Final = frozenset({"ColumnRef", "FuncCall", "SubLink"})
+
+
+@dataclass(frozen=True)
+class Expression:
+    """What stands in a list: its text and its tree."""
+
+    parts: tuple[Part, ...]
+    node: Node
+
+
+def string(value: str) -> Node:
+    """A String node."""
+    return {"String": {"sval": value}}
+
+
+def quoted(name: str) -> str:
+    """An identifier, quoted."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def column(*names: str) -> Expression:
+    """A column, by its qualified name."""
+    return Expression(
+        (".".join(quoted(name) for name in names),),
+        {"ColumnRef": {"fields": [string(name) for name in names]}},
+    )
+
+
+def star(name: str) -> Expression:
+    """All columns of what is visible as `name`."""
+    return Expression((f"{quoted(name)}.*",), {"ColumnRef": {"fields": [string(name), {"A_Star": {}}]}})
+
+
+def number(value: int) -> Expression:
+    """A position in a select list."""
+    return Expression((str(value),), {"A_Const": {"ival": {"ival": value}}})
+
+
+def by_value(expression: Expression) -> Expression:
+    """A sort by the type's own order."""
+    return Expression(
+        expression.parts,
+        {
+            "SortBy": {
+                "node": expression.node,
+                "sortby_dir": "SORTBY_DEFAULT",
+                "sortby_nulls": "SORTBY_NULLS_DEFAULT",
+            }
+        },
+    )
+
+
+def by_bytes(expressions: Sequence[Expression]) -> Expression:
+    """A sort by the bytes of all these together."""
+    row = {"RowExpr": {"args": [each.node for each in expressions], "row_format": "COERCE_EXPLICIT_CALL"}}
+    return Expression(
+        ("ROW(", *joined(expressions), ") USING OPERATOR(pg_catalog.*<)"),
+        {
+            "SortBy": {
+                "node": row,
+                "sortby_dir": "SORTBY_USING",
+                "sortby_nulls": "SORTBY_NULLS_DEFAULT",
+                "useOp": [string("pg_catalog"), string("*<")],
+            }
+        },
+    )
+
+
+def joined(expressions: Iterable[Expression]) -> list[Part]:
+    """The texts of a list, with commas."""
+    out: list[Part] = []
+    for each in expressions:
+        if out:
+            out.append(", ")
+        out += each.parts
+    return out
+
+
+def wrapped(inner: Node) -> Node:
+    """SELECT * FROM (inner) AS ringfort_rows."""
+    return {
+        "targetList": [{"ResTarget": {"val": {"ColumnRef": {"fields": [{"A_Star": {}}]}}}}],
+        "fromClause": [
+            {"RangeSubselect": {"subquery": {"SelectStmt": inner}, "alias": {"aliasname": WRAPPER}}}
+        ],
+        "limitOption": "LIMIT_OPTION_DEFAULT",
+        "op": "SETOP_NONE",
+    }
+
+
+def varies(node: Node) -> bool:
+    """Whether an expression can differ from row to row; constants are also of types that do not compare."""
+    return holds(node, _VARIES)
+
+
+def holds(value: Any, kinds: frozenset[str]) -> bool:  # noqa: ANN401 - JSON values
+    """Whether a node of one of these kinds stands anywhere in there."""
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, list):
+            todo += each
+        elif isinstance(each, dict):
+            if not kinds.isdisjoint(each):
+                return True
+            todo += each.values()
+    return False
+
+
+__all__ = [
+    "WRAPPER",
+    "Expression",
+    "by_bytes",
+    "by_value",
+    "column",
+    "holds",
+    "joined",
+    "number",
+    "quoted",
+    "star",
+    "string",
+    "varies",
+    "wrapped",
+]
