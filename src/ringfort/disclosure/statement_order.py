@@ -1,12 +1,12 @@
 """The missing orders of a statement, filled in: an answer that does not depend on where rows lie.
 
 The nth row of a table is the same person in every profile, so an order that nobody asked for joins what
-pseudonyms keep apart. Wherever what a statement answers depends on the order in which rows come, that order is
-filled in: in the outermost result (of a cursor, PREPARE and COPY, too), in a subquery with LIMIT or OFFSET or
-DISTINCT ON, in ARRAY(SELECT ...), in aggregates that keep an order, in windows that number rows. Given orders
-stay and are completed behind. What is filled in: pseudonyms first, whose index order it is, then the bytes of
-all that is selected (`pg_catalog.*<`): rows that are equal in those cannot be told apart. For windows, and
-where the select list holds subqueries, all columns of FROM.
+pseudonyms keep apart. Wherever an answer depends on the order in which rows come, that order is filled in: in
+the outermost result (of a cursor, PREPARE and COPY, too), in a subquery with LIMIT, OFFSET or DISTINCT ON, in
+ARRAY(SELECT ...), in aggregates that keep an order, in windows that number rows. Given orders stay and are
+completed behind. What is filled in: pseudonyms first, then the bytes of all that is selected
+(`pg_catalog.*<`): rows that are equal in those cannot be told apart. For windows, and where the select list
+holds subqueries, all columns of FROM.
 
 | the query                                   | becomes                                                      |
 |---------------------------------------------|--------------------------------------------------------------|
@@ -21,8 +21,8 @@ Functions that tell in which turn a row was read are refused (telling_functions.
 placed. Statements that read no view, or only views whose stored order the policy accepts, stay as they are.
 
 Invariants: the caller parses the new text and compares it with the tree that was changed here, so what was
-placed wrongly is refused and never sent. What depends on a literal sets `literal_dependent`. Left out: sums of
-floating point numbers, whose last digits depend on the order; which of several spellings of equal values
+placed wrongly is refused and never sent. What depends on a literal sets `literal_dependent`. Left out: sums
+of floating point numbers, whose last digits depend on the order; which of several spellings of equal values
 (1.0 and 1.00) stands for a group. ADR 0021.
 """
 

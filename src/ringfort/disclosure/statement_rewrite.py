@@ -1,9 +1,9 @@
 """Filtered copies in the place of catalogue relations: what a statement becomes on its way to the server.
 
-The walk notes which nodes of the tree are to be replaced; `Rewriting` replaces them at their place in the text,
-changes the tree in the same way (so does statement_order.py with orders that are missing), and parses the new text again. Only if that gives the very tree that was
-meant, locations apart, the text is used: a place that was found wrongly refuses the statement, and never
-changes its meaning.
+The walk notes which nodes of the tree are to be replaced; `Rewriting` replaces them at their place in the
+text, changes the tree in the same way (statement_order.py does so with orders that are missing), and parses
+the new text again. Only if that gives the very tree that was meant, locations apart, the text is used: a
+place that was found wrongly refuses the statement, and never changes its meaning.
 
 | in the text                 | becomes                                                                    |
 |-----------------------------|----------------------------------------------------------------------------|

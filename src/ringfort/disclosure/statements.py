@@ -23,7 +23,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from ringfort.disclosure.statement_key import normalised_key
+from ringfort.disclosure.statement_key import constants, normalised_key
 from ringfort.disclosure.statement_kinds import read_statement
 from ringfort.disclosure.statement_operate import COPY_IN
 from ringfort.disclosure.statement_order import fill_orders
@@ -56,8 +56,8 @@ class Verdict:
 
     `kind` is that of the statement that releases most, if there are several. `literal_dependent`: the verdict
     depends on a literal and must not be cached by `normalised_key`. `statements` counts those of the text.
-    `rewritten` is what must be sent in place of the text, "" if that may be sent as it is; `template` the same
-    with the constants of the text left open (words, or the number of a constant), for texts of one
+    `rewritten` is what must be sent in place of the text, "" if that may be sent as it is; `template` the
+    same with the constants of the text left open (words, or the number of a constant), for texts of one
     `normalised_key`; empty if there is none.
     """
 
@@ -160,4 +160,4 @@ def judge(sql: str, surface: Surface) -> Verdict:
     )
 
 
-__all__ = ["Shown", "Surface", "Verdict", "judge", "normalised_key"]
+__all__ = ["Shown", "Surface", "Verdict", "constants", "judge", "normalised_key"]

@@ -149,6 +149,8 @@ def role_settings(profile: Profile, limits: RoleLimits) -> list[sql.Composed]:
         # compiled for nothing, and sorted for a merge join where a hash does
         ("jit", sql.SQL("off")),
         ("enable_mergejoin", sql.SQL("off")),
+        # results are put in a full order (statement_order.py): a cursor that is read to its end sorts once
+        ("cursor_tuple_fraction", sql.Literal(1)),
         ("standard_conforming_strings", sql.SQL("on")),
     ]
     return [

@@ -182,13 +182,14 @@ class Forwarder:
             known = last.known
         else:
             found = self._verdicts.lookup(sql)
-            if found is None or not found.as_it_came:
+            if found is None or not found.at_once:
                 return False
             known = found
-            self._last = learn(sql, known, self._verdicts)
+            if known.as_it_came:
+                self._last = learn(sql, known, self._verdicts)
         self._unrecorded += size + ENTRY_BYTES
         self._exchange.query(self._recorder.admit(known.form, b"Q" + sql))  # type: ignore[arg-type]
-        self._pass(data)
+        self._pass(known.query or data)
         return True
 
     def _one_execution(self, data: bytes) -> bool:

@@ -44,6 +44,8 @@ import psycopg
 import uvloop
 
 from ringfort.disclosure import audit
+from ringfort.disclosure.positions import shown_views
+from ringfort.disclosure.statement_surface import Surface
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
 from ringfort.gateway.authentication_desk import OPERATIONS, Desk
 from ringfort.gateway.ipc import IpcServer
@@ -356,6 +358,7 @@ class Provisioner:
         still = self.control.still(ground, request.grants)
         if still is None or not served.ready:
             return None
+        columns = sorted({column.name for view in profile.views for column in view.columns})
         return {
             **served.target(),
             "profile": profile.digest,
@@ -364,12 +367,13 @@ class Provisioner:
             "database": served.site.database,
             "search_path": profile.schema,
             "relations": list(profile.relations),
-            "columns": sorted({column.name for view in profile.views for column in view.columns}),
-            "surface": {
-                "relations": list(profile.relations),
-                "schema": profile.schema,
-                "columns": sorted({column.name for view in profile.views for column in view.columns}),
-            },
+            "columns": columns,
+            "surface": Surface(
+                frozenset(profile.relations),
+                profile.schema,
+                frozenset(columns),
+                shown=shown_views(profile, decision.stored_order),
+            ).to_json(),
             "condition_keys": [*keys, *(grant_key(each) for each in request.grants)],
             "ground_keys": [*keys, *(grant_key(each) for each in decision.stands_on)],
             "grants": [{"grant": each.id, "until": each.until} for each in decision.stands_on],

@@ -66,7 +66,8 @@ class Ground:
 class Decision:
     """A decision: its input and outcome as the blobs that are recorded.
 
-    `stands_on` are the grants without which it would be another.
+    `stands_on` are the grants without which it would be another; `stored_order` the datasets whose rows the
+    policy lets come as they are stored.
     """
 
     ground: Ground
@@ -76,6 +77,7 @@ class Decision:
     input: bytes
     map: bytes
     stands_on: tuple[HeldGrant, ...] = ()
+    stored_order: frozenset[str] = frozenset()
 
 
 class ControlView:
@@ -185,7 +187,8 @@ class Decider:
             without, _ = self._decided(bundle, catalogue, replace(request, grants=()))
             stands_on = () if without.forms() == disclosure.forms() else stands_on
         whole = decision_input(bundle, catalogue, self._region, request)
-        return Decision(ground, request, catalogue, disclosure, whole, blob, stands_on)
+        stored_order = bundle.settings.accept_stored_order
+        return Decision(ground, request, catalogue, disclosure, whole, blob, stands_on, stored_order)
 
     def _decided(
         self, bundle: CompiledBundle, catalogue: Catalogue, request: AccessRequest

@@ -3,7 +3,8 @@
 The parser process reads a text once for each surface (what a session can name); the worker keeps the verdict.
 A verdict that depends on a literal is kept for the exact text only. Both memories are bounded: each keeps two
 generations and drops the older one when the younger is full. A verdict that puts another text in the place of
-the client's depends on its literals, and is kept for longer texts, as tools send them about the catalogue.
+the client's gives that as a template, into which the constants of the next text go; where it can give none it
+depends on its literals, and is kept for longer texts, as tools send them about the catalogue.
 
 A parser that dies, hangs or is flooded costs the statement that met it: it is refused, nothing is remembered.
 The parser is told whose text it reads, so that it can be fair, and of texts that nobody waits for any more.
@@ -14,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
-from ringfort.disclosure.statements import Surface, Verdict, normalised_key
+from ringfort.disclosure.statements import Surface, Verdict, constants, normalised_key
 from ringfort.errors import RingfortError
 from ringfort.gateway.rewritten import query_message
 from ringfort.ledger.entry_templates import StatementForm
@@ -45,7 +46,8 @@ class Known:
     """A verdict in the form that the relay needs.
 
     `sent`: what goes to the site in place of the client's text, and `query` as a message; None if that goes
-    itself. `as_it_came`: at once, and with the client's own bytes.
+    itself. `template`: its parts, with the constants of the client's text left open by their number.
+    `as_it_came`: at once, and with the client's own bytes.
 
     `at_once`: it may be forwarded before its record is durable (its answer may not be released). `prepares`
     and `declares`: it makes or runs a prepared statement or a cursor in SQL, whose names are the protocol's,
@@ -65,6 +67,7 @@ class Known:
         "refusal",
         "sent",
         "sqlstate",
+        "template",
     )
 
     def __init__(self, verdict: Verdict) -> None:
@@ -78,6 +81,7 @@ class Known:
         self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not (self.prepares or self.declares)
         self.sent = verdict.rewritten.encode("utf-8") if verdict.rewritten else None
         self.query = None if self.sent is None else query_message(self.sent)
+        self.template = [each.encode() if isinstance(each, str) else each for each in verdict.template]
         self.as_it_came = self.at_once and self.sent is None
         self.copies_in = verdict.allowed and verdict.kind == "copy_in"
         self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None
@@ -86,6 +90,19 @@ class Known:
             if verdict.allowed
             else error_response("ERROR", self.sqlstate, verdict.reason, hint=verdict.hint)
         )
+
+    def for_text(self, sql: bytes) -> Known:
+        """The same verdict for a text that differs in its constants only: with these in what is sent."""
+        known: Known = object.__new__(Known)
+        for name in _COPIED:
+            setattr(known, name, getattr(self, name))
+        values = constants(sql)
+        known.sent = b"".join([each if isinstance(each, bytes) else values[each] for each in self.template])
+        known.query = query_message(known.sent)
+        return known
+
+
+_COPIED: Final = tuple(name for name in Known.__slots__ if name not in {"sent", "query"})
 
 
 class Memory(Generic[_Value]):
@@ -168,6 +185,10 @@ class SurfaceVerdicts:
             key = normalised_key(sql)
             if key is not None:
                 known = self._normalised.get(key)
+                if known is not None and known.template:
+                    known = known.for_text(sql)
+                    if len(sql) <= EXACT_BYTES:
+                        self._exact.put(sql, known)
             if known is None and EXACT_BYTES < len(sql) <= REWRITTEN_BYTES:
                 known = self._rewritten.get(sql)
         return known

@@ -1,0 +1,173 @@
+"""Where rows lie must not show: the same rows in three physical orders give the same bytes."""
+
+import contextlib
+
+import pytest
+from tests.positions import Placed
+
+STATEMENTS = """\
+SELECT * FROM people
+TABLE people
+SELECT id FROM people
+SELECT name FROM people
+SELECT doc, spot FROM people
+SELECT score, ratio, span, code, docb FROM people
+SELECT id, name AS n FROM people p WHERE grp < 3 LIMIT 7 OFFSET 5
+SELECT name FROM people LIMIT 5
+SELECT doc FROM people OFFSET 40
+SELECT id, doc FROM people FETCH FIRST 5 ROWS ONLY
+SELECT name FROM people ORDER BY grp LIMIT 9
+SELECT name, doc FROM people ORDER BY born DESC NULLS LAST, 1 LIMIT 9
+SELECT DISTINCT name, grp FROM people
+SELECT DISTINCT name, grp FROM people ORDER BY grp
+SELECT DISTINCT id, grp FROM people ORDER BY grp DESC LIMIT 11
+SELECT DISTINCT * FROM (SELECT name, grp FROM people) s
+SELECT DISTINCT ON (grp) grp, id, doc FROM people
+SELECT DISTINCT ON (grp) name FROM people ORDER BY grp, born
+SELECT DISTINCT ON (grp, born) doc FROM people ORDER BY born LIMIT 4
+SELECT id FROM people UNION ALL SELECT person_id FROM visits
+SELECT doc FROM people UNION ALL SELECT '[]'::json
+SELECT score FROM people UNION ALL SELECT amount FROM visits ORDER BY 1 LIMIT 30
+SELECT name FROM people UNION SELECT note FROM visits
+SELECT id FROM people INTERSECT SELECT person_id FROM visits LIMIT 9
+SELECT id FROM people EXCEPT ALL SELECT person_id FROM visits ORDER BY id DESC OFFSET 3
+(SELECT doc FROM people LIMIT 3) UNION ALL (SELECT doc FROM people ORDER BY grp LIMIT 3)
+SELECT DISTINCT ON (grp) id FROM people UNION ALL SELECT DISTINCT ON (day) person_id FROM visits
+SELECT array_agg(name), string_agg(name, ','), json_agg(doc), jsonb_agg(docb), array_agg(spot) FROM people
+SELECT array_agg(name ORDER BY grp), string_agg(name, ',' ORDER BY born DESC), count(*) FROM people
+SELECT json_object_agg(name, id), jsonb_object_agg(coalesce(name, ''), id) FROM people WHERE name IS NOT NULL
+SELECT array_agg(DISTINCT name), string_agg(DISTINCT name, ',') FROM people
+SELECT array_agg(id) FILTER (WHERE grp > 1), json_agg(p) FROM people p
+SELECT json_agg(row_to_json(p)) FROM people p
+SELECT grp, array_agg(doc), count(*) FROM people GROUP BY grp
+SELECT grp, born, array_agg(id) FROM people GROUP BY ROLLUP (grp, born)
+SELECT grp, count(*) FROM people GROUP BY grp HAVING count(*) > 2
+SELECT mode() WITHIN GROUP (ORDER BY name), percentile_disc(0.5) WITHIN GROUP (ORDER BY name) FROM people
+SELECT row_number() OVER (), id FROM people
+SELECT row_number() OVER (ORDER BY grp), name FROM people
+SELECT row_number() OVER w, lag(id) OVER w, lead(doc) OVER w, ntile(4) OVER w, rank() OVER w, name \
+FROM people WINDOW w AS (PARTITION BY born ORDER BY grp)
+SELECT first_value(id) OVER (ORDER BY grp), grp FROM people
+SELECT last_value(id) OVER (ORDER BY grp RANGE BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING), grp FROM people
+SELECT nth_value(doc, 3) OVER (PARTITION BY grp) FROM people
+SELECT array_agg(id) OVER (PARTITION BY grp), grp FROM people
+SELECT sum(score) OVER (ORDER BY grp ROWS BETWEEN 1 PRECEDING AND CURRENT ROW), id FROM people
+SELECT sum(score) OVER (ORDER BY grp), id FROM people
+SELECT count(*) OVER (w ROWS UNBOUNDED PRECEDING), name FROM people WINDOW w AS (ORDER BY born)
+SELECT string_agg(name, ',') OVER (v ROWS UNBOUNDED PRECEDING), name FROM people \
+WINDOW w AS (PARTITION BY grp), v AS (w ORDER BY born)
+SELECT grp AS k, count(*), row_number() OVER (ORDER BY count(*)) FROM people GROUP BY k
+SELECT born, count(*), row_number() OVER () FROM people GROUP BY 1
+SELECT name FROM people ORDER BY name FETCH FIRST 5 ROWS WITH TIES
+SELECT grp, doc FROM people ORDER BY grp DESC FETCH FIRST 5 ROWS WITH TIES
+SELECT id, (SELECT note FROM visits v WHERE v.person_id = p.id LIMIT 1), \
+ARRAY(SELECT id FROM visits) FROM people p
+SELECT (SELECT doc FROM people LIMIT 1), (SELECT id FROM people OFFSET 3 LIMIT 1)
+SELECT p.name, l.* FROM people p, LATERAL (SELECT * FROM visits v WHERE v.person_id = p.id LIMIT 1) l
+SELECT p.name, v.day FROM people p JOIN visits v ON v.person_id = p.id
+SELECT * FROM people p JOIN visits v ON v.person_id = p.id LIMIT 20
+SELECT * FROM people NATURAL LEFT JOIN (SELECT person_id AS id, note FROM visits) v
+SELECT count(*) FROM people p WHERE EXISTS (SELECT 1 FROM visits v WHERE v.person_id = p.id LIMIT 1)
+SELECT name FROM people WHERE id IN (SELECT person_id FROM visits LIMIT 10)
+SELECT name FROM people WHERE id = ANY (ARRAY(SELECT person_id FROM visits LIMIT 10))
+SELECT * FROM (SELECT name, born FROM people ORDER BY born) s LIMIT 10
+SELECT * FROM (SELECT name FROM people ORDER BY born DESC) s
+SELECT a.n FROM (SELECT * FROM (SELECT name AS n FROM people ORDER BY grp) b) a LIMIT 5
+WITH x AS (SELECT name FROM people ORDER BY born LIMIT 5) SELECT * FROM x
+WITH x AS MATERIALIZED (SELECT * FROM people) SELECT id, doc FROM x LIMIT 9
+WITH x AS (SELECT name FROM people ORDER BY born) SELECT array_agg(name) FROM x
+SELECT array_agg(name) FROM (SELECT name FROM people ORDER BY born) s
+SELECT row_number() OVER (), * FROM (SELECT name FROM people ORDER BY born DESC) s
+SELECT grp, array_agg(name) FROM (SELECT name, grp FROM people ORDER BY born) s GROUP BY grp
+SELECT unnest(tags), name FROM people
+SELECT id, generate_series(1, grp) FROM people LIMIT 13
+SELECT unnest(array_agg(id)) FROM people
+SELECT g, name FROM people, generate_series(1, 2) AS g LIMIT 17
+SELECT t, id FROM people, unnest(tags) WITH ORDINALITY AS u (t, n)
+SELECT p, name FROM people p LIMIT 4
+SELECT p::text, (p).name, ROW(p.*) FROM people p LIMIT 4
+SELECT p.* FROM people p
+SELECT 1 FROM people
+SELECT FROM people
+SELECT 'x', NULL, id FROM people
+SELECT count(*), min(name), max(born), bool_or(grp > 1), sum(grp) FROM people
+SELECT pg_typeof(doc), id FROM people LIMIT 3
+SELECT CASE WHEN grp > 1 THEN doc END, coalesce(name, 'none') FROM people ORDER BY grp IS NULL
+SELECT * FROM people ORDER BY gen_random_uuid() IS NULL LIMIT 6
+SELECT name FROM people GROUP BY name, grp ORDER BY grp
+SELECT DISTINCT name FROM people GROUP BY name, grp
+WITH RECURSIVE r(n, d) AS (SELECT id, 1 FROM people UNION ALL SELECT n, d + 1 FROM r WHERE d < 2) \
+SELECT * FROM r LIMIT 9
+VALUES ((SELECT doc FROM people LIMIT 1)), (NULL)
+((SELECT doc FROM people)) LIMIT 3
+(SELECT doc FROM people ORDER BY grp) OFFSET 50
+SELECT "name" AS "limit", grp "from" FROM people LIMIT 6
+SELECT grp, id IS DISTINCT FROM id FROM people ORDER BY 2
+SELECT extract(year FROM born), overlay(name PLACING 'x' FROM 1 FOR 2) FROM people LIMIT 9
+SELECT /* a -- comment */ doc FROM people -- behind
+ LIMIT 3
+SELECT bool_and(x) FROM (SELECT lag(grp) OVER () IS NULL AS x FROM people) s
+COPY (SELECT * FROM people) TO STDOUT
+COPY (SELECT name FROM people LIMIT 5) TO STDOUT (FORMAT csv)
+SELECT id FROM people; SELECT doc FROM people LIMIT 2
+""".replace("\\\n", "").replace("behind\n LIMIT", "behind\x00 LIMIT")
+LINES = [line.replace("\0", "\n") for line in STATEMENTS.splitlines()]
+
+REFUSED = [
+    "SELECT id, random() FROM people",
+    "SELECT id FROM people ORDER BY random() LIMIT 3",
+    "SELECT id, clock_timestamp() FROM people",
+    "SELECT id FROM people ORDER BY clock_timestamp()",
+    "SELECT id, (SELECT timeofday()) FROM people",
+    "SELECT id FROM people WHERE random() < 0.1",
+    "SELECT id, n FROM people, LATERAL (SELECT random() AS n) r",
+    "SELECT pg_column_size(name), pg_column_compression(name) FROM people",
+    "SELECT any_value(id) FROM people",
+    "SELECT last_value(id) OVER (ORDER BY grp) FROM people",
+    "SELECT nth_value(id, 2) OVER (ORDER BY grp) FROM people",
+    "SELECT array_agg(id) OVER (ORDER BY grp) FROM people",
+    "SELECT first_value(id) OVER (ORDER BY grp GROUPS 1 PRECEDING) FROM people",
+    "SELECT sum(grp) OVER (ORDER BY grp ROWS UNBOUNDED PRECEDING EXCLUDE TIES) FROM people",
+    "SELECT id FROM people ORDER BY grp OFFSET 2 FETCH FIRST 3 ROWS WITH TIES",
+    "SELECT id FROM people ORDER BY born FETCH FIRST 3 ROWS WITH TIES",
+    "SELECT * FROM people TABLESAMPLE SYSTEM (10)",
+    "SELECT JSON_ARRAYAGG(id) FROM people",
+    "SELECT grp, row_number() OVER () FROM people GROUP BY CUBE (grp)",
+]
+
+
+@pytest.fixture(scope="module")
+def placed(postgres_server):
+    with contextlib.closing(Placed(postgres_server)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_three_orders_give_the_same_bytes(placed, text):
+    answers = placed.answers(text)
+    assert answers, "refused"
+    first = answers[0, "serial"]
+    assert not isinstance(first, str), (first, placed.sent(text))
+    assert all(answer == first for answer in answers.values()), placed.sent(text)
+
+
+@pytest.mark.parametrize("text", REFUSED)
+def test_what_cannot_be_placed_is_refused(placed, text):
+    assert placed.sent(text) is None
+
+
+@pytest.mark.parametrize("text", LINES)
+def test_the_answer_is_the_one_that_was_asked_for(placed, text):
+    """Names, types and the rows as a set are those of the text as the client sent it."""
+    if any(word in text for word in ("LIMIT", "OFFSET", "FETCH", "DISTINCT ON", "OVER", "_agg", "COPY", ";")):
+        return
+    plain = placed.answer((0, "serial"), text)
+    filled = placed.answer((0, "serial"), placed.sent(text))
+    if "pg_typeof" not in text:
+        assert filled[0] == plain[0]
+        assert sorted(map(repr, filled[1])) == sorted(map(repr, plain[1]))
+
+
+def test_without_filling_positions_would_show(placed):
+    answers = {where: placed.answer(where, "SELECT id FROM people") for where in placed.connections}
+    assert len({repr(answer) for answer in answers.values()}) > 1
