@@ -110,7 +110,9 @@ class Windows:
     def needs_order(self, call: Node) -> bool:
         """Whether what a call gives depends on the order of peers."""
         name = name_of(call)
-        if name in PEERS:
+        over = call["over"]
+        used = over.get("name") or over.get("refname")
+        if name in PEERS or (used and used not in self._named):
             return False
         if name in NUMBERING | FRAMED | ORDERED:
             return True
@@ -161,11 +163,8 @@ class Windows:
             raise _unplaced(name)
 
     def _definition(self, name: str) -> Node:
-        definition: Node | None = self._named.get(name)
-        if definition is None:
-            raise StatementRefusedError(
-                "a window that is not defined", hint=f'window "{name}" does not exist', sqlstate="42704"
-            )
+        """A window by its name; an empty one if there is none: then the server refuses the statement."""
+        definition: Node = self._named.get(name, {})
         return definition
 
     def _clauses(self, over: Node) -> tuple[list[Node], list[Node]]:
