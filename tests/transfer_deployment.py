@@ -157,7 +157,7 @@ class Deployed:
 
     def ringfort(self, *arguments, stdin="", check=False):
         """Run a command in this process, as its entry point does; `DIR` stands for the folder."""
-        from ringfort.cli.main import run
+        from ringfort.cli.application import run
 
         given = [str(self.folder) if each == "DIR" else each for each in arguments]
         out, err, old = io.StringIO(), io.StringIO(), sys.stdin

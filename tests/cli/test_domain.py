@@ -25,7 +25,7 @@ from tests.live_deployment import (
 )
 
 from ringfort.catalog.load import load_catalogue
-from ringfort.cli.main import run
+from ringfort.cli.application import run
 from ringfort.config import load_config
 from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain

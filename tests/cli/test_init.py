@@ -19,7 +19,7 @@ from psycopg import sql
 
 from ringfort.catalog.load import load_catalogue
 from ringfort.catalog.zones import load_zones
-from ringfort.cli.main import run
+from ringfort.cli.application import run
 from ringfort.config import load_config
 from ringfort.sites.connect import read_dsn
 from ringfort.sites.custody import Custody, CustodySettings

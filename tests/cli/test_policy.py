@@ -12,7 +12,7 @@ import pytest
 import typer
 
 from ringfort.cli import policy
-from ringfort.cli.main import report
+from ringfort.cli.application import report
 from ringfort.errors import RingfortError
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.policy.bundle import load_bundle, write_defaults

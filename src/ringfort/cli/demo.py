@@ -69,6 +69,7 @@ def command(
         passwords = {each.name: secrets.token_urlsafe(9) for each in STAFF}
         ids = _prepare(place, people, seed, passwords)
         supervisor = Supervisor(place, say=lambda text: console.print(Text(text, style="dim")))
+        finished = False
         with supervisor.interruptible():
             supervisor.start()
             host, port = supervisor.address
@@ -84,9 +85,12 @@ def command(
             console.print(f"\ndone in {time.monotonic() - begun:.0f} seconds")
             if sight.leaks:
                 raise CheckFailedError(f"{len(sight.leaks)} attempts were not refused: {sight.leaks[0]}")
+            finished = True
             if keep:
                 _invite(console, supervisor, passwords)
                 supervisor.wait()
+        if not finished:
+            raise KeyboardInterrupt
         console.print("stopped everything")
 
 

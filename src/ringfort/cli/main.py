@@ -1,158 +1,17 @@
-"""The `ringfort` command: registers the commands, turns errors into messages and exit codes.
-
-Exit codes: 0 done, 1 a check failed or a violation was found, 2 wrong usage or invalid configuration,
-3 environment. An interrupted command ends with 130 and no traceback.
-"""
+"""Entry point of `ringfort`: answers signals before anything heavy is imported, then runs the command."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import pwd
 import sys
-from importlib import import_module
-from pathlib import Path
-from typing import TYPE_CHECKING
 
-import typer
-from typer.exceptions import TyperException
-
-from ringfort import __version__
-from ringfort.errors import MissingEnvironmentError, RingfortError
-from ringfort.record.system import operator_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-_COMMANDS = {  # name -> module and function
-    "init": ("init", "command"),
-    "up": ("up", "command"),
-    "reload": ("reload", "command"),
-    "demo": ("demo", "command"),
-    "request": ("grant", "request"),
-    "approve": ("grant", "approve"),
-    "deny": ("grant", "deny"),
-    "revoke": ("grant", "revoke"),
-    "grants": ("grant", "grants"),
-    "break-glass": ("grant", "break_glass"),
-    "review": ("grant", "review"),
-}
-_GROUPS = (
-    "principal",
-    "sessions",
-    "policy",
-    "transfer",
-    "domain",
-    "pseudonym",
-    "keys",
-    "canary",
-    "ledger",
-    "site",
-)
-_registered: set[str] = set()
-_EPILOG = "Start with `ringfort demo`, or with your own data: `ringfort init DIR --from FILE`."
-
-app = typer.Typer(
-    name="ringfort",
-    help="A protective environment around personal data: residency, gateways, privacy, oversight.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    add_completion=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-)
-
-
-def _print_version(value: bool) -> None:
-    if value:
-        typer.echo(f"ringfort {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
-    ),
-) -> None:
-    """Options that stand before the command."""
-
-
-def _register(names: Iterable[str]) -> None:
-    for name in names:
-        if name in _registered:
-            continue
-        _registered.add(name)
-        if name in _GROUPS:
-            app.add_typer(import_module(f"ringfort.cli.{name}").app, name=name)
-        else:
-            module, function = _COMMANDS[name]
-            app.command(name)(getattr(import_module(f"ringfort.cli.{module}"), function))
-
-
-def register_all() -> typer.Typer:
-    """The application with every command registered."""
-    _register((*_COMMANDS, *_GROUPS))
-    return app
-
-
-def report(error: RingfortError) -> int:
-    """Print an error the way every command does; gives the exit code."""
-    sys.stderr.write(f"error: {error.message}\n")
-    if error.hint:
-        sys.stderr.write(f"hint: {error.hint}\n")
-    return error.exit_code
-
-
-def _not_permitted(error: PermissionError) -> RingfortError:
-    """What an account that may not read a deployment's files is told: which, and whose they are."""
-    path = os.fspath(error.filename) if isinstance(error.filename, str | os.PathLike) else ""
-    hint = "run it as the deployment's account"
-    for each in (Path(path), *Path(path).absolute().parents):
-        with contextlib.suppress(OSError, KeyError):
-            hint = f"run it as `{pwd.getpwuid(each.stat().st_uid).pw_name}`, whose files these are"
-            break
-    return MissingEnvironmentError(
-        f"`{path or 'a file'}` cannot be read or written by `{operator_name()}`",
-        hint=f"{hint}; who only verifies can do it over HTTP: `ringfort ledger verify URL`",
-    )
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; gives the exit code."""
-    # Only what is asked for is imported: half a second matters to somebody who types.
-    known = [each for each in arguments[:1] if each in {*_COMMANDS, *_GROUPS}]
-    _register(known or (*_COMMANDS, *_GROUPS))
-    try:
-        result = typer.main.get_command(app)(
-            args=list(arguments), prog_name="ringfort", standalone_mode=False
-        )
-    except RingfortError as error:
-        return report(error)
-    except typer.Exit as error:
-        return error.exit_code
-    except typer.Abort:
-        return 130
-    except TyperException as error:
-        show = getattr(error, "show", None)  # wrong usage, explained by the library with the command's help
-        if show is not None:
-            show()
-        else:
-            sys.stderr.write(f"error: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    except PermissionError as error:
-        return report(_not_permitted(error))
-    except BrokenPipeError:
-        # the reader went away (`ringfort ledger show DIR | head`): nothing is wrong with us
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    return result if isinstance(result, int) else 0
+from ringfort import interruption
 
 
 def main() -> None:
-    """Entry point of the `ringfort` script."""
+    """Run the command line of this process and exit with its code."""
+    interruption.install()
+    from ringfort.cli.application import run  # noqa: PLC0415 - a second of imports, behind the handler
+
     sys.exit(run(sys.argv[1:]))
 
 

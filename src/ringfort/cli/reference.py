@@ -28,7 +28,7 @@ from typer.core import TyperArgument
 
 from ringfort import config
 from ringfort.catalog.model import IDENTIFIABILITIES, KINDS, PROTECTIONS
-from ringfort.cli import main as command_line
+from ringfort.cli import application as command_line
 from ringfort.disclosure.forms_sql import UNPSEUDONYMISED, pseudonym_type_of, rendering
 from ringfort.disclosure.statement_settings import SETTABLE, SHOWABLE
 from ringfort.errors import CheckFailedError, RingfortError

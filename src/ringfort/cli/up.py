@@ -32,13 +32,17 @@ def command(
     """
     console = Console(stderr=True, quiet=quiet)
     supervisor = Supervisor(folder, say=lambda text: console.print(text, highlight=False))
+    ready = False
     with supervisor.interruptible():
         supervisor.start()
+        ready = True
         if ready_file is not None:
             supervisor.write_ready_file(ready_file)
         if not quiet:
             typer.echo(supervisor.describe())
         supervisor.wait()
+    if not ready:
+        raise KeyboardInterrupt  # it was stopped before it served
     if not quiet:
         console.print("stopped")
 

@@ -28,7 +28,7 @@ import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
-from ringfort import __version__
+from ringfort import __version__, interruption
 from ringfort.config import load_config
 from ringfort.errors import (
     CheckFailedError,
@@ -42,6 +42,7 @@ from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child
 from ringfort.gateway.request_socket import RequestSocket
 from ringfort.gateway.worker_set import WorkerSet
+from ringfort.interruption import AGAIN_SECONDS, BASE_CODE
 from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.journal import SEGMENT_BYTES
 from ringfort.sites.deployment import GATEWAY_NAMES, UNFINISHED
@@ -85,6 +86,7 @@ class Supervisor:
         self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_DEATHS))
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
+        self._stopping_since = 0.0
 
     # -- starting ------------------------------------------------------------------------------------
 
@@ -201,19 +203,28 @@ class Supervisor:
         except _StoppedError:
             pass
         finally:
-            # a second Ctrl-C must not leave a server behind
             for number in previous:
-                signal.signal(number, signal.SIG_IGN)
+                signal.signal(number, self._on_second_signal)
             try:
                 self.stop()
             finally:
                 for number, handler in previous.items():
                     signal.signal(number, handler)
 
-    def _on_signal(self, _number: int, _frame: object) -> None:
+    def _on_signal(self, number: int, _frame: object) -> None:
         if not self._stopping:
             self._stopping = True
+            interruption.note(number)
+            self._stopping_since = time.monotonic()
             raise _StoppedError
+
+    def _on_second_signal(self, number: int, _frame: object) -> None:
+        """End at once: no child is left, and an embedded server shuts down when this process is gone."""
+        if time.monotonic() - self._stopping_since < AGAIN_SECONDS:
+            return
+        for child in [*self.children.values(), *(() if self.workers is None else self.workers.children())]:
+            child.tell(signal.SIGKILL)
+        os._exit(BASE_CODE + number)
 
     def wait(self) -> None:
         """Watch the children and answer requests until a signal ends it; replaces what dies."""

@@ -94,6 +94,10 @@ class WorkerSet:
                     failed.append((child.name, code))
         return failed
 
+    def children(self) -> list[Child]:
+        """All of them, accepting or leaving."""
+        return list(self._slots.values())
+
     def stop(self) -> None:
         """Stop all of them, at once."""
         self._stop(list(self._slots.values()))

@@ -1,22 +1,26 @@
 """Administrative connections to a site: embedded or the organisation's own PostgreSQL 14 to 18.
 
 The DSN comes from a 0600 file or from the embedded server, never from an argument list; no error text
-repeats it.
+repeats it. An interrupted command cancels what such a connection is waiting for and closes it, instead of
+rolling back behind a statement that goes on: the server rolls back when its client is gone.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import contextlib
+from typing import TYPE_CHECKING, Any, Self
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from ringfort import interruption
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.sites.binaries import NEWEST, OLDEST
 from ringfort.sites.keystore import read_private
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from types import TracebackType
 
 CONNECT_SECONDS = 10
 
@@ -61,16 +65,42 @@ def describe(dsn: str) -> str:
     return f"{parts.get('user') or ''}@{host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
 
 
+class AdminConnection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that ends with the command, whatever the server is doing for it."""
+
+    def stop_work(self) -> None:
+        """Cancel the statement that runs, if one does; may be called from another thread."""
+        if self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+            with contextlib.suppress(psycopg.Error):
+                self.cancel_safe(timeout=interruption.STOP_SECONDS)
+
+    def __enter__(self) -> Self:
+        return super().__enter__()
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        """As psycopg's, but no rollback waits for a statement that is left running."""
+        if exc_type is not None and self.pgconn.transaction_status == psycopg.pq.TransactionStatus.ACTIVE:
+            self.stop_work()
+            self.close()
+            return
+        super().__exit__(exc_type, exc_val, exc_tb)
+
+
 def admin_connection(
     dsn: str, *, application_name: str = "ringfort", autocommit: bool = True
-) -> psycopg.Connection[tuple[Any, ...]]:
+) -> AdminConnection:
     """A connection whose server is PostgreSQL 14 to 18; use it in a `with`.
 
     Raises `MissingEnvironmentError` if there is no way in, or the server is too old or too new.
     """
     name = describe(dsn)
     try:
-        connection = psycopg.connect(
+        connection = AdminConnection.connect(
             dsn,
             autocommit=autocommit,
             application_name=application_name,
@@ -86,6 +116,7 @@ def admin_connection(
     except BaseException:
         connection.close()
         raise
+    interruption.watch(connection)
     return connection
 
 

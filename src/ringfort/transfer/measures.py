@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import orjson
 
+from ringfort import interruption
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
 from ringfort.policy.canonical import canonical_bytes
@@ -268,6 +269,17 @@ def _document(given: MeasureInput, shown: Mapping[str, Any], exact: Mapping[str,
     )
 
 
+class _Query:
+    """What DuckDB is asked, as something that an interrupted command can stop."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def stop_work(self) -> None:
+        """End the query that runs, if one does."""
+        self._connection.interrupt()
+
+
 @contextlib.contextmanager
 def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
     """DuckDB with the deployment's limits; what does not fit is spilled to a folder that goes away."""
@@ -281,6 +293,8 @@ def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnect
     }
     try:
         with duckdb.connect(":memory:", config=settings) as connection:
+            query = _Query(connection)
+            interruption.watch(query)
             yield connection
     except duckdb.Error as error:
         raise MissingEnvironmentError(

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
+from ringfort import interruption
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.transfer.part import PartResult, run_part
 
@@ -82,6 +83,9 @@ class WorkerProcesses:
                 hint="is there enough memory? run the transfer again, with fewer --workers",
             ) from None
         finally:
+            if interruption.number():  # a part may take long, and the next run makes it anew
+                for process in multiprocessing.active_children():
+                    process.kill()
             pool.shutdown(wait=True, cancel_futures=True)
 
 
