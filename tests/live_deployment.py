@@ -350,7 +350,7 @@ class Live:
     @property
     def logs(self):
         """The folder of our processes' logs."""
-        return self.folder / "state" / "log"
+        return self.folder / "logs"
 
     def ringfort(self, *arguments, stdin="", timeout=90):
         """Run a command line; `DIR` stands for the deployment."""

@@ -5,6 +5,7 @@ The folder of a deployment (`DIR` on the command line) holds:
     ringfort.toml     this file                        catalog.toml    what data there is
     zones.toml        networks -> country              policy/         *.cedar, *.cedarschema, tests.toml
     secrets/          0700: keys and credentials       state/          0700: ledger, sites, run
+    logs/             0700: what each process said
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ _Section = TypeVar(
     "LimitsConfig",
     "KeysConfig",
     "MeasuresConfig",
+    "LogConfig",
     "SiteConfig",
 )
 
@@ -185,6 +187,14 @@ class MeasuresConfig:
 
 
 @dataclass(frozen=True)
+class LogConfig:
+    """How processes write their log lines, to standard error and to `logs/`."""
+
+    format: str = "text"  # or "json": one object a line
+    level: str = "info"  # the least grave that is written: debug, info, warning, error, critical
+
+
+@dataclass(frozen=True)
 class SiteConfig:
     """A data centre: an embedded PostgreSQL, or an existing one reached by a DSN kept in `secrets/`.
 
@@ -215,6 +225,7 @@ class Config:
     oidc: OidcConfig = field(default_factory=OidcConfig)
     keys: KeysConfig = field(default_factory=KeysConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
+    log: LogConfig = field(default_factory=LogConfig)
 
     @property
     def folder(self) -> Path:
@@ -250,6 +261,7 @@ def load_config(folder: Path) -> Config:
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
     keys = _section(document, KeysConfig, ("keys",), data.pop("keys", {}))
     measures = _section(document, MeasuresConfig, ("measures",), data.pop("measures", {}))
+    log = _section(document, LogConfig, ("log",), data.pop("log", {}))
     sites_data = data.pop("site", {})
     if data:
         key = next(iter(data))
@@ -276,9 +288,11 @@ def load_config(folder: Path) -> Config:
         oidc,
         keys,
         measures,
+        log,
     )
     _validate(document, config)
     _validate_measures(document, measures)
+    _validate_log(document, log)
     return config
 
 
@@ -342,6 +356,15 @@ def _validate_keys(document: TomlDocument, keys: KeysConfig) -> None:
                 raise document.error(
                     f"`keys.store` is `pkcs11`, and `keys.{name}` is not set", "keys", "store"
                 )
+
+
+def _validate_log(document: TomlDocument, log: LogConfig) -> None:
+    if log.format not in {"text", "json"}:
+        raise document.error("`log.format` must be `text` or `json`", "log", "format")
+    if log.level not in {"debug", "info", "warning", "error", "critical"}:
+        raise document.error(
+            "`log.level` must be `debug`, `info`, `warning`, `error` or `critical`", "log", "level"
+        )
 
 
 def _validate_measures(document: TomlDocument, measures: MeasuresConfig) -> None:
@@ -458,6 +481,7 @@ __all__ = [
     "GatewayConfig",
     "LedgerConfig",
     "LimitsConfig",
+    "LogConfig",
     "OidcConfig",
     "RegionConfig",
     "SiteConfig",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import secrets
 import shutil
 import tempfile
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from ringfort import logs
 from ringfort.cli.ledger import verify_command
 from ringfort.cli.principal import register
 from ringfort.config import SiteConfig
@@ -68,9 +70,10 @@ def command(
     with _place(folder) as place:
         passwords = {each.name: secrets.token_urlsafe(9) for each in STAFF}
         ids = _prepare(place, people, seed, passwords)
-        supervisor = Supervisor(place, say=lambda text: console.print(Text(text, style="dim")))
+        supervisor = Supervisor(place, stderr="none")
+        logs.configure(supervisor.log_settings("supervisor"))
         finished = False
-        with supervisor.interruptible():
+        with _progress_of(console), supervisor.interruptible():
             supervisor.start()
             host, port = supervisor.address
             gate = scenario.Gate(host, port, passwords)
@@ -95,6 +98,19 @@ def command(
 
 
 command.__doc__ = f"{command.__doc__}\n\n{_EPILOG}"
+
+
+@contextlib.contextmanager
+def _progress_of(console: Console) -> Iterator[None]:
+    """Show the supervisor's lines, without their time, while it starts and stops."""
+    handler = logging.Handler()
+    handler.emit = lambda record: console.print(Text(record.getMessage(), style="dim"))  # type: ignore[method-assign]
+    logger = logging.getLogger(Supervisor.__module__)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 @contextlib.contextmanager

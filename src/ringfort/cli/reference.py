@@ -1,7 +1,7 @@
 """The reference pages of the manual, made from the code: `python -m ringfort.cli.reference [--check]`.
 
-Writes `docs/reference/{commands,settings,entries,sqlstates,forms}.md`; with `--check` it writes nothing and
-ends with 1 if a page differs. What the code does not say by itself stands in `reference_words.toml`.
+Writes `docs/reference/{commands,settings,entries,sqlstates,forms,events}.md`; with `--check` it writes
+nothing and ends with 1 if a page differs. What the code does not say by itself stands in `reference_words.toml`.
 
 Invariant: nothing goes undocumented unnoticed. A command or option without help, an entry type without a
 docstring, a setting, environment variable, SQLSTATE, kind or rendering without words, and words for what no
@@ -33,6 +33,7 @@ from ringfort.disclosure.forms_sql import UNPSEUDONYMISED, pseudonym_type_of, re
 from ringfort.disclosure.statement_settings import SETTABLE, SHOWABLE
 from ringfort.errors import CheckFailedError, RingfortError
 from ringfort.ledger.entry import Entry, entry_types
+from ringfort.logs.events import EVENTS
 from ringfort.pgwire.parameters import _KEPT, PURPOSE, TICKET
 from ringfort.pgwire.redaction import _PASSED
 from ringfort.policy.forms import WITHOUT_ANSWER, Form
@@ -103,6 +104,7 @@ def pages() -> dict[str, str]:
         "entries.md": _HEAD + _entries(words),
         "sqlstates.md": _HEAD + _sqlstates(words),
         "forms.md": _HEAD + _forms(words),
+        "events.md": _HEAD + _events(words),
     }
     problems = words.missing + words.stale()
     if problems:
@@ -214,6 +216,7 @@ def setting_names() -> dict[str, object]:
         ("limits", config.LimitsConfig),
         ("keys", config.KeysConfig),
         ("measures", config.MeasuresConfig),
+        ("log", config.LogConfig),
         ("site", config.SiteConfig),
     ):
         for each in dataclasses.fields(kind):
@@ -261,6 +264,14 @@ def _toml(value: object) -> str:
     if isinstance(value, str):
         return f'`"{value}"`' if value else ""
     return f"`{value}`"
+
+
+# -- events of log lines -----------------------------------------------------------------------------------
+
+
+def _events(words: Words) -> str:
+    rows = [(f"`{each.name}`", each.level, _cell(each.meaning)) for each in sorted(EVENTS)]
+    return f"# Events in the logs\n\n{words.text('events')}\n" + _table(("event", "level", "meaning"), rows)
 
 
 # -- ledger entries ----------------------------------------------------------------------------------------

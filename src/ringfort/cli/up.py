@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import logging
+from enum import StrEnum
 from pathlib import Path
 
 import typer
-from rich.console import Console
 
+from ringfort import logs
 from ringfort.gateway.supervisor import Supervisor
+
+LOG = logging.getLogger(__name__)
+
+
+class LogFormat(StrEnum):
+    """How log lines are written."""
+
+    text = "text"
+    json = "json"
+
 
 _EPILOG = """\
 Examples:
 
     ringfort up ./shop
     ringfort up ./shop --ready-file /run/shop.json
+    ringfort up ./shop --log-format json
 """
 
 
@@ -24,14 +37,20 @@ def command(
     ready_file: Path | None = typer.Option(
         None, "--ready-file", metavar="PATH", help="Write a JSON file there once clients can connect."
     ),
+    log_format: LogFormat | None = typer.Option(
+        None, "--log-format", help="How log lines are written; else what `log.format` in ringfort.toml says."
+    ),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="Print nothing but errors."),
 ) -> None:
     """Start the sites, the ledger and the gateway of DIR, and keep them up.
 
-    Stops cleanly on Ctrl-C or SIGTERM. What each process has to say is in DIR/state/log.
+    Stops cleanly on Ctrl-C or SIGTERM. What each process has to say goes to standard error and to DIR/logs,
+    and `ringfort logs DIR` shows it.
     """
-    console = Console(stderr=True, quiet=quiet)
-    supervisor = Supervisor(folder, say=lambda text: console.print(text, highlight=False))
+    supervisor = Supervisor(
+        folder, log_format=log_format.value if log_format else "", stderr="error" if quiet else "info"
+    )
+    logs.configure(supervisor.log_settings("supervisor"))
     ready = False
     with supervisor.interruptible():
         supervisor.start()
@@ -43,8 +62,7 @@ def command(
         supervisor.wait()
     if not ready:
         raise KeyboardInterrupt  # it was stopped before it served
-    if not quiet:
-        console.print("stopped")
+    LOG.info("stopped", extra={"event": "process-stopped"})
 
 
 command.__doc__ = f"{command.__doc__}\n\n{_EPILOG}"

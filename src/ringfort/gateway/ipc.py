@@ -16,12 +16,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import logging
 import os
 import socket
 import stat
 import struct
-import sys
-import traceback
 from typing import TYPE_CHECKING, Any, cast
 
 import orjson
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 
+LOG = logging.getLogger(__name__)
 MAX_FRAME = 4 * 1024 * 1024
 MAX_IN_FLIGHT = 256
 DEFAULT_TIMEOUT = 10.0
@@ -391,9 +391,8 @@ class _ServerConnection(asyncio.Protocol):
             frame = encode_frame({**answer, "id": number, "ok": True})
         except RingfortError as error:
             frame = refusal(number, error)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong, the peer gets an answer and no value
-            where = " < ".join(f"{at.name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__))
-            sys.stderr.write(f"{type(error).__name__} in `{op}` at {where}\n")
+        except Exception as error:
+            LOG.error("a fault of ours in `%s`", op, exc_info=error, extra={"event": "request-failed"})
             frame = encode_frame(
                 {
                     "id": number,

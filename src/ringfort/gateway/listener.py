@@ -12,7 +12,7 @@ it is.
 from __future__ import annotations
 
 import asyncio
-import sys
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ringfort.gateway.board import Board
 
+LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.004  # for each connection that we have more than the one with fewest
 PATIENCE_MOST = 8
 TROUBLE_SECONDS = 0.25  # no descriptors left: closing one takes a while
@@ -92,7 +93,7 @@ class Listener:
         except (BlockingIOError, InterruptedError, ConnectionError):
             return  # another worker was quicker, or the client went away
         except OSError as error:
-            sys.stderr.write(f"a connection cannot be taken: {error.strerror}\n")
+            LOG.error("a connection cannot be taken: %s", error, extra={"event": "connection-not-taken"})
             self._rest(TROUBLE_SECONDS)
             return
         connection.setblocking(False)

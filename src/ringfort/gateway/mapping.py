@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sys
+import logging
 import threading
 import time
 from dataclasses import dataclass, field
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
+LOG = logging.getLogger(__name__)
 FILLER_LOCK = 0x52464D41  # "RFMA"
 CHUNK = 8_192  # rows that libpq holds at a time
 QUICK_SECONDS = 0.2
@@ -189,7 +190,7 @@ class MappingFiller:
                 problem = f"mapping: {type(error).__name__} {error.sqlstate or ''}".rstrip()
                 if problem != said:
                     said = problem
-                    sys.stderr.write(problem + "\n")
+                    LOG.warning("%s", problem, extra={"event": "mapping-skipped"})
             stop.wait(seconds)
         self.close()
 

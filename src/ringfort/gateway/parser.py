@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import json
 import math
 import os
 import resource
@@ -32,8 +31,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from ringfort import process
 from ringfort.disclosure.statements import Surface, judge
-from ringfort.errors import ConfigurationError, RingfortError
+from ringfort.errors import ConfigurationError
 from ringfort.gateway.ipc import MAX_FRAME, IpcServer
 from ringfort.gateway.reader_pool import READERS, STATEMENT_SECONDS, Parser, ReaderLostError
 
@@ -44,7 +44,6 @@ READER_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 SURFACES_PER_READER: Final = 64
 IN_FLIGHT: Final = 8_192  # of one worker: its sessions have one text each, and the queue bounds what waits
 _LENGTH = struct.Struct(">I")
-_PR_SET_PDEATHSIG = 1
 _PR_SET_NO_NEW_PRIVS = 38
 
 
@@ -134,16 +133,10 @@ def _plain_environment() -> dict[str, str]:
 # -- processes -----------------------------------------------------------------------------------------------
 
 
-def _die_with_parent() -> None:
-    """Ask the kernel to end this process with its parent, and give up the way to further rights (Linux)."""
-    if not sys.platform.startswith("linux"):
-        return
-    parent = os.getppid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
-    libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    if os.getppid() != parent:  # it died in between
-        os._exit(1)
+def _give_up_rights() -> None:
+    """Give up the way to further rights (Linux)."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
 
 
 def _limit(kind: int, value: int) -> None:
@@ -172,7 +165,8 @@ def _allow_cpu(seconds: float) -> None:
 
 def run_reader() -> None:
     """Read texts on standard input, one at a time, until it ends."""
-    _die_with_parent()
+    process.die_with_parent()
+    _give_up_rights()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     surfaces: dict[str, Surface] = {}
@@ -217,8 +211,7 @@ async def serve(config: Mapping[str, Any]) -> None:
     try:
         await parser.start()
         await server.start()
-        sys.stdout.write(json.dumps({"ready": True, "pid": os.getpid()}) + "\n")
-        sys.stdout.flush()
+        process.ready(pid=os.getpid())
         await ended.wait()
     finally:
         await server.stop()
@@ -226,17 +219,13 @@ async def serve(config: Mapping[str, Any]) -> None:
 
 
 def main() -> int:
-    """The process. Exit code 0 after SIGTERM, else that of the error."""
+    """The process: the parser itself, or one of its readers."""
     if sys.argv[1:] == ["--reader"]:
         run_reader()
         return 0
-    _die_with_parent()
+    _give_up_rights()
     _limit(resource.RLIMIT_CORE, 0)
-    try:
-        asyncio.run(serve(json.loads(sys.stdin.buffer.read())))
-    except RingfortError as error:
-        sys.stderr.write(f"error: {error.message}\n")
-        return error.exit_code
+    process.main(lambda config: asyncio.run(serve(config)))
     return 0
 
 

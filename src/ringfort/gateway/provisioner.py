@@ -35,14 +35,15 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import logging
 import signal
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 import uvloop
 
+from ringfort import process
 from ringfort.disclosure import audit
 from ringfort.disclosure.positions import shown_views
 from ringfort.disclosure.statement_surface import Surface
@@ -70,7 +71,6 @@ from ringfort.ledger.entry import Entry, encode, format_time
 from ringfort.ledger.entry_control import SiteAudited
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
-from ringfort.record import process
 from ringfort.record.channel import LedgerChannel
 from ringfort.record.store import BlobStore
 from ringfort.record.system import SystemClock
@@ -82,6 +82,7 @@ if TYPE_CHECKING:
 
     from ringfort.policy.request import AccessRequest
 
+LOG = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
 ATTEMPTS = 3
 THREADS = 8
@@ -210,8 +211,13 @@ class Provisioner:
             served.ready, served.reason = False, administration_error(served.site.database, error).message
         if served.reason != served.said:
             served.said = served.reason
-            state = "not served: " + served.reason if served.reason else "served"
-            sys.stderr.write(f"database {served.site.database} is {state}\n")
+            if served.reason:
+                LOG.error(
+                    "database %s is not served: %s", served.site.database, served.reason,
+                    extra={"event": "database-not-served"},
+                )  # fmt: skip
+            else:
+                LOG.info("database %s is served", served.site.database, extra={"event": "database-served"})
 
     async def _audit(self, served: Served) -> None:
         """Audit, put on record what differs from the last time, and serve or not."""

@@ -18,7 +18,7 @@ served in an epoch that is not in force; what is made for one while it ends is d
 from __future__ import annotations
 
 import asyncio
-import sys
+import logging
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     Append = Callable[[Sequence[Entry], Condition, tuple[bytes, ...]], Awaitable[bool]]
     Thread = Callable[..., Awaitable[Any]]
 
+LOG = logging.getLogger(__name__)
 ATTEMPTS = 3
 RETRY_SECONDS = 5.0
 MAX_TEXT = 1000
@@ -128,8 +129,10 @@ class Domains:
             try:
                 await self.retire()
             except (RingfortError, psycopg.Error) as error:
-                reason = error.message if isinstance(error, RingfortError) else type(error).__name__
-                sys.stderr.write(f"what an epoch left behind is not dropped yet: {reason}\n")
+                LOG.warning(
+                    "what an epoch left behind is not dropped yet: %s", error,
+                    extra={"event": "domain-cleaning-failed"},
+                )  # fmt: skip
                 await asyncio.sleep(RETRY_SECONDS)
                 self._changed.set()
 

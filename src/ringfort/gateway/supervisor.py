@@ -18,9 +18,12 @@ provisioner, parser, workers; the reverse when stopping. Invariants:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import json
+import logging
 import os
+import re
 import select
 import signal
 import socket
@@ -43,6 +46,7 @@ from ringfort.gateway.child import Child
 from ringfort.gateway.request_socket import RequestSocket
 from ringfort.gateway.worker_set import WorkerSet
 from ringfort.interruption import AGAIN_SECONDS, BASE_CODE
+from ringfort.logs import LogSettings
 from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.journal import SEGMENT_BYTES
 from ringfort.sites.deployment import GATEWAY_NAMES, UNFINISHED
@@ -51,16 +55,17 @@ from ringfort.sites.postgres import EmbeddedServer
 from ringfort.sites.tls import ensure_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ringfort.config import Config
 
+LOG = logging.getLogger(__name__)
 SUPERVISOR_SOCKET = "supervisor.sock"
 MOST_DEATHS = 5
 DEATHS_SECONDS = 60.0
 ROOM_SECONDS = 0.5
-_LOG_BYTES = 16 * 1024 * 1024
+_SEE_LOGS = "`ringfort logs DIR` shows what it said"
 _TOLD_TO_OTHERS = (
     "`gateway.host` and `gateway.port`",
     "the sites",
@@ -71,12 +76,16 @@ _TOLD_TO_OTHERS = (
 
 
 class Supervisor:
-    """One deployment, up. `say` is told about progress, a line each."""
+    """One deployment, up. Its log lines tell about progress; `log_format` goes before what the file says.
 
-    def __init__(self, folder: Path, *, say: Callable[[str], None] = lambda _: None) -> None:
+    `stderr` is the least grave level that standard error gets, here and from every child.
+    """
+
+    def __init__(self, folder: Path, *, log_format: str = "", stderr: str = "info") -> None:
         self.config = load_config(folder)
         self.folder = self.config.folder
-        self.say = say
+        self._log_format = log_format
+        self._stderr = stderr
         self.sites: dict[str, EmbeddedServer] = {}
         self.children: dict[str, Child] = {}
         self.listener: socket.socket | None = None
@@ -104,6 +113,7 @@ class Supervisor:
             self._start_sites()
             self._start_children(first=True)
             self._requests = RequestSocket(str(runtime_folder(self.folder) / SUPERVISOR_SOCKET))
+            LOG.info("everything is up", extra={"event": "started"})
         except BaseException:
             self.stop()
             raise
@@ -114,7 +124,7 @@ class Supervisor:
 
     def _take_lock(self) -> None:
         state = private_folder(self.folder / "state")
-        private_folder(state / "log")
+        private_folder(Layout(self.folder).logs)
         self._lock = os.open(state / "up.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,10 +159,11 @@ class Supervisor:
         for site in self.config.sites:
             if site.kind != "embedded":
                 continue
-            self.say(f"starting site {site.name} ({site.country})")
+            LOG.info("starting site %s (%s)", site.name, site.country, extra={"event": "starting"})
             server = EmbeddedServer.of_site(self.folder, site.name, port=site.port)
             self.sites[site.name] = server
             server.start()
+            LOG.info("site %s serves", site.name, extra={"event": "site-started"})
 
     def _start_children(self, *, first: bool) -> None:
         """Start them in order.
@@ -160,14 +171,14 @@ class Supervisor:
         Only a start by a person puts what the folder says into force: what is being edited there must not
         come into force because a process died.
         """
-        self.say("starting ledger")
+        LOG.info("starting ledger", extra={"event": "starting"})
         self._spawn("writer", "ringfort.record.writer", child_configs.writer(self.config))
         with open_ledger(self.folder) as ledger:
             for change in activate(self.config, ledger) if first else ():
-                self.say(change)
+                LOG.info("%s", change, extra={"event": "activated"})
             child_configs.record_started(ledger, __version__)
         self._spawn("ledger-http", "ringfort.record.http", child_configs.http(self.config))
-        self.say("starting gateway")
+        LOG.info("starting gateway", extra={"event": "starting"})
         self._spawn(
             "provisioner", "ringfort.gateway.provisioner", child_configs.provisioner(self.config, self.sites)
         )
@@ -184,10 +195,21 @@ class Supervisor:
     def _child(
         self, name: str, module: str, config: dict[str, Any], inherited: tuple[int, ...] = ()
     ) -> Child:
-        log = self.folder / "state" / "log" / f"{name}.log"
-        if log.exists() and log.stat().st_size > _LOG_BYTES:
-            log.replace(log.with_suffix(".log.1"))
-        return Child(name, module, config, log, inherited)
+        kind = re.sub(r"-[0-9]+$", "", name)
+        return Child(
+            name, module, {**config, "log": dataclasses.asdict(self.log_settings(name, kind))}, inherited
+        )
+
+    def log_settings(self, process: str, file: str = "") -> LogSettings:
+        """Where the lines of one of our processes go."""
+        return LogSettings(
+            process=process,
+            folder=str(Layout(self.folder).logs),
+            file=file,
+            format=self._log_format or self.config.log.format,
+            level=self.config.log.level,
+            stderr=self._stderr,
+        )
 
     # -- running -------------------------------------------------------------------------------------
 
@@ -244,7 +266,7 @@ class Supervisor:
             for name, server in self.sites.items():
                 if not server.running:
                     self._count_death(f"site {name} ended", f"its log is {server.place / 'server.log'}")
-                    self.say(f"site {name} ended; starting it again")
+                    LOG.error("site %s ended; starting it again", name, extra={"event": "site-ended"})
                     self._restart()  # all of it: the site may come back on another port
                     break
 
@@ -259,8 +281,8 @@ class Supervisor:
         deaths.append(now)
 
     def _mourn(self, child: Child, code: int) -> None:
-        self._count_death(f"{child.name} ended", f"its log is {child.log}")
-        self.say(f"{child.name} ended with {code}; starting it again")
+        self._count_death(f"{child.name} ended", _SEE_LOGS)
+        LOG.error("%s ended with %d; starting it again", child.name, code, extra={"event": "process-ended"})
         child.stop()
         if child.name in {"parser", "ledger-http"}:
             try:
@@ -268,21 +290,28 @@ class Supervisor:
             except RingfortError as error:  # what it needs is perhaps gone, too
                 self._not_started(error)
             else:
+                LOG.info("%s serves again", child.name, extra={"event": "process-replaced"})
                 return
         self._restart()
 
     def _mourn_workers(self, workers: WorkerSet) -> None:
         for name, code in workers.reap():
-            self.say(f"a {name} that was finishing its sessions ended with {code}")
+            LOG.error(
+                "a %s that was finishing its sessions ended with %d",
+                name,
+                code,
+                extra={"event": "worker-lost-draining"},
+            )
         for name, code in workers.ended():
-            self._count_death(f"{name} ended", f"its log is {workers.accepting[name].log}")
-            self.say(f"{name} ended with {code}; starting it again")
+            self._count_death(f"{name} ended", _SEE_LOGS)
+            LOG.error("%s ended with %d; starting it again", name, code, extra={"event": "process-ended"})
             try:
                 workers.again(self.config, name)
             except RingfortError as error:  # what it needs is perhaps gone, too
                 self._not_started(error)
                 self._restart()
                 return
+            LOG.info("%s serves again", name, extra={"event": "process-replaced"})
 
     def _restart(self) -> None:
         """Sites that ended and all children, anew. What does not start is one more end, and tried again."""
@@ -299,6 +328,7 @@ class Supervisor:
             except RingfortError as error:
                 self._not_started(error)
             else:
+                LOG.info("everything is up again", extra={"event": "started"})
                 return
 
     def _await_room(self) -> None:
@@ -309,22 +339,30 @@ class Supervisor:
             if disk.f_bavail * disk.f_frsize >= SEGMENT_BYTES:
                 break
             if not waited:
-                self.say(f"the ledger's disk has less than {SEGMENT_BYTES >> 20} MiB left; waiting for room")
+                LOG.error(
+                    "the ledger's disk has less than %d MiB left; waiting for room",
+                    SEGMENT_BYTES >> 20,
+                    extra={"event": "ledger-disk-full"},
+                )
             waited = True
             time.sleep(ROOM_SECONDS)
         if waited:
             self._deaths.clear()  # they had this one cause
-            self.say("there is room again")
+            LOG.info("there is room again", extra={"event": "ledger-disk-room"})
 
     def _not_started(self, error: RingfortError) -> None:
         self._count_death(error.message, error.hint)
-        self.say(f"{error.message}; starting again")
+        LOG.error("%s; starting again", error, extra={"event": "start-failed"})
 
     # -- reloading -----------------------------------------------------------------------------------
 
     def _answer(self, op: str, _: dict[str, Any]) -> dict[str, Any]:
         if op == "reload":
-            return self.reload()
+            try:
+                return self.reload()
+            except RingfortError as error:
+                LOG.warning("nothing was reloaded: %s", error, extra={"event": "reload-refused"})
+                raise
         raise UsageError(f"the supervisor knows no `{op}`")
 
     def reload(self) -> dict[str, Any]:
@@ -344,7 +382,7 @@ class Supervisor:
         except BaseException:
             self.config = before
             raise
-        self.say("the workers were replaced")
+        LOG.info("the workers were replaced", extra={"event": "workers-replaced"})
         return {"workers": len(self.workers.accepting), "finishing": len(self.workers.leaving)}
 
     def _told_to_others(self, config: Config) -> tuple[object, ...]:
@@ -429,6 +467,8 @@ class Supervisor:
 
     def stop(self) -> None:
         """Stop everything, in order; safe to call twice. Sessions are told, ends are recorded."""
+        if self.children:
+            LOG.info("stopping", extra={"event": "stopping"})
         if self._requests is not None:
             self._requests.close()
             self._requests = None
@@ -441,6 +481,7 @@ class Supervisor:
             writer.stop()
         for name in list(self.sites):
             self.sites.pop(name).stop()
+            LOG.info("site %s was stopped", name, extra={"event": "site-stopped"})
         if self.workers is not None:
             self.workers.close()
             self.workers = None

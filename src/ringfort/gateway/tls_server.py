@@ -18,9 +18,9 @@ hash of their own (Ed25519), with which channel binding cannot be offered.
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ringfort.gateway.settings import Tls
 
+LOG = logging.getLogger(__name__)
 ALPN = "postgresql"
 CHECK_SECONDS = 1.0
 _PEM = "-----BEGIN"
@@ -68,12 +69,10 @@ class ServerTls:
         client_ca: str = "",
         *,
         clock: Callable[[], float] = time.monotonic,
-        say: Callable[[str], object] = sys.stderr.write,
     ) -> None:
         """Raises `MissingEnvironmentError` if the first certificate cannot be used."""
         self._tls = tls
         self._clock = clock
-        self._say = say
         self._client_ca = client_ca
         given = (tls.certificate, tls.key, client_ca)
         self._files = [Path(each) for each in given if each and not each.startswith(_PEM)]
@@ -97,9 +96,9 @@ class ServerTls:
         try:
             self._identity = _load(self._tls, self._client_ca)
         except MissingEnvironmentError as error:
-            self._say(f"{error.message}; the one in force stays\n")
+            LOG.warning("%s; the one in force stays", error, extra={"event": "certificate-kept"})
         else:
-            self._say("the TLS certificate was renewed\n")
+            LOG.info("the TLS certificate was renewed", extra={"event": "certificate-renewed"})
 
     def _signature(self) -> _Signature:
         found: list[tuple[int, int, int, int] | None] = []

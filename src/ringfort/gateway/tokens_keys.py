@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ringfort.config import OidcConfig
     from ringfort.gateway.tokens import PublishedKey, Token
 
+LOG = logging.getLogger(__name__)
 FRESH_SECONDS = 300.0
 STALE_SECONDS = 3_600.0
 FETCH_SECONDS = 5.0
@@ -62,12 +63,10 @@ class Tokens:
         *,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        say: Callable[[str], object] = LOG.warning,
     ) -> None:
         self._rules = rules
         self._wall = wall
         self._clock = clock
-        self._say = say
         self._keys: dict[str, PublishedKey] = {}
         self._fetched: float | None = None  # when the keys that there are came
         self._next = -math.inf  # before that we do not ask again
@@ -122,7 +121,11 @@ class Tokens:
             self._fetched = now
         except Exception as error:  # noqa: BLE001 - whatever an issuer answers, the keys that there are stay
             self._next = now + min(RETRY_SECONDS, self._rules.refetch_seconds)
-            self._say(f"the issuer's keys cannot be had: {type(error).__name__}")
+            LOG.warning(
+                "the issuer's keys cannot be had: %s",
+                type(error).__name__,
+                extra={"event": "issuer-keys-failed"},
+            )
 
 
 async def _in_thread(call: Callable[[], bytes]) -> bytes:

@@ -22,14 +22,13 @@ import os
 import resource
 import signal
 import socket
-import sys
-import traceback
 from base64 import b64decode
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import uvloop
 
+from ringfort import process
 from ringfort.errors import MissingEnvironmentError, RingfortError, UsageError
 from ringfort.gateway import gate
 from ringfort.gateway.authentication import Authenticator
@@ -59,7 +58,6 @@ from ringfort.pgwire.errors import AuthenticationFailedError, ProtocolViolationE
 from ringfort.pgwire.parameters import read_parameters
 from ringfort.pgwire.startup import CancelRequest, StartupMessage
 from ringfort.privacy.stated_text import stated
-from ringfort.record import process
 from ringfort.record.channel import LedgerChannel
 
 if TYPE_CHECKING:
@@ -68,6 +66,7 @@ if TYPE_CHECKING:
     from ringfort.gateway.opening import Opened
     from ringfort.gateway.unauthenticated import Stranger
 
+LOG = logging.getLogger(__name__)
 PARSER_SECONDS = 30.0  # the parser itself refuses what waits too long, and says why
 PROVISIONER_SECONDS = 10.0
 BACKLOG = 1_024
@@ -381,7 +380,9 @@ class Worker:
         try:
             self._control.take(index, entry)
         except RingfortError as error:
-            sys.stderr.write(f"control entry {index} does not follow: {error.message}\n")
+            LOG.critical(
+                "control entry %d does not follow: %s", index, error, extra={"event": "control-refused"}
+            )
             self._deny("the record does not hold together")
 
     def _changed(self, key: str, index: int, text: str) -> None:
@@ -390,7 +391,7 @@ class Worker:
             self._sessions.changed(key, index, text)
 
     def _lost(self, error: Exception) -> None:
-        sys.stderr.write(f"the ledger writer is lost: {error}\n")
+        LOG.critical("the ledger writer is lost: %s", error, extra={"event": "ledger-lost"})
         self._deny("the record cannot be written")
 
     def _deny(self, why: str) -> None:
@@ -443,8 +444,7 @@ class Worker:
 
 def _report(error: BaseException) -> None:
     """Where a fault of ours stands; never its text, which might carry a value."""
-    where = " < ".join(f"{at.name}:{at.lineno}" for at in traceback.extract_tb(error.__traceback__))
-    sys.stderr.write(f"{type(error).__name__} at {where}\n")
+    LOG.critical("a fault of ours", exc_info=error, extra={"event": "fault"})
 
 
 async def _main(settings: WorkerSettings) -> None:

@@ -29,10 +29,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ringfort import __version__
+from ringfort import __version__, process
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.ledger.errors import TilesError
-from ringfort.record import process
 from ringfort.record.disk import OsDisk
 from ringfort.record.http_head import (
     END,

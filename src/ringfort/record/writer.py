@@ -19,28 +19,30 @@ from __future__ import annotations
 import base64
 import binascii
 import contextlib
+import logging
 import os
 import queue
 import selectors
 import signal
 import socket
 import struct
-import sys
 import threading
 import time
 from pathlib import Path
 from typing import Any, cast
 
+from ringfort import process
 from ringfort.errors import RingfortError, UsageError
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
-from ringfort.record import frames, process
+from ringfort.record import frames
 from ringfort.record.core import ROUND_BYTES, LedgerCore, LedgerSettings, Publication
 from ringfort.record.errors import JournalError, RecordError
 from ringfort.record.lock import FolderLock
 from ringfort.record.open_work import OpenWork
 from ringfort.record.system import SystemClock, SystemRandomness
 
+LOG = logging.getLogger(__name__)
 READ_BYTES = 1 << 18
 MAX_GROUP_BYTES = 8 << 20
 MAX_OUTGOING_BYTES = 64 << 20
@@ -191,7 +193,7 @@ class Writer:
             for kind, payload in client.reader.feed(data):
                 self._handle(client, kind, payload)
         except frames.FrameError as error:
-            sys.stderr.write(f"writer: a client was cut off: {error}\n")
+            LOG.warning("a client was cut off: %s", error, extra={"event": "ledger-client-cut-off"})
             self._drop(client)
 
     def _handle(self, client: Client, kind: int, payload: bytes) -> None:
@@ -226,7 +228,7 @@ class Writer:
                 raise
             except RingfortError as error:
                 durable = 0
-                sys.stderr.write(f"writer: a traffic entry was refused: {error}\n")
+                LOG.error("a traffic entry was refused: %s", error, extra={"event": "traffic-refused"})
                 if len(client.refusals) < 16:
                     client.refusals.append(
                         frames.json_frame(frames.REFUSED, {"message": error.message, "hint": error.hint})
@@ -308,7 +310,9 @@ class Writer:
                 self._follow(client)
                 self._release_backlog(client)
         if len(client.out) > MAX_OUTGOING_BYTES:
-            sys.stderr.write("writer: a client that does not read its answers was cut off\n")
+            LOG.warning(
+                "a client that does not read its answers was cut off", extra={"event": "ledger-client-slow"}
+            )
             self._drop(client)
             return
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if client.out else 0)

@@ -71,6 +71,10 @@ http_port = 6480
 rows_per_session = 1000000
 bytes_per_session = 1000000000
 
+[log]                         # what every process says, on standard error and in logs/
+format = "text"               # "json" for one object a line
+level = "info"
+
 {site}"""
 _EMBEDDED = """\
 [site.{name}]                 # a PostgreSQL that Ringfort runs itself: for trying and testing

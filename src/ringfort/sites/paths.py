@@ -79,6 +79,11 @@ class Layout:
         """The folder of everything that Ringfort writes while it runs, 0700."""
         return self.folder / "state"
 
+    @property
+    def logs(self) -> Path:
+        """The folder of log files, 0700."""
+        return self.folder / "logs"
+
     def site_folder(self, site: str) -> Path:
         """The folder of the embedded server of `site`."""
         return self.state / "sites" / site

@@ -1,0 +1,75 @@
+"""Every event that a log line can name: how grave it is, and what it means to an operator.
+
+Add an entry, one line each, where its subject stands; `docs/reference/events.md` is made from this table, and
+a test holds that the code says nothing else. Names are lower case with hyphens, and stay: people match them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Event(NamedTuple):
+    """One event; `level` is what the code says it with."""
+
+    name: str
+    level: str
+    meaning: str
+
+
+# fmt: off
+EVENTS = (
+    # -- processes
+    Event("process-started", "info", "a process of the gateway serves"),
+    Event("process-stopped", "info", "a process ended as it was asked to"),
+    Event("process-failed", "critical", "a process cannot go on, for a reason that its message says"),
+    Event("process-ended", "error", "a process ended by itself; it is started again"),
+    Event("worker-lost-draining", "error", "a worker that was finishing its sessions ended by itself"),
+    Event("process-replaced", "info", "a process that ended was started again"),
+    Event("start-failed", "error", "a start did not succeed; it is tried again"),
+    Event("starting", "info", "the supervisor starts a part of the deployment"),
+    Event("started", "info", "the whole deployment is up"),
+    Event("stopping", "info", "the deployment stops"),
+    Event("activated", "info", "what the folder says (policy, catalogue, zones) came into force at the start"),
+    Event("workers-replaced", "info", "`ringfort reload` replaced the workers"),
+    Event("reload-refused", "warning", "`ringfort reload` changed nothing, for a reason that the message says"),
+    Event("fault", "critical", "a fault of ours: class and place of an exception, never its text"),
+    Event("request-failed", "error", "a request between our processes met a fault of ours"),
+    Event("library", "warning", "a library said something; its words are left out, since they can hold values"),
+    Event("slow", "warning", "something on the path of sessions takes longer than a second"),
+    Event("slow-over", "info", "what took longer than a second is over"),
+    Event("log-lines-lost", "warning", "so many lines could not be kept: the queue was full"),
+    Event("log-lines-omitted", "warning", "so many more lines of one event came within ten seconds"),
+    Event("log-file-failed", "error", "the log file cannot be written; standard error still gets the lines"),
+    # -- sites and databases
+    Event("site-ended", "error", "an embedded server ended by itself; it is started again"),
+    Event("site-started", "info", "an embedded server serves"),
+    Event("site-stopped", "info", "an embedded server was stopped"),
+    Event("database-served", "info", "the database is open to sessions"),
+    Event("database-not-served", "error", "the database is closed to sessions, for a reason that the message says"),
+    Event("mapping-skipped", "warning", "a source of pseudonyms was left out, for a reason that the message says"),
+    Event("domain-cleaning-failed", "warning", "what an erased or rotated domain left is not dropped yet"),
+    # -- sessions
+    Event("connection-not-taken", "error", "the operating system gave no connection; it is tried again"),
+    # -- the parser of statements
+    Event("text-refused-unread", "warning", "a statement was refused without being read: its turn did not come in time"),
+    Event("reader-lost", "warning", "a reader of texts crashed or was too slow; it is replaced, the statement is refused"),
+    Event("reader-not-started", "warning", "a reader of texts cannot be started; it is tried again"),
+    # -- credentials
+    Event("certificate-renewed", "info", "the gateway presents a new certificate"),
+    Event("certificate-kept", "warning", "a new certificate cannot be used; the one in use stays"),
+    Event("issuer-keys-failed", "warning", "the token issuer's keys cannot be fetched; those that are known stay"),
+    # -- the ledger
+    Event("ledger-lost", "critical", "the connection to the ledger writer is lost; the process ends"),
+    Event("control-refused", "critical", "a control entry does not follow from the state; the process ends"),
+    Event("ledger-client-cut-off", "warning", "a client of the ledger writer broke the protocol and was cut off"),
+    Event("ledger-client-slow", "warning", "a client of the ledger writer did not read its answers and was cut off"),
+    Event("traffic-refused", "error", "the ledger writer refused a traffic entry"),
+    Event("ledger-disk-full", "error", "the ledger's disk is full: nothing is released until there is room"),
+    Event("ledger-disk-room", "info", "there is room on the ledger's disk again"),
+)
+# fmt: on
+
+LEVEL_OF = {each.name: each.level for each in EVENTS}
+
+__all__ = ["EVENTS", "LEVEL_OF", "Event"]
