@@ -1,7 +1,8 @@
 """The reference pages of the manual, made from the code: `python -m ringfort.cli.reference [--check]`.
 
 Writes `docs/reference/{commands,settings,entries,sqlstates,forms,events}.md`; with `--check` it writes
-nothing and ends with 1 if a page differs. What the code does not say by itself stands in `reference_words.toml`.
+nothing and ends with 1 if a page differs. What the code does not say by itself stands in
+`reference_words.toml`.
 
 Invariant: nothing goes undocumented unnoticed. A command or option without help, an entry type without a
 docstring, a setting, environment variable, SQLSTATE, kind or rendering without words, and words for what no

@@ -65,6 +65,7 @@ EVENTS = (
     Event("ledger-client-cut-off", "warning", "a client of the ledger writer broke the protocol and was cut off"),
     Event("ledger-client-slow", "warning", "a client of the ledger writer did not read its answers and was cut off"),
     Event("traffic-refused", "error", "the ledger writer refused a traffic entry"),
+    Event("http-full", "warning", "the ledger over HTTP refuses connections: too many are open"),
     Event("ledger-disk-full", "error", "the ledger's disk is full: nothing is released until there is room"),
     Event("ledger-disk-room", "info", "there is room on the ledger's disk again"),
 )
