@@ -479,7 +479,7 @@ def test_a_wrong_configuration_is_told(config):
     process = start("writer", config)
     _, errors = process.communicate(timeout=20)
     assert process.returncode in {1, 2}
-    assert errors.decode().startswith("error: ")
+    assert " critical ringfort process-failed " in errors.decode()
 
 
 def test_standard_input_must_hold_the_configuration(tmp_path):

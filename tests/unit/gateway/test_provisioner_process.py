@@ -451,4 +451,4 @@ def test_a_configuration_that_is_wrong_is_refused(deployment, change):
         capture_output=True,
     )
     assert child.returncode == 2
-    assert child.stderr.startswith(b"error: ")
+    assert b" critical ringfort process-failed " in child.stderr
