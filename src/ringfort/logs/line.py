@@ -173,8 +173,8 @@ def _token(value: object) -> str:
     """A field without spaces, at most `_MOST_TOKEN` characters."""
     if value is None:
         return ""
-    token = re.sub(r"[^!-~]", "_", str(value))[:_MOST_TOKEN]
-    return "" if token == "-" else token
+    field = re.sub(r"[^!-~]", "_", str(value))[:_MOST_TOKEN]
+    return "" if field == "-" else field
 
 
 __all__ = [

@@ -50,10 +50,11 @@ def ready(process):
 
 
 def finish(process):
-    """SIGTERM; gives the exit code and what it wrote to standard error."""
+    """SIGTERM; gives the exit code and what it wrote to standard error that is graver than information."""
     process.terminate()
-    _, errors = process.communicate(timeout=20)
-    return process.returncode, errors.decode()
+    _, errors = process.communicate()
+    said = errors.decode().splitlines(keepends=True)
+    return process.returncode, "".join(each for each in said if " info " not in each)
 
 
 @contextmanager
