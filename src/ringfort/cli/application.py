@@ -29,6 +29,7 @@ _COMMANDS = {  # name -> module and function
     "init": ("init", "command"),
     "up": ("up", "command"),
     "reload": ("reload", "command"),
+    "logs": ("logs", "command"),
     "demo": ("demo", "command"),
     "request": ("grant", "request"),
     "approve": ("grant", "approve"),

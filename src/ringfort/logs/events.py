@@ -51,11 +51,13 @@ EVENTS = (
     Event("domain-cleaning-failed", "warning", "what an erased or rotated domain left is not dropped yet"),
     # -- sessions
     Event("connection-not-taken", "error", "the operating system gave no connection; it is tried again"),
+    Event("strangers", "warning", "connections that had not authenticated were turned away: too many, from one address or in all"),
     # -- the parser of statements
     Event("text-refused-unread", "warning", "a statement was refused without being read: its turn did not come in time"),
     Event("reader-lost", "warning", "a reader of texts crashed or was too slow; it is replaced, the statement is refused"),
     Event("reader-not-started", "warning", "a reader of texts cannot be started; it is tried again"),
     # -- credentials
+    Event("failures", "warning", "logins fail so often that they are counted on record, not each put there"),
     Event("certificate-renewed", "info", "the gateway presents a new certificate"),
     Event("certificate-kept", "warning", "a new certificate cannot be used; the one in use stays"),
     Event("issuer-keys-failed", "warning", "the token issuer's keys cannot be fetched; those that are known stay"),
