@@ -30,9 +30,12 @@ TYPES = {
     },
     "visits": {"id": "bigint", "person_id": "integer", "day": "date", "note": "text", "amount": "numeric"},
 }
-TABLES = "".join(
-    f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())});"
-    for table, columns in TYPES.items()
+TABLES = (
+    "".join(
+        f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in columns.items())});"
+        for table, columns in TYPES.items()
+    )
+    + "ALTER TABLE visits ALTER id SET NOT NULL;"
 )
 PSEUDONYMS = {("people", "id"), ("visits", "id"), ("visits", "person_id")}
 FORMS = {
@@ -137,7 +140,7 @@ class Placed:
     def __init__(self, server, orders=(0, 1, 2), domain=DOMAIN, prefix="placed"):
         self.stack = contextlib.ExitStack()
         self.connections = {}
-        self.surface = None
+        self.surfaces = {}
         self.server = server
         with psycopg.connect(server.admin_dsn(), autocommit=True) as admin:
             self.before = {row[0] for row in admin.execute("SELECT rolname FROM pg_roles")}
@@ -164,7 +167,9 @@ class Placed:
             filler.add(domain, profile.maps)
             filler.ensure(each.id for each in profile.maps)
             columns = frozenset(column for table in TYPES.values() for column in table)
-            self.surface = Surface(frozenset(TYPES), "", columns, shown=shown_views(profile, frozenset()))
+            self.surfaces[order] = Surface(
+                frozenset(TYPES), profile.schema, columns, shown=shown_views(profile, frozenset())
+            )
             for way, options in (("serial", SERIAL), ("parallel", PARALLEL)):
                 whole = make_conninfo(dsn, user=profile.role, password=password, options=options)
                 self.connections[order, way] = self.stack.enter_context(
@@ -181,9 +186,9 @@ class Placed:
                 if role not in self.before:
                     admin.execute(f'DROP ROLE "{role}"')
 
-    def sent(self, text):
-        """What the gate sends for `text`; None if it is refused."""
-        verdict = judge(text, self.surface)
+    def sent(self, text, order=0):
+        """What the gate sends for `text` to the database of an order; None if it is refused."""
+        verdict = judge(text, self.surfaces[order])
         return (verdict.rewritten or text) if verdict.allowed else None
 
     def answer(self, where, text):
@@ -192,8 +197,9 @@ class Placed:
 
     def answers(self, text):
         """The answers to `text`, by physical order and way of planning."""
-        sent = self.sent(text)
-        return {where: self.answer(where, sent) for where in self.connections} if sent else {}
+        if self.sent(text) is None:
+            return {}
+        return {where: self.answer(where, self.sent(text, where[0])) for where in self.connections}
 
 
 def answer_of(connection, text):

@@ -189,6 +189,7 @@ def test_nothing_of_a_base_table_is_in_what_it_may_read(shop, session):
         "customers",
         "orders",
         "sheet",
+        f"{shop[0][0].schema}_ordered.customers",  # the same view, with its rows in order
     }
     own = session.execute(
         "SELECT rolsuper OR rolcreatedb OR rolcreaterole OR rolbypassrls FROM pg_roles "

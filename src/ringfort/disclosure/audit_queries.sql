@@ -55,7 +55,7 @@ g.name, n.nspname, a.privilege_type,
 format('REVOKE %%s ON SCHEMA %%I FROM %%s', a.privilege_type, n.nspname, g.quoted)
 FROM pg_namespace AS n CROSS JOIN LATERAL aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) AS a
 JOIN g ON g.oid = a.grantee
-WHERE NOT (a.privilege_type = 'USAGE' AND n.nspname IN ('pg_catalog', 'information_schema', g.name))
+WHERE NOT (a.privilege_type = 'USAGE' AND n.nspname IN ('pg_catalog', 'information_schema', g.name, g.name || '_ordered'))
 -- the filtered copies of the catalogue are for profile roles only
 AND NOT (a.privilege_type = 'USAGE' AND g.oid <> 0 AND n.nspname IN ('ringfort_catalog', 'ringfort_catalog_system'))
 
@@ -71,7 +71,7 @@ LEFT JOIN given_at_initdb AS i ON i.classoid = 'pg_class'::regclass AND i.objoid
 WHERE i.privtype IS DISTINCT FROM 'i'
 -- initdb makes information_schema after it has noted the initial privileges
 AND NOT (n.nspname = 'information_schema' AND c.oid < 16384 AND a.privilege_type = 'SELECT')
-AND NOT (a.privilege_type = 'SELECT' AND c.relkind = 'v' AND n.nspname = g.name
+AND NOT (a.privilege_type = 'SELECT' AND c.relkind = 'v' AND n.nspname IN (g.name, g.name || '_ordered')
     AND pg_get_userbyid(c.relowner) = %(owner)s)
 AND NOT (a.privilege_type = 'SELECT' AND c.relkind = 'v' AND g.oid = 0
     AND n.nspname IN ('ringfort_catalog', 'ringfort_catalog_system') AND pg_get_userbyid(c.relowner) = %(owner)s)

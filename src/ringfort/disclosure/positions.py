@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ringfort.disclosure.statement_surface import Shown
+from ringfort.disclosure.statement_surface import ORDERED_SUFFIX, Shown
 from ringfort.policy.forms import Form
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def shown_views(profile: Profile, stored_order: AbstractSet[str]) -> tuple[Shown
             tuple(each.name for each in view.columns),
             tuple(each.name for each in view.columns if each.rendering.form is Form.PSEUDONYM),
             view.dataset in stored_order,
+            profile.schema + ORDERED_SUFFIX if view.ordered else "",
         )
         for view in sorted(profile.views, key=lambda view: view.name)
     )

@@ -135,6 +135,11 @@ class ViewPlan:
     oid: int
     columns: tuple[ViewColumn, ...]
 
+    @property
+    def ordered(self) -> bool:
+        """Whether there is a view with its rows in order, along a key of pseudonyms that every row has."""
+        return any(each.map and each.not_null for each in self.columns)
+
 
 @dataclass(frozen=True)
 class Profile:
@@ -156,6 +161,11 @@ class Profile:
     def schema(self) -> str:
         """The schema of its views: named like the role."""
         return self.role
+
+    @property
+    def ordered(self) -> bool:
+        """Whether some of its views are there with their rows in order, too (`views.py`)."""
+        return any(each.ordered for each in self.views)
 
     @property
     def relations(self) -> tuple[str, ...]:
@@ -342,6 +352,7 @@ def _document(database: str, domain: Domain, key_id: str, views: tuple[ViewPlan,
         "domain": [domain.recipient, domain.purpose, domain.epoch],
         "key_id": key_id,
         "forms_version": VERSION,
+        **({"ordered": 1} if any(view.ordered for view in views) else {}),
         "views": [
             {
                 "name": view.name,

@@ -16,6 +16,7 @@ holds subqueries, all columns of FROM.
 | array_agg(x)                                | array_agg(x ORDER BY ROW(x) USING OPERATOR(pg_catalog.*<))   |
 | row_number() OVER w                         | row_number() OVER (PARTITION BY ... ORDER BY ..., ROW(t.*))  |
 | SELECT * FROM (SELECT ... ORDER BY a) AS s  | the inner order is completed; the outer query takes it over  |
+| SELECT a FROM t [WHERE ...] LIMIT n         | SELECT a FROM rf_..._ordered.t ... LIMIT n (views.py)        |
 
 Functions that tell in which turn a row was read are refused (telling_functions.txt), and so is what cannot be
 placed. Statements that read no view, or only views whose stored order the policy accepts, stay as they are.
@@ -33,18 +34,19 @@ from typing import TYPE_CHECKING, Any, Final
 from ringfort.disclosure import statement_order_calls as calls
 from ringfort.disclosure.function_list import TELLING_FUNCTIONS
 from ringfort.disclosure.statement_order_nodes import (
-    WRAPPER,
     Expression,
     by_bytes,
     by_value,
     holds,
+    is_star,
     joined,
     number,
-    star,
+    quoted,
+    unplaced,
     varies,
-    wrapped,
 )
 from ringfort.disclosure.statement_order_sources import Sources
+from ringfort.disclosure.statement_order_wrap import wrap, wrap_ties
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 from ringfort.disclosure.statement_rewrite import same_tree
 from ringfort.disclosure.statement_spans import Spans
@@ -58,13 +60,10 @@ if TYPE_CHECKING:
 
 _TIES: Final = "LIMIT_OPTION_WITH_TIES"
 _SUBQUERIES: Final = frozenset({"SubLink"})
+_OWN_ORDER: Final = frozenset(
+    {"sortClause", "groupClause", "havingClause", "distinctClause", "windowClause", "larg"}
+)
 _CONSTRUCTORS: Final = frozenset({"JsonArrayAgg", "JsonObjectAgg"})
-_DIRECTIONS: Final = {"SORTBY_ASC": " ASC", "SORTBY_DESC": " DESC", "SORTBY_DEFAULT": ""}
-_NULLS: Final = {
-    "SORTBY_NULLS_FIRST": " NULLS FIRST",
-    "SORTBY_NULLS_LAST": " NULLS LAST",
-    "SORTBY_NULLS_DEFAULT": "",
-}
 _Tables = dict[str, Any]  # CTE -> its query, None where it is recursive
 
 
@@ -80,6 +79,7 @@ class Orders:
         self._spans = Spans(edits)
         self._filled: set[int] = set()
         self._arms: set[int] = set()
+        self._nested: set[int] = set()  # queries that are asked anew for each row of another
         self.literal_dependent = False
 
     def fill(self, tree: Node) -> None:
@@ -87,7 +87,7 @@ class Orders:
         ((kind, fields),) = tree.items()
         query = fields if kind == "SelectStmt" else fields.get("query", {}).get("SelectStmt")
         if query is None:
-            raise _unplaced("this kind of statement")
+            raise unplaced("this kind of statement")
         found = self._read(query, {})
         single = "groupClause" not in query and (
             "havingClause" in query or any(calls.is_aggregate(call) for call in found)
@@ -105,6 +105,8 @@ class Orders:
             self._inside(arm, self._read(arm, tables), tables)
         found: list[Node] = []
         for subquery, ordered in self._level(select, found):
+            if id(select) in self._nested:
+                self._nested.add(id(subquery))
             inner = self._read(subquery, tables)
             self._inside(subquery, inner, tables, ordered=ordered)
         self._calls(select, found, tables)
@@ -167,16 +169,23 @@ class Orders:
                 kind = link["subLinkType"]
                 todo += [link[key] for key in ("testexpr",) if key in link]
                 query = link["subselect"]["SelectStmt"]
+                self._nested.add(id(query))
                 if kind == "EXISTS_SUBLINK":
                     self._filled.add(id(query))  # whether there are rows depends on no order
                 yield query, kind == "ARRAY_SUBLINK"
                 continue
-            query = value.get("JsonArrayQueryConstructor")
-            if query is not None:
-                yield query["query"]["SelectStmt"], True
+            constructor = value.get("JsonArrayQueryConstructor")
+            if constructor is not None:
+                query = constructor["query"]["SelectStmt"]
+                self._nested.add(id(query))
+                yield query, True
                 continue
-            if "SelectStmt" in value:  # of a RangeSubselect
-                yield value["SelectStmt"], False
+            table = value.get("RangeSubselect")
+            if table is not None:
+                query = table["subquery"]["SelectStmt"]
+                if "lateral" in table:
+                    self._nested.add(id(query))
+                yield query, False
                 continue
             call = value.get("FuncCall")
             if call is not None:
@@ -245,7 +254,7 @@ class Orders:
             return None
         texts = self._spans.group_items(self._spans.keyword(select))
         if len(texts) != len(nodes) or holds(nodes, frozenset({"GroupingSet"})):
-            raise _unplaced("a window over grouping sets")
+            raise unplaced("a window over grouping sets")
         sources = Sources(select, self._views)
         items = [
             self._grouped_by(select, sources, Expression((text,), node))
@@ -261,8 +270,8 @@ class Orders:
         if "ival" in constant:
             self.literal_dependent = True
             position = constant["ival"].get("ival", 0)
-            if not 0 < position <= len(targets) or any(map(_is_star, targets[:position])):
-                raise _unplaced("GROUP BY a position")
+            if not 0 < position <= len(targets) or any(map(is_star, targets[:position])):
+                raise unplaced("GROUP BY a position")
             return Expression((self._spans.targets(select)[position - 1],), targets[position - 1]["val"])
         fields = item.node.get("ColumnRef", {}).get("fields", [])
         if len(fields) == 1:
@@ -271,7 +280,7 @@ class Orders:
             if named and not same_tree(targets[named[0]]["val"], item.node):
                 known = sources.has_column(name)
                 if known is None:
-                    raise _unplaced("GROUP BY a name that may be a column or an alias")
+                    raise unplaced("GROUP BY a name that may be a column or an alias")
                 if not known:
                     return Expression((self._spans.targets(select)[named[0]],), targets[named[0]]["val"])
         return item
@@ -294,8 +303,7 @@ class Orders:
 
     def _takes_over(self, select: Node, tables: _Tables) -> bool:
         """Whether the rows of a query come in the order of the one that it reads, which is then completed."""
-        own = {"sortClause", "groupClause", "havingClause", "distinctClause", "windowClause", "larg"}
-        if own & select.keys():
+        if _OWN_ORDER & select.keys():
             return False
         source = self._source(select, self._with_names(select, tables))
         if source is None:
@@ -338,17 +346,24 @@ class Orders:
             )
         if ties:
             if visible:
-                self._wrap_ties(select)
+                self.literal_dependent = True
+                wrap_ties(select, self._spans, self._edits)
             return
         if "larg" in select:
-            self._wrap(select)
+            wrap(select, self._spans, self._edits)
             return
         if "fromClause" not in select or "targetList" not in select:
             return
+        first = (
+            self._first_rows(select) if "limitCount" in select and id(select) not in self._nested else None
+        )
+        if first is not None:
+            self._read_in_order(first)
+            return
         distinct = select.get("distinctClause")
         if distinct is not None and not any(distinct):
-            if any(_is_star(each["ResTarget"]) for each in select["targetList"]):
-                self._wrap(select)
+            if any(is_star(each["ResTarget"]) for each in select["targetList"]):
+                wrap(select, self._spans, self._edits)
                 return
             positions = [number(at + 1) for at in range(len(select["targetList"]))]
             self._append(select, [by_value(each) for each in positions])
@@ -359,6 +374,35 @@ class Orders:
             texts = self._spans.distinct_on(keyword)
             fill += [by_value(Expression((text,), node)) for text, node in zip(texts, distinct, strict=True)]
         self._append(select, fill + self._selected(select))
+
+    def _first_rows(self, select: Node) -> Node | None:
+        """The view whose first rows a query takes and nothing else, if it is there in order, too."""
+        items = select.get("fromClause", [])
+        if _OWN_ORDER & select.keys() or len(items) != 1 or holds(select.get("whereClause"), _SUBQUERIES):
+            return None
+        level: list[Node] = []
+        for _ in self._level({"targetList": select.get("targetList", [])}, level):
+            pass
+        if any("over" in call or calls.is_aggregate(call) for call in level):
+            return None
+        relation: Node | None = items[0].get("RangeVar")
+        if relation is not None:
+            view = self._views.get(id(relation))
+            return relation if view is not None and view.ordered and "schemaname" not in relation else None
+        inner = items[0].get("RangeSubselect", {})
+        query = inner.get("subquery", {}).get("SelectStmt", {})
+        if not query or "lateral" in inner or {"limitCount", "limitOffset", "withClause"} & query.keys():
+            return None
+        return self._first_rows(query)
+
+    def _read_in_order(self, relation: Node) -> None:
+        """Read a view from where its rows come in order: the outer query takes the order over."""
+        tokens = self._spans.tokens
+        at = tokens.at(relation.get("location", 0))
+        schema = self._views[id(relation)].ordered
+        name = f"{quoted(schema)}.{quoted(relation['relname'])}"
+        self._edits.replace(tokens.start(at), tokens.end(at), name)
+        relation["schemaname"] = schema
 
     def _selected(self, select: Node) -> list[Expression]:
         """The order by all that a query selects."""
@@ -374,7 +418,7 @@ class Orders:
         items: list[Expression] = []
         first: list[Expression] = []
         for at, target in enumerate(targets):
-            if _is_star(target):
+            if is_star(target):
                 fields = target["val"]["ColumnRef"]["fields"]
                 if len(fields) == 1:
                     items += sources.rows()
@@ -414,85 +458,6 @@ class Orders:
             edits.behind(tokens.end(end - 1), " ORDER BY ", *texts, ")" if arm else "")
         select["sortClause"] = [*select.get("sortClause", ()), *(each.node for each in fill)]
 
-    def _leaf_keyword(self, select: Node, side: str) -> int:
-        while side in select:
-            select = select[side]
-        if "valuesLists" in select:
-            return self._spans.values_keyword(select)
-        return self._spans.keyword(select)
-
-    def _wrap(self, select: Node) -> None:
-        """SELECT * FROM (select) AS ringfort_rows, with the order and limit of the query outside."""
-        for node in select.get("sortClause", ()):
-            if not _is_name_or_position(node["SortBy"]["node"]):
-                raise _unplaced("ORDER BY an expression beside DISTINCT *", "order by names of columns")
-        outside = {"sortClause", "limitCount", "limitOffset", "limitOption"} & select.keys()
-        if "withClause" in select and holds(
-            [select.get("limitCount"), select.get("limitOffset")], _SUBQUERIES
-        ):
-            raise _unplaced("a subquery in LIMIT")
-        spans, tokens, edits = self._spans, self._spans.tokens, self._edits
-        start, end = spans.region(self._leaf_keyword(select, "larg"), self._leaf_keyword(select, "rarg"))
-        fill = by_bytes([star(WRAPPER)])
-        behind = tokens.end(end - 1)
-        edits.open(tokens.start(start), behind, "SELECT * FROM (")
-        if "sortClause" in select:
-            edits.behind(behind, f") AS {WRAPPER}")
-            edits.behind(tokens.end(spans.order_end(end) - 1), ", ", *fill.parts)
-        else:
-            edits.behind(behind, f") AS {WRAPPER} ORDER BY ", *fill.parts)
-        inner = {key: value for key, value in select.items() if key not in outside}
-        inner["limitOption"] = "LIMIT_OPTION_DEFAULT"
-        outer = wrapped(inner) | {key: select[key] for key in outside}
-        self._become(select, outer, [*select.get("sortClause", ()), fill.node])
-
-    def _wrap_ties(self, select: Node) -> None:
-        """WITH TIES: its ties must stay what they are, so what it selects is ordered once more outside."""
-        fill = by_bytes([star(WRAPPER)])
-        order = [self._outside(select, node["SortBy"]) for node in select["sortClause"]]
-        spans, tokens, edits = self._spans, self._spans.tokens, self._edits
-        start, end = spans.region(self._leaf_keyword(select, "larg"), self._leaf_keyword(select, "rarg"))
-        end = spans.until(end, frozenset())
-        behind = tokens.end(end - 1)
-        edits.open(tokens.start(start), behind, "SELECT * FROM (")
-        edits.behind(behind, f") AS {WRAPPER} ORDER BY ", *joined([*order, fill]))
-        outer = wrapped(dict(select))
-        self._become(select, outer, [*(each.node for each in order), fill.node])
-
-    def _outside(self, select: Node, item: Node) -> Expression:
-        """A sort of the select list as a sort by position, which holds outside, too."""
-        self.literal_dependent = True
-        if item["sortby_dir"] in _DIRECTIONS and "larg" not in select:
-            targets = [each["ResTarget"] for each in select.get("targetList", ())]
-            position = self._position(targets, item["node"])
-            if position and not any(map(_is_star, targets[:position])):
-                made = by_value(number(position))
-                words = _DIRECTIONS[item["sortby_dir"]] + _NULLS[item["sortby_nulls"]]
-                node = {"SortBy": made.node["SortBy"] | {k: item[k] for k in ("sortby_dir", "sortby_nulls")}}
-                return Expression((*made.parts, words), node)
-        raise _unplaced("WITH TIES ordered by what is not selected", "select what it is ordered by")
-
-    @staticmethod
-    def _position(targets: list[Node], node: Node) -> int:
-        constant = node.get("A_Const", {})
-        if "ival" in constant:
-            position: int = constant["ival"].get("ival", 0)
-            return position if 0 < position <= len(targets) else 0
-        fields = node.get("ColumnRef", {}).get("fields", [])
-        if len(fields) == 1:
-            name = fields[0].get("String", {}).get("sval")
-            for at, target in enumerate(targets):
-                if target.get("name") == name:
-                    return at + 1
-        return next((at + 1 for at, each in enumerate(targets) if same_tree(each["val"], node)), 0)
-
-    def _become(self, select: Node, outer: Node, order: list[Node]) -> None:
-        inner = outer["fromClause"][0]["RangeSubselect"]["subquery"]["SelectStmt"]
-        self._filled.add(id(inner))
-        select.clear()
-        select.update(outer)
-        select["sortClause"] = order
-
 
 def fill_orders(tree: Node, views: Mapping[int, Shown], edits: Edits) -> bool:
     """Fill the orders of a statement; whether that depended on a literal."""
@@ -500,25 +465,8 @@ def fill_orders(tree: Node, views: Mapping[int, Shown], edits: Edits) -> bool:
         orders = Orders(views, edits)
         orders.fill(tree)
     except (LookupError, ValueError):
-        raise _unplaced("its place in the text was not found", "write the statement more plainly") from None
+        raise unplaced("its place in the text was not found", "write the statement more plainly") from None
     return orders.literal_dependent
-
-
-def _is_star(target: Node) -> bool:
-    fields = target["val"].get("ColumnRef", {}).get("fields", [])
-    return bool(fields) and "A_Star" in fields[-1]
-
-
-def _is_name_or_position(node: Node) -> bool:
-    return "ival" in node.get("A_Const", {}) or len(node.get("ColumnRef", {}).get("fields", ())) == 1
-
-
-def _unplaced(what: str, hint: str = "") -> StatementRefusedError:
-    return StatementRefusedError(
-        f"an order that is missing here cannot be filled in: {what}",
-        hint=hint or "order by the columns of the select list, and give expressions in GROUP BY in full",
-        sqlstate="0A000",
-    )
 
 
 __all__ = ["Orders", "fill_orders"]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from ringfort.disclosure.statement_refusal import StatementRefusedError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -112,6 +114,21 @@ def varies(node: Node) -> bool:
     return holds(node, _VARIES)
 
 
+def is_star(target: Node) -> bool:
+    """Whether an item of a select list is `*` or `name.*`."""
+    fields = target["val"].get("ColumnRef", {}).get("fields", [])
+    return bool(fields) and "A_Star" in fields[-1]
+
+
+def unplaced(what: str, hint: str = "") -> StatementRefusedError:
+    """A refusal of what would need an order that cannot be filled in."""
+    return StatementRefusedError(
+        f"an order that is missing here cannot be filled in: {what}",
+        hint=hint or "order by the columns of the select list, and give expressions in GROUP BY in full",
+        sqlstate="0A000",
+    )
+
+
 def holds(value: Any, kinds: frozenset[str]) -> bool:  # noqa: ANN401 - JSON values
     """Whether a node of one of these kinds stands anywhere in there."""
     todo = [value]
@@ -133,11 +150,13 @@ __all__ = [
     "by_value",
     "column",
     "holds",
+    "is_star",
     "joined",
     "number",
     "quoted",
     "star",
     "string",
+    "unplaced",
     "varies",
     "wrapped",
 ]

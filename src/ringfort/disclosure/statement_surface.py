@@ -5,18 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+ORDERED_SUFFIX = "_ordered"
+"""What the schema of a profile's ordered views is called, behind the name of its schema."""
+
 
 @dataclass(frozen=True)
 class Shown:
     """What a view shows: its columns, and those of them that are pseudonyms, in their order.
 
-    `stored_order`: the policy accepts that its rows come as they are stored.
+    `stored_order`: the policy accepts that its rows come as they are stored. `ordered`: the schema in which a
+    view of this name gives the same rows in order, "" if there is none.
     """
 
     relation: str
     columns: tuple[str, ...]
     pseudonyms: tuple[str, ...] = ()
     stored_order: bool = False
+    ordered: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Surface:
             out["operate"] = True
         if self.shown:
             out["shown"] = [
-                [each.relation, list(each.columns), list(each.pseudonyms), each.stored_order]
+                [each.relation, list(each.columns), list(each.pseudonyms), each.stored_order, each.ordered]
                 for each in self.shown
             ]
         return out
@@ -68,8 +73,8 @@ class Surface:
             operate=value.get("operate") is True,
             types=frozenset(map(int, value.get("types", ()))),
             shown=tuple(
-                Shown(str(relation), tuple(columns), tuple(pseudonyms), bool(stored))
-                for relation, columns, pseudonyms, stored in value.get("shown", ())
+                Shown(str(relation), tuple(columns), tuple(pseudonyms), bool(stored), str(ordered))
+                for relation, columns, pseudonyms, stored, ordered in value.get("shown", ())
             ),
         )
 

@@ -20,6 +20,7 @@ from psycopg import sql
 
 from ringfort.disclosure.catalog_copies import SCHEMAS as COPIES
 from ringfort.disclosure.forms_sql import SCHEMA, bare_type
+from ringfort.disclosure.statement_surface import ORDERED_SUFFIX
 from ringfort.policy.forms import Form
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def create_statements(
             statements += map_statements(plan)
     for view in profile.views:
         statements += _view_statements(profile, view)
+    if profile.ordered:
+        statements += _ordered_statements(profile)
     statements += [
         sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(OWNER)),
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
@@ -213,29 +216,41 @@ def map_unindex_statements(plan: MapPlan) -> list[sql.Composed]:
 def drop_statements(role: str, database: str) -> list[sql.Composed]:
     """A profile away: its views, schema, grants and role. No session may use it."""
     return [
-        sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(role)),
+        sql.SQL("DROP SCHEMA IF EXISTS {}, {} CASCADE").format(
+            sql.Identifier(role), sql.Identifier(role + ORDERED_SUFFIX)
+        ),
         sql.SQL("REVOKE ALL ON SCHEMA {} FROM {}").format(_copies(), sql.Identifier(role)),
         sql.SQL("REVOKE ALL ON DATABASE {} FROM {}").format(sql.Identifier(database), sql.Identifier(role)),
         sql.SQL("DROP ROLE {}").format(sql.Identifier(role)),
     ]
 
 
-def view_query(view: ViewPlan, maps: dict[str, MapPlan]) -> sql.Composed:
-    """The SELECT of a view."""
+def view_query(view: ViewPlan, maps: dict[str, MapPlan], *, ordered: bool = False) -> sql.Composed:
+    """The SELECT of a view.
+
+    `ordered`: its rows come in the order that statement_order.py would fill in, along the index of a mapping
+    table: through a security barrier no order from outside finds that index.
+    """
     table = sql.Identifier("t")
     columns: list[sql.Composable] = []
+    values: list[sql.Composable] = []
+    first: sql.Composable | None = None
     joins: list[sql.Composable] = []
     conditions: list[sql.Composable] = []
     for number, column in enumerate(view.columns):
         source = sql.SQL("{}.{}").format(table, sql.Identifier(column.name))
         name = sql.Identifier(column.name)
         if column.rendering.form is not Form.PSEUDONYM:
-            columns.append(sql.SQL("{} AS {}").format(_rendered(column, source), name))
+            values.append(_rendered(column, source))
+            columns.append(sql.SQL("{} AS {}").format(values[-1], name))
             continue
         plan = maps[column.map]
         alias = sql.Identifier(f"m{number}")
         pseudonym = sql.SQL("{}.pseudonym").format(alias)
+        values.append(pseudonym)
         columns.append(sql.SQL("{} AS {}").format(pseudonym, name))
+        if first is None and column.not_null:
+            first = pseudonym
         join = sql.SQL("JOIN" if column.not_null else "LEFT JOIN")
         joins.append(
             sql.SQL("{} {} AS {} ON {}.raw = {}").format(
@@ -255,6 +270,10 @@ def view_query(view: ViewPlan, maps: dict[str, MapPlan]) -> sql.Composed:
         query += sql.SQL(" ") + sql.SQL(" ").join(joins)
     if conditions:
         query += sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions)
+    if ordered and first is not None:
+        query += sql.SQL(" ORDER BY {}, ROW({}) USING OPERATOR(pg_catalog.*<)").format(
+            first, sql.SQL(", ").join(values)
+        )
     return query
 
 
@@ -277,6 +296,38 @@ def source_expression(plan: MapPlan, data_type: str, source: sql.Composable) -> 
     return source
 
 
+def _ordered_statements(profile: Profile) -> list[sql.Composed]:
+    """The views once more, with their rows in order, for queries that take the first rows of one of them."""
+    maps = {each.id: each for each in profile.maps}
+    schema = sql.Identifier(profile.schema + ORDERED_SUFFIX)
+    statements = [
+        sql.SQL("CREATE SCHEMA {}").format(schema),
+        sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(OWNER)),
+    ]
+    for view in profile.views:
+        if view.ordered:
+            name = sql.Identifier(profile.schema + ORDERED_SUFFIX, view.name)
+            query = view_query(view, maps, ordered=True)
+            statements += [
+                sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, query),
+                *_handed_over(name, profile.role),
+            ]
+    return [
+        *statements,
+        sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(OWNER)),
+        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(profile.role)),
+    ]
+
+
+def _handed_over(name: sql.Identifier, role: str) -> list[sql.Composed]:
+    return [
+        sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
+        sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(role)),
+        # last: afterwards an administrator who is no superuser may not grant any more
+        sql.SQL("ALTER VIEW {} OWNER TO {}").format(name, sql.Identifier(OWNER)),
+    ]
+
+
 def _view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
     maps = {each.id: each for each in profile.maps}
     name = sql.Identifier(profile.schema, view.name)
@@ -286,10 +337,7 @@ def _view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(view.schema), sql.Identifier(OWNER)),
         sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(needed, base, sql.Identifier(OWNER)),
         sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, view_query(view, maps)),
-        sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
-        sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(profile.role)),
-        # last: afterwards an administrator who is no superuser may not grant any more
-        sql.SQL("ALTER VIEW {} OWNER TO {}").format(name, sql.Identifier(OWNER)),
+        *_handed_over(name, profile.role),
     ]
 
 

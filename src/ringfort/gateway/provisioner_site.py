@@ -24,6 +24,7 @@ from psycopg import sql
 from ringfort.disclosure import audit, catalog_copies, forms_sql, views
 from ringfort.disclosure.binding import RELATIONS, binding_from, binding_json, binding_of
 from ringfort.disclosure.profile import Binding, Profile, maps_from_json
+from ringfort.disclosure.statement_surface import ORDERED_SUFFIX
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.gateway.provisioner_operate import drop_expired, make_role, owner_of
 from ringfort.gateway.verifiers import postgres_verifier
@@ -413,12 +414,13 @@ def _audit(connection: Connection, roles: list[str]) -> tuple[Finding, ...]:
 
 
 def _definitions(connection: Connection, schema: str) -> dict[str, str]:
-    """The views of a schema: name -> digest of definition, options and owner."""
+    """The views of a profile's schemas: name -> digest of definition, options and owner."""
     rows = connection.execute(
-        "SELECT c.relname, pg_get_viewdef(c.oid), c.reloptions::text, pg_get_userbyid(c.relowner), "
-        "c.relacl::text FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
-        "WHERE n.nspname = %s",
-        (schema,),
+        "SELECT CASE n.nspname WHEN %(schema)s THEN '' ELSE 'ordered ' END || c.relname, "
+        "pg_get_viewdef(c.oid), c.reloptions::text, pg_get_userbyid(c.relowner), c.relacl::text "
+        "FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace "
+        "WHERE n.nspname IN (%(schema)s, %(ordered)s)",
+        {"schema": schema, "ordered": schema + ORDERED_SUFFIX},
     ).fetchall()
     return {row[0]: hashlib.sha256(orjson.dumps(row[1:])).hexdigest() for row in rows}
 

@@ -34,7 +34,7 @@ SELECT c.oid::bigint, n.nspname, c.relname, c.reltuples::bigint, c.relkind::text
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND NOT c.relispartition AND c.relpersistence <> 't'
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'ringfort')
-  AND n.nspname !~ '^(pg_|rf_[0-9a-f]{24}$)'
+  AND n.nspname !~ '^(pg_|rf_[0-9a-f]{24}(_ordered)?$)'
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                   AND d.deptype = 'e')
 ORDER BY n.nspname, c.relname"""

@@ -16,6 +16,18 @@ SELECT id, name AS n FROM people p WHERE grp < 3 LIMIT 7 OFFSET 5
 SELECT name FROM people LIMIT 5
 SELECT doc FROM people OFFSET 40
 SELECT id, doc FROM people FETCH FIRST 5 ROWS ONLY
+SELECT * FROM visits LIMIT 5
+SELECT id, day, note AS n FROM visits v WHERE v.day < '2026-01-02' LIMIT 9 OFFSET 3
+SELECT note FROM visits WHERE note LIKE 'x' FETCH FIRST 7 ROWS ONLY
+TABLE visits LIMIT 4
+SELECT * FROM (SELECT id, amount FROM visits) AS source LIMIT 6
+SELECT * FROM (SELECT id, amount FROM visits LIMIT 20) AS source WHERE amount > 1
+SELECT generate_series(1, 2), note FROM visits LIMIT 5
+SELECT count(*) FROM (SELECT * FROM visits LIMIT 10) s WHERE note IS NULL
+SELECT person_id, (SELECT name FROM people p WHERE p.id = v.person_id LIMIT 1) FROM visits v LIMIT 8
+SELECT count(*) FROM visits v, (SELECT person_id FROM visits LIMIT 9) w WHERE w.person_id = v.person_id
+SELECT note FROM visits WHERE person_id IN (SELECT id FROM people) LIMIT 5
+SELECT visits.note, public.note FROM visits, (SELECT 1 AS note) AS public LIMIT 5
 SELECT name FROM people ORDER BY grp LIMIT 9
 SELECT name, doc FROM people ORDER BY born DESC NULLS LAST, 1 LIMIT 9
 SELECT DISTINCT name, grp FROM people

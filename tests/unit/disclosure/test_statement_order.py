@@ -8,10 +8,11 @@ from ringfort.disclosure.statements import Shown, Surface, Verdict, constants, j
 
 SHOWN = (
     Shown("customers", ("id", "name", "born"), ("id",)),
+    Shown("people", ("id", "name"), ("id",), ordered="rf_test_ordered"),
     Shown("orders", ("customer_id", "total"), ("customer_id",)),
     Shown("rates", ("day", "rate"), (), stored_order=True),
 )
-NAMES = frozenset({"customers", "orders", "rates"})
+NAMES = frozenset({"customers", "orders", "people", "rates"})
 SURFACE = Surface(NAMES, "rf_test", frozenset({"id", "name", "born"}), shown=SHOWN)
 RAW = Surface(NAMES, "rf_test", frozenset({"id", "name", "born"}))
 BYTES = "USING OPERATOR(pg_catalog.*<)"
@@ -45,6 +46,21 @@ def sent(text):
             (
                 "SELECT * FROM (SELECT id FROM customers UNION SELECT customer_id FROM orders) "
                 f'AS ringfort_rows ORDER BY ROW("ringfort_rows".*) {BYTES} LIMIT 2'
+            ),
+        ),
+        (
+            "SELECT name FROM people p WHERE id IS NOT NULL LIMIT 3",
+            'SELECT name FROM "rf_test_ordered"."people" p WHERE id IS NOT NULL LIMIT 3',
+        ),
+        (
+            "SELECT * FROM (TABLE people) AS source LIMIT 3",
+            'SELECT * FROM (TABLE "rf_test_ordered"."people") AS source LIMIT 3',
+        ),
+        (
+            "SELECT (SELECT name FROM people p WHERE p.id = o.customer_id LIMIT 1) FROM orders o",
+            (
+                f"SELECT (SELECT name FROM people p WHERE p.id = o.customer_id ORDER BY ROW(name) {BYTES} "
+                f'LIMIT 1) FROM orders o ORDER BY "o"."customer_id", ROW("o".*) {BYTES}'
             ),
         ),
         (
