@@ -1,8 +1,9 @@
-"""`ringfort ledger`: verify a ledger, show its entries, print its verifier key."""
+"""`ringfort ledger`: verify a ledger, show its entries, drop old evidence, print the verifier key."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from collections import deque
 from pathlib import Path
@@ -16,17 +17,19 @@ from ringfort.errors import UsageError
 from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode, entry_types
 from ringfort.ledger.entry_control import LogOpened
 from ringfort.ledger.errors import EntryError, NoteError
-from ringfort.ledger.verify import Problem, Report, verify
-from ringfort.record.errors import JournalError, NoLedgerError, RecordError
-from ringfort.record.inspect import JournalView, all_entries, check_journal, read_journal, require_ledger
-from ringfort.record.store import BlobStore, FolderStore, HttpStore
+from ringfort.ledger.verify import verify
+from ringfort.record.dropping import drop_evidence
+from ringfort.record.errors import NoLedgerError
+from ringfort.record.inspect import all_entries, require_ledger
+from ringfort.record.store import HttpStore
+from ringfort.record.verify import Findings, note_uncommitted, verify_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 app = typer.Typer(
     name="ledger",
-    help="Verify the ledger, show its entries, print its verifier key.",
+    help="Verify the ledger, show its entries, drop old evidence, print the verifier key.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -48,8 +51,9 @@ def verify_command(
     """Recompute the whole ledger from its entries, and name the first bad entry if anything differs.
 
     Every entry is decoded and folded, every tile, root hash and checkpoint made again, anchors and references
-    between the logs compared; of a folder also the journal and the blobs. Works while the ledger is being
-    written.
+    between the logs compared. Of a folder also the journal, the blobs, and evidence: that what control
+    entries commit is there, whole and in order. Works while the ledger is being written. What was not looked
+    at, or cannot be told apart, is said in lines that begin with `note`.
 
     Without --vkey the ledger's own key is used: that shows that the ledger is consistent, not whose it is.
 
@@ -59,33 +63,21 @@ def verify_command(
 
     Example: ringfort ledger verify http://127.0.0.1:6480 --vkey "$(ringfort ledger vkey ./shop)"
     """
-    journal: JournalView | None = None
-    problems: list[Problem] = []
-    pending = 0
     with _progress(quiet=as_json) as progress:
         try:
             if where.startswith(("http://", "https://")):
-                report = _verify_url(where, vkey, progress)
+                findings = _verify_url(where, vkey, progress)
             else:
-                folder = _ledger_folder(where)
-                try:
-                    journal = read_journal(folder)  # before the checkpoints: see record.inspect
-                except JournalError as error:
-                    problems.append(Problem("journal", None, "", error.message))
-                report = _verify_folder(folder, vkey, progress)
-                if journal is not None:
-                    pending, found = check_journal(folder, journal, report.state)
-                    problems += found if report.ok else []
+                findings = verify_folder(_ledger_folder(where), vkey, progress)
         except NoteError as error:
             raise UsageError(
                 f"`--vkey` is {error.message}", hint="`ringfort ledger vkey DIR` prints it"
             ) from None
-    report.problems += problems
     if as_json:
-        typer.echo(json.dumps(_as_json(report, journal, pending), indent=2))
+        typer.echo(json.dumps(_as_json(findings), indent=2))
     else:
-        _print_report(report, journal, pending)
-    if not report.ok:
+        _print_report(findings)
+    if not findings.ok:
         raise typer.Exit(1)
 
 
@@ -138,6 +130,39 @@ def show_command(
         Console(stderr=True).print("no entry matches", style="dim")
 
 
+@app.command("drop-evidence")
+def drop_evidence_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The deployment folder.")],
+    before: Annotated[
+        str, typer.Option(metavar="MONTH", help="The first month that is kept, such as 2026-05.")
+    ],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+) -> None:
+    """Delete the evidence of months that are over, after its retention. It is gone for good.
+
+    First an entry of the control log says what goes, whose account asked for it, and what it was: then the
+    files are deleted. Entries stay, and verify; what they name can be opened by nobody any more. Evidence of
+    a month whose shard is not closed yet stays. Interrupted, run it again.
+
+    Example: ringfort ledger drop-evidence ./shop --before 2026-05 --dry-run
+    """
+    gone = drop_evidence(folder, before, dry_run=dry_run)
+    if as_json:
+        typer.echo(
+            json.dumps(
+                {"dropped": not dry_run, "streams": [dataclasses.asdict(each) for each in gone]}, indent=2
+            )
+        )
+        return
+    for each in gone:
+        typer.echo(f"{each.stream}  {each.groups:,} groups up to group {each.last}")
+    if not gone:
+        typer.echo("there is no evidence of closed months before that")
+    elif dry_run:
+        typer.echo("nothing was deleted: leave --dry-run out to do it")
+
+
 @app.command("vkey")
 def vkey_command(where: Annotated[str, typer.Argument(metavar="DIR", help=_WHERE)]) -> None:
     """Print the control log's verifier key, to be kept by whoever verifies.
@@ -169,23 +194,16 @@ def _ledger_folder(where: str) -> Path:
     return chosen
 
 
-def _verify_folder(folder: Path, vkey: str, progress: Callable[[str, int, int], None]) -> Report:
-    store, blobs = FolderStore(folder), BlobStore(folder / "blobs")
-
-    def has_blob(digest: str) -> bool:
-        try:
-            return blobs.get(digest) is not None
-        except RecordError:
-            return False
-
-    return verify(store, vkey=vkey, has_blob=has_blob, names=store.names, progress=progress)
-
-
-def _verify_url(where: str, vkey: str, progress: Callable[[str, int, int], None]) -> Report:
+def _verify_url(where: str, vkey: str, progress: Callable[[str, int, int], None]) -> Findings:
     with contextlib.closing(HttpStore(where)) as store:
         if store.read(f"{CONTROL}/checkpoint") is None:
             raise NoLedgerError(f"there is no ledger at `{where}`", hint="give the address up to /control")
-        return verify(store, vkey=vkey, progress=progress)
+        findings = Findings(verify(store, vkey=vkey, progress=progress))
+    note_uncommitted(findings)
+    findings.notes.append(
+        "not looked at: journal, blobs and evidence, which are not served; `ringfort ledger verify DIR` does"
+    )
+    return findings
 
 
 @contextlib.contextmanager
@@ -208,9 +226,10 @@ def _progress(*, quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
         yield advance
 
 
-def _as_json(report: Report, journal: JournalView | None, pending: int) -> dict[str, Any]:
+def _as_json(findings: Findings) -> dict[str, Any]:
+    report, journal, mark = findings.report, findings.journal, findings.mark
     return {
-        "ok": report.ok,
+        "ok": findings.ok,
         "vkey": report.vkey,
         "vkey_given": report.trusted,
         "entries": report.entries,
@@ -227,7 +246,26 @@ def _as_json(report: Report, journal: JournalView | None, pending: int) -> dict[
         ],
         "journal": None
         if journal is None
-        else {"groups": journal.groups, "torn_tail": journal.torn, "unpublished_entries": pending},
+        else {
+            "groups": journal.groups,
+            "last_group": journal.number,
+            "torn_tail": journal.torn,
+            "unpublished_entries": findings.pending,
+            "acknowledged_group": None if mark is None else mark.number,
+            "orderly_end": mark is not None and mark.closed,
+        },
+        "evidence": [
+            {
+                "stream": each.stream,
+                "groups_as_committed": each.groups,
+                "groups_before_commitments": each.before,
+                "groups_in_no_commitment": each.uncovered,
+                "dropped": each.dropped,
+            }
+            for each in findings.streams
+        ],
+        "entries_with_uncommitted_evidence": findings.uncommitted,
+        "notes": findings.notes,
         "problems": [
             {"log": each.log, "index": each.index, "resource": each.resource, "why": each.why}
             for each in report.problems
@@ -235,21 +273,28 @@ def _as_json(report: Report, journal: JournalView | None, pending: int) -> dict[
     }
 
 
-def _print_report(report: Report, journal: JournalView | None, pending: int) -> None:
+def _print_report(findings: Findings) -> None:
+    report, journal = findings.report, findings.journal
     console = Console(highlight=False, soft_wrap=True)
     for each in report.logs:
         note = "  (closed and no longer published)" if each.dropped else ""
         console.print(f"{each.origin}  {each.size:,} entries  root {each.root}{note}", markup=False)
     if journal is not None:
-        torn = ", the last write was cut off before it was acknowledged" if journal.torn else ""
         console.print(
-            f"journal  {journal.groups:,} groups, {pending:,} entries not yet published{torn}", markup=False
+            f"journal  {journal.groups:,} groups, {findings.pending:,} entries not yet published",
+            markup=False,
         )
+    for stream in findings.streams:
+        what = "dropped after its retention" if stream.dropped else f"{stream.groups:,} groups as committed"
+        before = f", {stream.before:,} from before there were commitments" if stream.before else ""
+        console.print(f"evidence {stream.stream}  {what}{before}", markup=False)
     if report.unended:
         console.print(f"{report.unended:,} admitted statements have no recorded end", markup=False)
+    for text in findings.notes:
+        console.print(f"note: {text}", markup=False)
     for problem in report.problems:
         console.print(f"violation: {problem}", markup=False)
-    if report.ok:
+    if findings.ok:
         console.print(f"the ledger verifies: {report.entries:,} entries", markup=False)
         if not report.trusted:
             console.print(

@@ -77,6 +77,32 @@ class StatementEnd:
     outcome: Name
 
 
+@dataclass(frozen=True)
+class EvidenceStream:
+    """How far the evidence of one stream reaches: its groups after number `after`, up to `last`.
+
+    `groups` is how many there are, `pieces` how many traffic entries they are evidence of, `chain` the
+    chained digest of the sealed groups (see `ledger.evidence`). `after` is 0 but for streams that began
+    before there were commitments.
+    """
+
+    stream: Name
+    after: Count
+    last: Count
+    groups: Count
+    pieces: Count
+    chain: Digest
+
+
+@dataclass(frozen=True)
+class JournalPosition:
+    """How far a journal had come: the number of its last group, and the chain after it."""
+
+    lane: Name
+    group: Count
+    chain: Digest
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """What every entry has: when (the actor's clock) and by whom it was made."""
@@ -161,6 +187,28 @@ def _is_ends(value: object) -> bool:
     )
 
 
+def _is_list_of(holds: Mapping[str, Callable[[object], bool]]) -> Callable[[object], bool]:
+    """Whether a value lists objects with exactly these fields, in the order of the first, each once."""
+    first = next(iter(holds))
+
+    def check(value: object) -> bool:
+        if type(value) is not list:
+            return False
+        for each in value:
+            if type(each) is not dict or each.keys() != holds.keys():
+                return False
+            if not all(fits(each[name]) for name, fits in holds.items()):
+                return False
+        names = [each[first] for each in value]
+        return names == sorted(set(names))
+
+    return check
+
+
+def _as_objects(value: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - a tuple of one of the classes above
+    return [dataclasses.asdict(each) for each in value]
+
+
 _CHECKS: dict[str, Callable[[object], bool]] = {
     "Time": is_time,
     "Name": _is_name,
@@ -176,16 +224,31 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "tuple[Name, ...]": _is_names,
     "tuple[Viewer, ...]": _is_viewers,
     "tuple[StatementEnd, ...]": _is_ends,
+    "tuple[EvidenceStream, ...]": _is_list_of(
+        {
+            "stream": _is_name,
+            "after": _is_count,
+            "last": _is_count,
+            "groups": _is_count,
+            "pieces": _is_count,
+            "chain": _is_digest,
+        }
+    ),
+    "tuple[JournalPosition, ...]": _is_list_of({"lane": _is_name, "group": _is_count, "chain": _is_digest}),
 }
 _TO_JSON: dict[str, Callable[[Any], object]] = {
     "tuple[Name, ...]": list,
     "tuple[Viewer, ...]": lambda value: [{"country": each.country, "source": each.source} for each in value],
     "tuple[StatementEnd, ...]": lambda value: [list(dataclasses.astuple(each)) for each in value],
+    "tuple[EvidenceStream, ...]": _as_objects,
+    "tuple[JournalPosition, ...]": _as_objects,
 }
 _FROM_JSON: dict[str, Callable[[Any], object]] = {
     "tuple[Name, ...]": tuple,
     "tuple[Viewer, ...]": lambda value: tuple(Viewer(each["source"], each["country"]) for each in value),
     "tuple[StatementEnd, ...]": lambda value: tuple(StatementEnd(*each) for each in value),
+    "tuple[EvidenceStream, ...]": lambda value: tuple(EvidenceStream(**each) for each in value),
+    "tuple[JournalPosition, ...]": lambda value: tuple(JournalPosition(**each) for each in value),
 }
 
 

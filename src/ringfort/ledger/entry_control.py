@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ringfort.ledger import entry_control_domains as domains
+from ringfort.ledger import entry_control_evidence as evidence
 from ringfort.ledger import entry_control_grants as grants
 from ringfort.ledger import entry_control_transfers as transfers
 from ringfort.ledger.entry import (
@@ -198,5 +199,7 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""
 
-WRITER_ONLY: frozenset[type[Entry]] = frozenset({LogOpened, ShardOpened, ShardClosed, TrafficAnchored})
+WRITER_ONLY: frozenset[type[Entry]] = frozenset(
+    {LogOpened, ShardOpened, ShardClosed, TrafficAnchored, evidence.EvidenceCommitted}
+)
 """What only the writer itself appends."""

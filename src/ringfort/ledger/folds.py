@@ -6,7 +6,8 @@ entry and the verifier reports it. `changed` tells at which index each state key
 conditional appends.
 
 State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:DIGEST`, `site:NAME/DATABASE`,
-`session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `transfer:NAME`, `asked:PRINCIPAL/DOMAIN`.
+`session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `transfer:NAME`, `asked:PRINCIPAL/DOMAIN`,
+`evidence`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from ringfort.ledger import domains as epochs
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_control_credentials as credentials
 from ringfort.ledger import entry_control_domains as undoing
+from ringfort.ledger import entry_control_evidence as evidence
 from ringfort.ledger import entry_control_grants as granting
 from ringfort.ledger import entry_control_transfers as transferring
 from ringfort.ledger import grants, transfers
@@ -27,7 +29,7 @@ from ringfort.ledger.errors import ConditionFailedError, FoldError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ringfort.ledger.entry import Entry
+    from ringfort.ledger.entry import Entry, EvidenceStream, JournalPosition
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,12 @@ class ControlState:
     """Every grant that was ever asked for or taken, by its id."""
     transfers: dict[str, transfers.Transfer] = field(default_factory=dict)
     """Every transfer that was ever approved, with its runs."""
+    evidence: dict[str, EvidenceStream] = field(default_factory=dict)
+    """Stream of evidence -> how far it was committed last."""
+    dropped_evidence: dict[str, EvidenceStream] = field(default_factory=dict)
+    """Stream of evidence -> what it was when it was dropped."""
+    journals: dict[str, JournalPosition] = field(default_factory=dict)
+    """Lane -> how far its journal had come when evidence was committed last."""
     changed: dict[str, int] = field(default_factory=dict)
 
     def apply(self, entry: Entry | bytes) -> int:
@@ -128,6 +136,9 @@ class ControlState:
             "shards",
             "grants",
             "transfers",
+            "evidence",
+            "dropped_evidence",
+            "journals",
             "changed",
         ):
             setattr(made, name, dict(getattr(self, name)))
@@ -296,6 +307,8 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     undoing.DomainErased: epochs.erased,
     undoing.PseudonymsResolved: epochs.resolved,
     undoing.PseudonymsBridged: epochs.bridged,
+    evidence.EvidenceCommitted: evidence.committed,
+    evidence.EvidenceDropped: evidence.dropped,
     transferring.TransferApproved: transfers.approved,
     transferring.TransferWithdrawn: transfers.withdrawn,
     transferring.TransferStarted: transfers.started,

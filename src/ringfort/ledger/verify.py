@@ -16,13 +16,16 @@ second, what control says about traffic (anchors, ends of shards) is asked for a
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ringfort.ledger import entry_control as control
 from ringfort.ledger.checkpoint import Checkpoint, open_checkpoint
 from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode
+from ringfort.ledger.entry_control_evidence import EvidenceCommitted, EvidenceDropped, shard_of
 from ringfort.ledger.errors import LedgerError, NoteError
+from ringfort.ledger.evidence import Commitment
 from ringfort.ledger.folds import ControlState, Shard
 from ringfort.ledger.merkle import CompactRange
 from ringfort.ledger.note import VerifierKey
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from ringfort.ports import LedgerStore
 
 
+_DIGEST = re.compile(rb'"([0-9a-f]{64})"')
 _PASSES = 8  # over the shards, while new ones are opened: a month's end is one more pass
 
 
@@ -63,6 +67,14 @@ class Report:
     """Statements admitted whose end is not recorded."""
     state: ControlState = field(default_factory=ControlState, repr=False)
     """The control log folded, as far as it verified."""
+    commitments: list[Commitment] = field(default_factory=list, repr=False)
+    """What control entries say about streams of evidence, in order."""
+    opened: dict[str, int] = field(default_factory=dict, repr=False)
+    """Shard -> index of its `ShardOpened`."""
+    named: dict[str, int] = field(default_factory=dict, repr=False)
+    """Shard -> how many of its entries name evidence; without shards that are not published any more."""
+    digests: set[str] = field(default_factory=set, repr=False)
+    """Every digest that stands in a control entry."""
 
     @property
     def ok(self) -> bool:
@@ -73,6 +85,18 @@ class Report:
     def entries(self) -> int:
         """Entries under all checkpoints."""
         return sum(each.size for each in self.logs)
+
+    @property
+    def committed_from(self) -> int:
+        """The index of the first entry that commits evidence; the control log's size if none does."""
+        return next((each.index for each in self.commitments if not each.dropped), self.state.size)
+
+    def began_uncommitted(self, shard: str) -> bool:
+        """Whether a shard's evidence began before there were commitments, so that some may lack them."""
+        whole = any(
+            each.stream.after == 0 and shard_of(each.stream.stream) == shard for each in self.commitments
+        )
+        return not whole and self.opened.get(shard, self.state.size) < self.committed_from
 
 
 @dataclass(frozen=True)
@@ -100,7 +124,7 @@ def verify(
     tiles are checked, too); `progress(log, done, size)` is called now and then. Raises NoteError if `vkey`
     is no key.
     """
-    return _Verification(store, has_blob, names, progress).run(vkey)
+    return Verification(store, has_blob=has_blob, names=names, progress=progress).run(vkey)
 
 
 @dataclass(frozen=True)
@@ -117,13 +141,16 @@ class _Taken:
         return closed or (self.data is None and shard.anchored > self.known.anchored)
 
 
-class _Verification:
+class Verification:
+    """One verification of a ledger, as `verify` describes; `again` takes in what was published since."""
+
     def __init__(
         self,
         store: LedgerStore,
-        has_blob: Callable[[str], bool] | None,
-        names: Callable[[str], list[str]] | None,
-        progress: Callable[[str, int, int], None] | None,
+        *,
+        has_blob: Callable[[str], bool] | None = None,
+        names: Callable[[str], list[str]] | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
     ) -> None:
         self.store = store
         self.has_blob = has_blob
@@ -136,9 +163,11 @@ class _Verification:
         self.anchors: dict[str, list[_Claim]] = {}
         self.references: list[_Claim] = []
         self.admitted: set[tuple[str, int]] = set()
+        self._resume: tuple[LogWalk, VerifierKey, Checkpoint] | None = None
         self.incomplete = False  # a shard was dropped or is bad: what it admitted is not known
 
-    def run(self, vkey: str) -> Report:
+    def run(self, vkey: str = "") -> Report:
+        """Verify everything; raises NoteError if `vkey` is no key."""
         key = self._control_key(vkey)
         if key is None:
             return self.report
@@ -151,8 +180,17 @@ class _Verification:
         for each in taken.values():
             self._shard(each)
         self._check_references(last.size)
+        self._check_named()
         self.report.unended = len(self.admitted)
+        self._resume = (walk, key, last)
         return self.report
+
+    def again(self) -> None:
+        """Walk on to the control checkpoint as it is now: `commitments` may grow; `logs` stay as they are."""
+        if self._resume is not None:
+            walk, key, last = self._resume
+            later = self._later(walk, key, last)
+            self._resume = None if later is None else (walk, key, later)
 
     def _cut(
         self, walk: LogWalk, key: VerifierKey, first: Checkpoint
@@ -252,8 +290,14 @@ class _Verification:
         elif isinstance(entry, control.TrafficAnchored | control.ShardClosed):
             claim = _Claim(entry.size, entry.root, CONTROL, index)
             self.anchors.setdefault(entry.origin, []).append(claim)
+        elif isinstance(entry, EvidenceCommitted | EvidenceDropped):
+            gone = isinstance(entry, EvidenceDropped)
+            self.report.commitments += (Commitment(index, each, gone) for each in entry.streams)
+        elif isinstance(entry, control.ShardOpened):
+            self.report.opened[entry.shard] = index
         elif isinstance(entry, control.LogOpened) and entry.vkey != self.report.vkey:
             raise LedgerError("`LogOpened` names another verifier key")
+        self.report.digests.update(each.decode() for each in _DIGEST.findall(data))
         if self.has_blob is not None:
             for name in control.BLOBS.get(kind, ()):
                 if not self.has_blob(getattr(entry, name)):
@@ -283,6 +327,7 @@ class _Verification:
             self.incomplete = True
             return
         self.report.logs.append(LogSummary(log, checkpoint.origin, checkpoint.size, checkpoint.root.hex()))
+        self.report.named[shard.name] = checks.named
         if shard.closed is not None and (checkpoint.size, checkpoint.root.hex()) != shard.closed:
             self._problem(
                 log, "the checkpoint is not what `ShardClosed` states", resource=f"{log}/checkpoint"
@@ -294,6 +339,15 @@ class _Verification:
             first = beyond[0]
             why = f"the checkpoint is behind size {first.size}, which control entry {first.index} anchors"
             self._problem(log, why, resource=f"{log}/checkpoint")
+
+    def _check_named(self) -> None:
+        """What a published entry names as evidence is committed in the same round or before."""
+        pieces = pieces_by_shard(self.state)
+        for shard, named in self.report.named.items():
+            missing = named - pieces.get(shard, 0)
+            if missing > 0 and not self.report.began_uncommitted(shard):
+                why = f"{missing:,} entries name evidence that no control entry commits"
+                self._problem(f"{TRAFFIC}/{shard}", why)
 
     def _check_references(self, control_size: int) -> None:
         """Every control root that traffic names is the one that the control entries lead to."""
@@ -310,16 +364,26 @@ class _Verification:
                 self._problem(claim.said_by, why, index=claim.index)
 
 
+def pieces_by_shard(state: ControlState) -> dict[str, int]:
+    """Shard -> how many pieces of evidence are committed of it."""
+    found: dict[str, int] = {}
+    for each in state.evidence.values():
+        found[shard_of(each.stream)] = found.get(shard_of(each.stream), 0) + each.pieces
+    return found
+
+
 class _ShardChecks:
     """What the entries of one traffic shard must satisfy, one after another."""
 
-    def __init__(self, whole: _Verification, log: str, claims: list[_Claim]) -> None:
+    def __init__(self, whole: Verification, log: str, claims: list[_Claim]) -> None:
         self.whole = whole
         self.claims = claims
         self._log = log
         self._due = sorted((each for each in claims if each.size), key=lambda each: each.size, reverse=True)
         self._tree = CompactRange()
         self._known: set[int] = set()
+        self.named = 0
+        """Entries that name evidence."""
 
     def entry(self, index: int, data: bytes, leaf: bytes) -> None:
         """Check one entry; raises LedgerError."""
@@ -327,6 +391,8 @@ class _ShardChecks:
         if spec.log != TRAFFIC:
             raise LedgerError(f"`{spec.kind.TYPE}` does not belong in the traffic log")
         self._meaning(index, spec.kind.TYPE, values)
+        if values.get("evidence"):
+            self.named += 1
         self._tree.append(leaf)
         while self._due and self._due[-1].size == index + 1:
             claim = self._due.pop()
@@ -367,4 +433,4 @@ class _ShardChecks:
                 raise LedgerError("ends a statement that was not admitted, or ends it twice")
 
 
-__all__ = ["LogSummary", "Problem", "Report", "verify"]
+__all__ = ["LogSummary", "Problem", "Report", "Verification", "pieces_by_shard", "verify"]

@@ -8,7 +8,9 @@ acknowledged.
 
 Order of publication, so that a reader who takes the control checkpoint first never sees a traffic log
 contradict it: control checkpoint, traffic checkpoints, then `TrafficAnchored` in control (published with the
-next round).
+next round). A round that has evidence begins with `EvidenceCommitted`, so whatever is under a checkpoint has
+its evidence committed under the control checkpoint of the same round, and no segment holds a group that no
+entry commits.
 """
 
 from __future__ import annotations
@@ -20,12 +22,15 @@ from typing import TYPE_CHECKING, Any
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_traffic as traffic
 from ringfort.ledger.checkpoint import Checkpoint
-from ringfort.ledger.entry import TRAFFIC, check, encode, format_time
+from ringfort.ledger.entry import TRAFFIC, JournalPosition, check, encode, format_time
+from ringfort.ledger.entry_control_evidence import EvidenceCommitted
 from ringfort.ledger.entry_templates import AdmittedReader
+from ringfort.ledger.evidence import DIGEST_BYTES, encode_record
 from ringfort.ledger.folds import ControlState
 from ringfort.record import evidence as sealing
 from ringfort.record import recovery
 from ringfort.record.admission import read_control_entry
+from ringfort.record.anchors import stage_anchors
 from ringfort.record.disk import OsDisk
 from ringfort.record.errors import JournalError, RecordError, RefusedError
 from ringfort.record.ground import Ground
@@ -39,6 +44,7 @@ from ringfort.record.logs import (
     published_entries,
     write_log,
 )
+from ringfort.record.mark import MarkFile
 from ringfort.record.records import (
     BlobRecord,
     ControlRecord,
@@ -48,10 +54,10 @@ from ringfort.record.records import (
     encode_records,
 )
 from ringfort.record.store import CONTROL_LOG, BlobStore, FolderStore
+from ringfort.record.streams import Streams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from ringfort.ledger.entry import Entry
     from ringfort.ledger.folds import Condition
@@ -60,6 +66,7 @@ if TYPE_CHECKING:
     from ringfort.record.open_work import OpenWork
 
 ACTOR = "writer"
+LANE = "writer"
 MAX_BLOB_BYTES = 16 << 20
 MAX_EVIDENCE_BYTES = 4 << 20
 ROUND_BYTES = 8 << 20
@@ -84,6 +91,8 @@ class LedgerCore:
         self.blobs = BlobStore(settings.folder / "blobs", self.disk)
         self.evidence = sealing.EvidenceStore(self.disk, settings.folder / "evidence")
         self.journal = Journal(self.disk, settings.folder / "journal", settings.segment_bytes)
+        self.mark = MarkFile(self.disk, settings.folder)
+        self.streams = Streams()
         self.control = Log(CONTROL_LOG, settings.origin, settings.seed)
         self.shards: dict[str, Log] = {}
         """Traffic logs that are open or not yet closed in control, by shard name."""
@@ -105,6 +114,7 @@ class LedgerCore:
         self._group_blobs: dict[str, bytes] = {}
         self._group_shard: Log | None = None
         self._unsettled: tuple[Log, tuple[bytes, ...]] | None = None
+        self._unsettled_evidence: tuple[str, int, bytes, int] | None = None
         self.staged_bytes = 0
         self.pending_evidence: dict[str, list[tuple[int, bytes]]] = {}
         self.pending_bytes = 0
@@ -118,13 +128,13 @@ class LedgerCore:
     def open(self) -> None:
         """Rebuild from tiles and journal, or create; raises LedgerBehindError, JournalError, RecordError."""
         recovery.recover(self)
+        self.mark.open()
         if self.settings.evidence_public:
             self._sealer = sealing.Sealer(self.settings.evidence_public, self._randomness)
         self.tail_start = self.control.published
         if self.control.size == 0:
-            self._stage_own(
-                control.LogOpened(**self._own(), origin=self.control.origin, vkey=self.control.vkey)
-            )
+            log = self.control
+            self.stage_own(control.LogOpened(**self.own(), origin=log.origin, vkey=log.vkey))
         self.current_shard()
         self.commit()
         self.durable_control = self.control.size
@@ -141,6 +151,7 @@ class LedgerCore:
                 self.publish(publication)
                 self.end_round(publication)
         finally:
+            self.mark.close(self.journal.number, self.journal.chain, orderly=self.failed is None)
             self.journal.close()
             self.evidence.close()
 
@@ -165,11 +176,9 @@ class LedgerCore:
         decoded = [read_control_entry(each) for each in entries]
         if condition is not None:
             self.state.require(condition)
-        offered: dict[str, bytes] = {}
-        for blob in blobs:
-            if len(blob) > MAX_BLOB_BYTES:
-                raise RefusedError(f"a blob has at most {MAX_BLOB_BYTES} bytes")
-            offered[hashlib.sha256(blob).hexdigest()] = blob
+        if any(len(blob) > MAX_BLOB_BYTES for blob in blobs):
+            raise RefusedError(f"a blob has at most {MAX_BLOB_BYTES} bytes")
+        offered = {hashlib.sha256(blob).hexdigest(): blob for blob in blobs}
         for entry in decoded:
             for name in control.BLOBS.get(type(entry), ()):
                 wanted = getattr(entry, name)
@@ -200,13 +209,14 @@ class LedgerCore:
         self.staged_bytes += len(data)
         return log.sequencer.append(data)
 
-    def _stage_own(self, entry: Entry) -> int:
+    def stage_own(self, entry: Entry) -> int:
         """Stage a control entry of the writer's own."""
         data = encode(entry)
         self.state.apply(entry)
         return self._sequence_control(data)
 
-    def _own(self) -> dict[str, Any]:
+    def own(self) -> dict[str, Any]:
+        """Time and actor of an entry of the writer's own."""
         return {"time": format_time(self._clock.now()), "actor": ACTOR}
 
     def stage_traffic(self, data: bytes, evidence: bytes = b"", work: OpenWork | None = None) -> None:
@@ -251,7 +261,7 @@ class LedgerCore:
 
     def stage_lost(self, work: OpenWork) -> None:
         """Put the ends of what a client that is gone left open into the group."""
-        for entry in work.lost(**self._own()):
+        for entry in work.lost(**self.own()):
             self.stage_traffic(encode(entry))
 
     def _reference(self, shard: Log, size: int) -> None:
@@ -263,14 +273,13 @@ class LedgerCore:
         root = present.sequencer.root() if size == present.size else self._ground.root(size)
         if not self._ground.stand(shard.name, size):
             return
-        data = encode(traffic.ControlReferenced(**self._own(), size=size, root=root.hex()))
+        data = encode(traffic.ControlReferenced(**self.own(), size=size, root=root.hex()))
         self._group_traffic.append(data)
         self._group_shard = shard
 
     def current_shard(self) -> Log:
         """The shard of the present month, opened in control if it is new."""
-        now = self._clock.now()
-        name = f"{now.year:04}-{now.month:02}"
+        name = f"{self._clock.now():%Y-%m}"
         log = self.shards.get(name)
         if log is not None:
             return log
@@ -284,7 +293,7 @@ class LedgerCore:
                 )
             return self.shards[newest]
         log = Log(f"{TRAFFIC}/{name}", self.settings.origin, self.settings.seed)
-        self._stage_own(control.ShardOpened(**self._own(), shard=name, origin=log.origin, vkey=log.vkey))
+        self.stage_own(control.ShardOpened(**self.own(), shard=name, origin=log.origin, vkey=log.vkey))
         self.shards[name] = log
         return log
 
@@ -293,8 +302,8 @@ class LedgerCore:
     def commit(self, *, settle: bool = True) -> bool:
         """Make the group durable: one journal write, one sync. False if there was nothing.
 
-        Without `settle` the traffic entries are not hashed into their tree yet: whoever waits can be answered
-        before that, and `settle` has to be called then. Raises JournalError.
+        Without `settle` the entries are not hashed yet: whoever waits can be answered before that, and
+        `settle` has to be called then. Raises JournalError.
         """
         self._require_usable()
         self.settle()
@@ -304,7 +313,7 @@ class LedgerCore:
         if self._group_control:
             first = self.control.size - len(self._group_control)
             records.append(ControlRecord(first, tuple(self._group_control)))
-        sealed, shard = b"", self._group_shard
+        sealed, pieces, shard = b"", len(self._group_evidence), self._group_shard
         if shard is not None:
             name = shard.shard
             entries = tuple(self._group_traffic)
@@ -315,6 +324,7 @@ class LedgerCore:
                 records.append(EvidenceRecord(name, sealed))
         try:
             number = self.journal.append(encode_records(records))
+            self.mark.note(number, self.journal.chain)
             for blob in self._group_blobs.values():
                 self.blobs.place(blob)
         except JournalError as error:
@@ -323,7 +333,7 @@ class LedgerCore:
         except OSError as error:
             raise self._fail(error) from error
         if sealed and shard is not None:
-            self.pending_evidence.setdefault(shard.shard, []).append((number, sealed))
+            self._unsettled_evidence = (shard.shard, number, sealed, pieces)
             self.pending_bytes += len(sealed)
         self.pending_blobs.update(self._group_blobs)
         self.durable_control = self.control.size
@@ -336,12 +346,21 @@ class LedgerCore:
         return True
 
     def settle(self) -> None:
-        """Hash the last group's traffic entries into their shard's tree, unless that is done."""
+        """Hash the last group into tree and chain, unless that is done."""
         if self._unsettled is not None and self.failed is None:
             (shard, entries), self._unsettled = self._unsettled, None
             append = shard.sequencer.append
             for entry in entries:
                 append(entry)
+        if self._unsettled_evidence is not None and self.failed is None:
+            (stream, number, sealed, pieces), self._unsettled_evidence = self._unsettled_evidence, None
+            self.add_evidence(stream, number, sealed, pieces)
+
+    def add_evidence(self, stream: str, number: int, sealed: bytes, pieces: int) -> None:
+        """Chain a durable group's evidence, which waits for its segment then."""
+        record = encode_record(number, sealed)
+        self.streams.add(stream, number, record[-DIGEST_BYTES:], pieces)
+        self.pending_evidence.setdefault(stream, []).append((number, record))
 
     def _require_usable(self) -> None:
         if self.failed is not None:
@@ -373,6 +392,8 @@ class LedgerCore:
         self.settle()
         if self._in_round or self._group_control or self._group_traffic:
             return None
+        if self.pending_evidence:
+            self._commit_evidence()
         logs = []
         for log in self.logs():
             if not log.waiting:
@@ -399,6 +420,14 @@ class LedgerCore:
         self._oldest = None
         self._in_round = True
         return publication
+
+    def _commit_evidence(self) -> None:
+        """Put on record, durably, how far evidence reaches that this round makes durable."""
+        grown = self.streams.grown(self.state.evidence)
+        if grown:
+            position = JournalPosition(LANE, self.journal.number, self.journal.chain.hex())
+            self.stage_own(EvidenceCommitted(**self.own(), streams=grown, journals=(position,)))
+            self.commit()
 
     def publish(self, publication: Publication) -> None:
         """Write a round's files; may run in another thread. Raises RecordError.
@@ -433,36 +462,12 @@ class LedgerCore:
             part.log.published, part.log.checkpoint = part.size, part.checkpoint
         del self.tail[: self.control.published - self.tail_start]
         self.tail_start = self.control.published
-        self._anchor(publication)
+        stage_anchors(self, publication)
         self._ground.prune(self.control.size)
         self.commit()
         if self._oldest is None and any(log.waiting for log in self.logs()):
             self._oldest = self._monotonic()
         self.journal.release(publication.group)
-
-    def _anchor(self, publication: Publication) -> None:
-        """Stage what control says about published traffic: anchors, and the ends of past months' shards."""
-        for part in publication.logs:
-            name = part.log.shard
-            if part.log is not self.control and part.size > self.state.shards[name].anchored:
-                self._stage_own(
-                    control.TrafficAnchored(
-                        **self._own(), origin=part.log.origin, size=part.size, root=part.root.hex()
-                    )
-                )
-        current = self.current_shard()
-        for log in [each for each in self.shards.values() if each.name < current.name and not each.waiting]:
-            name = log.shard
-            self._stage_own(
-                control.ShardClosed(
-                    **self._own(),
-                    shard=name,
-                    origin=log.origin,
-                    size=log.size,
-                    root=log.sequencer.root().hex(),
-                )
-            )
-            del self.shards[name]
 
     # Reading
 
@@ -483,10 +488,6 @@ class LedgerCore:
             start += len(found)
             size += sum(map(len, found))
         return entries
-
-    def now(self) -> datetime:
-        """The clock's present moment."""
-        return self._clock.now()
 
 
 __all__ = ["LedgerCore", "LedgerSettings", "Publication"]

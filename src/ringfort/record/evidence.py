@@ -7,14 +7,14 @@ HKDF-SHA256, AES-256-GCM) and seals each journal group's evidence under it with 
     sealed group   capsule (HPKE encapsulation and wrapped key, 80 bytes) | nonce 12 | ciphertext
     plaintext      (length u32 | evidence)*            associated data: "ringfort-evidence" and the shard
 
-The nonce counts the groups that one data key has sealed. On disk `evidence/SHARD/NUMBER.seg` holds
-records `"RFEV" | length u32 | group number u64 | sealed group | SHA-256 32`; a file is named after its first
-group.
+The nonce counts the groups that one data key has sealed. On disk `evidence/STREAM/NUMBER.seg` holds records
+(see `ledger.evidence`); a file is named after its first group. A stream is named after the shard today.
 """
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import struct
 from typing import TYPE_CHECKING
 
@@ -23,22 +23,22 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from ringfort.ledger.evidence import GroupRecord, scan_records
 from ringfort.record.errors import RecordError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from ringfort.ports import Randomness
     from ringfort.record.disk import Disk, OpenFile
 
+LOG = logging.getLogger(__name__)
 SALT_BYTES = 32
 CAPSULE_BYTES = 32 + 32 + 16
 SEGMENT_BYTES = 64 << 20
 _NONCE_BYTES = 12
 _INFO = b"ringfort evidence data key v1"
-_RECORD = struct.Struct(">4sIQ")
-_MAGIC = b"RFEV"
 _LENGTH = struct.Struct(">I")
 
 
@@ -115,31 +115,6 @@ def public_half(private_key: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
 
 
-def encode_record(number: int, sealed: bytes) -> bytes:
-    """One record of an evidence segment."""
-    head = _RECORD.pack(_MAGIC, len(sealed), number) + sealed
-    return head + hashlib.sha256(head).digest()
-
-
-def scan_records(data: bytes) -> tuple[list[tuple[int, bytes]], int]:
-    """The records (group number, sealed group) of a segment and where they end.
-
-    What follows does not verify.
-    """
-    records: list[tuple[int, bytes]] = []
-    position = 0
-    while position + _RECORD.size + 32 <= len(data):
-        magic, length, number = _RECORD.unpack_from(data, position)
-        end = position + _RECORD.size + length + 32
-        if magic != _MAGIC or end > len(data):
-            break
-        if hashlib.sha256(data[position : end - 32]).digest() != data[end - 32 : end]:
-            break
-        records.append((number, data[position + _RECORD.size : end - 32]))
-        position = end
-    return records, position
-
-
 class EvidenceStore:
     """Evidence segments on disk, one folder for each traffic shard. Appended to by one writer."""
 
@@ -152,8 +127,12 @@ class EvidenceStore:
         """The shards that have evidence."""
         return self._disk.names(self._folder)
 
-    def recover(self) -> dict[str, int]:
-        """The last durable group number of each shard, torn ends cut off."""
+    def recover(self, rebuilt: Callable[[str, int], bool] = lambda _stream, _last: True) -> dict[str, int]:
+        """The last durable group number of each stream, torn ends cut off.
+
+        What does not verify is cut off only if `rebuilt(stream, last)` says that every group after `last`,
+        the last one that does, comes again: else it was durable and was changed, which is left to be seen.
+        """
         last: dict[str, int] = {}
         for shard in self.shards():
             folder = self._folder / shard
@@ -164,19 +143,36 @@ class EvidenceStore:
             for name in reversed(self._names(shard)):
                 data = self._disk.read(folder / name) or b""
                 records, end = scan_records(data)
-                if end != len(data):
-                    if records:
-                        self._disk.write_whole(folder / name, data[:end])
-                    else:
-                        self._disk.remove(folder / name)
-                    self._disk.sync_folder(folder)
                 if records:
-                    last[shard] = records[-1][0]
+                    last[shard] = records[-1].number
+                if end != len(data) or not data:
+                    self._cut(shard, name, records, data[:end], rebuilt)
+                if records:
                     break
         return last
 
+    def _cut(
+        self,
+        shard: str,
+        name: str,
+        records: list[GroupRecord],
+        sound: bytes,
+        rebuilt: Callable[[str, int], bool],
+    ) -> None:
+        folder = self._folder / shard
+        if not rebuilt(shard, records[-1].number if records else int(name[:16]) - 1):
+            LOG.warning(
+                "an evidence segment is damaged and stays as it is", extra={"event": "evidence-damaged"}
+            )
+            return
+        if records:
+            self._disk.write_whole(folder / name, sound)
+        else:
+            self._disk.remove(folder / name)
+        self._disk.sync_folder(folder)
+
     def append(self, shard: str, records: Sequence[tuple[int, bytes]]) -> None:
-        """Append sealed groups, in order of their numbers, and make them durable."""
+        """Append records (number of the group, encoded record), in order, and make them durable."""
         folder = self._folder / shard
         file, offset = self._open.get(shard, (None, 0))
         if file is None or offset > SEGMENT_BYTES:
@@ -185,7 +181,7 @@ class EvidenceStore:
             self._disk.make_folder(folder)
             file, offset = self._disk.open(folder / f"{records[0][0]:016d}.seg"), 0
             self._disk.sync_folder(folder)
-        data = b"".join(encode_record(number, sealed) for number, sealed in records)
+        data = b"".join(record for _, record in records)
         file.write(offset, data)
         file.sync()
         self._open[shard] = (file, offset + len(data))
@@ -195,7 +191,7 @@ class EvidenceStore:
         for name in self._names(shard):
             data = self._disk.read(self._folder / shard / name) or b""
             records, end = scan_records(data)
-            yield from records
+            yield from ((each.number, each.sealed) for each in records)
             if end != len(data):
                 raise EvidenceError(f"evidence segment `{shard}/{name}` is damaged at byte {end}")
 
@@ -210,6 +206,15 @@ class EvidenceStore:
                     if digest(piece) == wanted:
                         return piece
         return None
+
+    def remove(self, shard: str) -> None:
+        """Delete a stream's segments."""
+        folder = self._folder / shard
+        for name in self._disk.names(folder):
+            self._disk.remove(folder / name)
+        if self._disk.names(self._folder):
+            self._disk.sync_folder(folder)
+        self._disk.remove_folder(folder)
 
     def close(self) -> None:
         """Close open files."""

@@ -6,19 +6,23 @@ held is found under them; a journal caught in the middle of a write is read agai
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ringfort.ledger.checkpoint import parse_unverified
-from ringfort.ledger.entry import CONTROL, TRAFFIC, check
+from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode
+from ringfort.ledger.entry_control import ShardOpened
+from ringfort.ledger.entry_control_evidence import EvidenceCommitted
 from ringfort.ledger.errors import LedgerError
+from ringfort.ledger.evidence import Commitment, record_digest
 from ringfort.ledger.tiles import TILE_WIDTH, read_bundle
 from ringfort.ledger.walk import Problem
 from ringfort.record.disk import OsDisk
 from ringfort.record.errors import JournalError, NoLedgerError
 from ringfort.record.journal import Group, scan_segment, segment_name, segment_numbers
-from ringfort.record.records import ControlRecord, TrafficRecord, decode_records
+from ringfort.record.records import ControlRecord, EvidenceRecord, TrafficRecord, decode_records
 from ringfort.record.store import FolderStore
 
 if TYPE_CHECKING:
@@ -26,7 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ringfort.ledger.folds import ControlState
+    from ringfort.record.disk import Disk
 
+_OPENED = b'"type":"ShardOpened"'
+_COMMITTED = b'"type":"EvidenceCommitted"'
 _TRIES = 5
 _PAUSE_SECONDS = 0.05
 
@@ -37,7 +44,35 @@ class JournalView:
 
     groups: int = 0
     torn: bool = False
+    number: int = 0
+    """The number of the last group there was, 0 if there was none."""
+    chains: dict[int, bytes] = field(default_factory=dict, repr=False)
+    """Group -> the chain after it, of the groups that are kept."""
     entries: dict[str, dict[int, bytes]] = field(default_factory=dict)
+    evidence: dict[str, list[tuple[int, bytes]]] = field(default_factory=dict, repr=False)
+    """Stream -> (group, digest of its record) of the sealed evidence that is kept here."""
+
+    def shards(self, size: int) -> set[str]:
+        """The shards that control entries from index `size` on, which are not published, open."""
+        found: set[str] = set()
+        for index, data in self.entries.get(CONTROL, {}).items():
+            if index >= size and _OPENED in data:
+                with contextlib.suppress(LedgerError):
+                    entry = decode(data)
+                    if isinstance(entry, ShardOpened):
+                        found.add(entry.shard)
+        return found
+
+    def commitments(self, size: int) -> list[Commitment]:
+        """What control entries from index `size` on, which are not published, say about evidence."""
+        found: list[Commitment] = []
+        for index, data in sorted(self.entries.get(CONTROL, {}).items()):
+            if index >= size and _COMMITTED in data:
+                with contextlib.suppress(LedgerError):
+                    entry = decode(data)
+                    if isinstance(entry, EvidenceCommitted):
+                        found += (Commitment(index, each) for each in entry.streams)
+        return found
 
 
 def require_ledger(folder: Path) -> None:
@@ -48,11 +83,11 @@ def require_ledger(folder: Path) -> None:
         )
 
 
-def read_journal(folder: Path) -> JournalView:
+def read_journal(folder: Path, disk: Disk | None = None) -> JournalView:
     """Read the journal of a ledger folder; raises JournalError if it does not verify."""
     for tries_left in reversed(range(_TRIES)):
         try:
-            return _read_journal(folder / "journal")
+            return _read_journal(folder / "journal", disk or OsDisk())
         except JournalError:
             if not tries_left:
                 raise
@@ -60,8 +95,7 @@ def read_journal(folder: Path) -> JournalView:
     raise JournalError("the journal cannot be read")
 
 
-def _read_journal(folder: Path) -> JournalView:
-    disk = OsDisk()
+def _read_journal(folder: Path, disk: Disk) -> JournalView:
     view = JournalView()
     groups: list[Group] = []
     chain, number = b"", 0
@@ -76,13 +110,18 @@ def _read_journal(folder: Path) -> JournalView:
             )
         groups += scan.groups
         chain, number, view.torn = scan.chain, scan.first_group + len(scan.groups) - 1, scan.torn
-    view.groups = len(groups)
+    view.groups, view.number = len(groups), number
+    view.chains = {each.number: each.chain for each in groups}
     for group in groups:
         for record in decode_records(group.body):
             if isinstance(record, ControlRecord):
                 found = view.entries.setdefault(CONTROL, {})
             elif isinstance(record, TrafficRecord):
                 found = view.entries.setdefault(f"{TRAFFIC}/{record.shard}", {})
+            elif isinstance(record, EvidenceRecord):
+                digest = record_digest(group.number, record.sealed)
+                view.evidence.setdefault(record.shard, []).append((group.number, digest))
+                continue
             else:
                 continue
             found.update(enumerate(record.entries, start=record.first))
@@ -132,12 +171,15 @@ def all_entries(folder: Path) -> Iterator[tuple[str, int, bytes, bool]]:
                 yield log, index, entry, False
 
 
-def check_journal(folder: Path, view: JournalView, state: ControlState) -> tuple[int, list[Problem]]:
+def check_journal(
+    folder: Path, view: JournalView, state: ControlState, disk: Disk | None = None
+) -> tuple[int, list[Problem]]:
     """Compare the journal with what is published; gives the number of unpublished entries, and problems.
 
-    `state` is the verified control log folded; entries beyond it are folded on.
+    `state` is the verified control log folded; a copy of it is folded on with the entries beyond.
     """
-    store = FolderStore(folder)
+    state = state.copy()
+    store = FolderStore(folder, disk)
     problems: list[Problem] = []
     pending = 0
     for log, entries in view.entries.items():

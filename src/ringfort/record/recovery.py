@@ -10,13 +10,22 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from ringfort.ledger.checkpoint import open_checkpoint
+from ringfort.ledger.entry import check
 from ringfort.ledger.errors import LedgerError
+from ringfort.ledger.evidence import encode_record
 from ringfort.ledger.merkle import leaf_hash
 from ringfort.ledger.sequencer import Sequencer
 from ringfort.ledger.tiles import TILE_WIDTH, TileReader, read_bundle
 from ringfort.record.errors import LedgerBehindError, RecordError
 from ringfort.record.logs import Log
-from ringfort.record.records import BlobRecord, ControlRecord, EvidenceRecord, decode_records
+from ringfort.record.mark import MarkError, read_mark
+from ringfort.record.records import (
+    BlobRecord,
+    ControlRecord,
+    EvidenceRecord,
+    TrafficRecord,
+    decode_records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +34,7 @@ if TYPE_CHECKING:
     from ringfort.ledger.folds import Shard
     from ringfort.record.core import LedgerCore
     from ringfort.record.journal import Group
+    from ringfort.record.records import Record
 
 _HINT = "most likely a backup was restored; bring back the newest copy of the ledger folder, whole"
 
@@ -38,14 +48,22 @@ def recover(core: LedgerCore) -> None:
         core.state.apply(entry)
     for shard in core.state.shards:
         _add_shard(core, shard)
-    durable_evidence = core.evidence.recover()
+    published = {name: each.last for name, each in core.state.evidence.items()}
+    oldest = groups[0].number if groups else core.journal.number + 1
+
+    def rebuilt(stream: str, last: int) -> bool:
+        # Evidence that a published entry commits was durable; all other is in the journal still.
+        return last >= published.get(stream, 0) or oldest <= last + 1
+
+    durable_evidence = core.evidence.recover(rebuilt)
+    evidence: list[tuple[str, int, bytes, int]] = []
     for group in groups:
-        for record in decode_records(group.body):
+        records = decode_records(group.body)
+        for record in records:
             if isinstance(record, BlobRecord):
                 _recover_blob(core, record.data)
             elif isinstance(record, EvidenceRecord):
-                if group.number > durable_evidence.get(record.shard, 0):
-                    core.pending_evidence.setdefault(record.shard, []).append((group.number, record.sealed))
+                evidence.append((record.shard, group.number, record.sealed, _pieces(records)))
             elif isinstance(record, ControlRecord):
                 _replay_control(core, record)
             else:
@@ -54,7 +72,57 @@ def recover(core: LedgerCore) -> None:
                     raise LedgerBehindError("the journal holds traffic of an unknown shard", hint=_HINT)
                 if log is not None:
                     _replay(core, log, record.first, record.entries)
+    _recover_evidence(core, evidence, durable_evidence)
     _require_complete(core)
+    _require_position(core, groups)
+
+
+def _pieces(records: list[Record]) -> int:
+    """How many traffic entries of a group name evidence, which is as many pieces as it sealed."""
+    return sum(
+        bool(check(entry)[1].get("evidence"))
+        for record in records
+        if isinstance(record, TrafficRecord)
+        for entry in record.entries
+    )
+
+
+def _recover_evidence(
+    core: LedgerCore, evidence: list[tuple[str, int, bytes, int]], durable: dict[str, int]
+) -> None:
+    """Go on with each stream's chain from what is committed, and write again what no segment holds."""
+    core.streams.resume(core.state.evidence)
+    for stream, last in durable.items():
+        core.streams.begin(stream, last)
+    for stream, number, sealed, pieces in evidence:
+        missing = number > durable.get(stream, 0)
+        if number > core.streams.end(stream):
+            core.add_evidence(stream, number, sealed, pieces)
+            if not missing:
+                core.pending_evidence[stream].pop()
+        elif missing:
+            core.pending_evidence.setdefault(stream, []).append((number, encode_record(number, sealed)))
+    core.pending_evidence = {stream: records for stream, records in core.pending_evidence.items() if records}
+
+
+def _require_position(core: LedgerCore, groups: list[Group]) -> None:
+    """The journal must reach as far as the control log and the mark of what was acknowledged say."""
+    chains = {each.number: each.chain for each in groups}
+    positions = [(each.group, bytes.fromhex(each.chain)) for each in core.state.journals.values()]
+    try:
+        mark = read_mark(core.disk, core.settings.folder)
+    except MarkError as error:
+        raise LedgerBehindError(error.message, hint=_HINT) from None
+    if mark is not None:
+        positions.append((mark.number, mark.chain))
+    for number, chain in positions:
+        if number > core.journal.number:
+            raise LedgerBehindError(
+                f"the journal ends at group {core.journal.number}, but group {number} was acknowledged",
+                hint=_HINT,
+            )
+        if chains.get(number, chain) != chain:
+            raise LedgerBehindError("the journal is not the one that was acknowledged", hint=_HINT)
 
 
 def _marker(core: LedgerCore) -> Path:

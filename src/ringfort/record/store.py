@@ -161,6 +161,15 @@ class BlobStore:
             raise RecordError(f"blob `{digest}` has been changed")
         return data
 
+    def digests(self) -> set[str]:
+        """The names of all blobs that are held."""
+        return {
+            name
+            for part in self._disk.names(self._folder)
+            for name in self._disk.names(self._folder / part)
+            if _DIGEST.fullmatch(name)
+        }
+
     def has(self, digest: str) -> bool:
         """Whether a blob of this name is held."""
         return self._disk.size(self.path(digest)) >= 0

@@ -335,10 +335,12 @@ class Writer:
         while not self._done.empty() or (self._round_running and self.core.pending_bytes > ROUND_BYTES):
             self._end_round()  # waits for the round if evidence comes faster than it is written
         if not self._round_running and (due := self.core.round_due()) is not None and due <= time.monotonic():
+            grown = self.core.durable_control
             publication = self.core.begin_round()
             if publication is not None:
                 self._round_running = True
                 self._work.put(publication)
+            self._tell_growth(grown)
 
     def _end_round(self) -> None:
         publication, error = self._done.get()
@@ -347,7 +349,11 @@ class Writer:
             raise error
         grown = self.core.durable_control
         self.core.end_round(publication)
-        if self.core.durable_control != grown:
+        self._tell_growth(grown)
+
+    def _tell_growth(self, size: int) -> None:
+        """Tell who follows the control log that it has grown beyond `size`, if it has."""
+        if self.core.durable_control != size:
             for client in [each for each in self._clients.values() if each.follows]:
                 self._answer(client)
 

@@ -122,8 +122,13 @@ class Work:
         self.blobs: list[bytes] = []
         self.checkpoints: list[bytes] = []
 
-    def run(self, groups=9) -> None:
-        core = open_core(self.disk, self.clock)
+    def begin(self, opened):
+        """Policy, catalogue and a principal."""
+        core = opened(self.disk, self.clock)
+        self._basics(core)
+        core.close()
+
+    def _basics(self, core):
         self._control(
             core,
             [
@@ -139,6 +144,10 @@ class Work:
             ],
             [b"bundle", b"catalogue"],
         )
+
+    def run(self, groups=9) -> None:
+        core = open_core(self.disk, self.clock)
+        self._basics(core)
         seq = 0
         for group in range(groups):
             session = f"s{group}"
@@ -164,6 +173,20 @@ class Work:
         core.close()
         self._remember_checkpoints()
 
+    def more(self, opened):
+        """Two groups with evidence, a round each, on a ledger that has worked before."""
+        core = opened(self.disk, self.clock)
+        for group in range(2):
+            session = f"more-{core.control.size}"
+            core.stage_control([encode(session_opened(self.clock, session, b"input 0"))], blobs=[b"input 0"])
+            core.commit()
+            for seq in range(3):
+                piece = bytes([group]) * 32 + b"select %d" % seq
+                core.stage_traffic(admitted(self.clock, session, seq, core.durable_control, piece), piece)
+            core.commit()
+            self._round(core)
+        core.close()
+
     def _control(self, core, entries, blobs):
         data = [encode(each) for each in entries]
         core.stage_control(data, blobs=blobs)
@@ -179,7 +202,7 @@ class Work:
             core.end_round(publication)
 
     def _remember_checkpoints(self):
-        for path, file in self.disk.files.items():
+        for path, file in getattr(self.disk, "files", {}).items():
             if path.name == "checkpoint":
                 self.checkpoints.append(file.content())
 

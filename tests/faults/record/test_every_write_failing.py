@@ -22,6 +22,7 @@ from ringfort.ledger.verify import verify
 from ringfort.record.errors import JournalError, RecordError
 from ringfort.record.evidence import EvidenceStore, Opener
 from ringfort.record.store import BlobStore, FolderStore
+from ringfort.record.verify import verify_folder
 
 
 def total_operations():
@@ -36,8 +37,15 @@ TOTAL = total_operations()
 def check_continues(work, disk):
     """A core opens on the disk, and all that was acknowledged is in a ledger that verifies."""
     clock = work.clock
+    if disk.read(FOLDER / "control" / "checkpoint") is not None:
+        found = verify_folder(FOLDER, disk=disk)
+        assert found.ok, [str(each) for each in found.report.problems]
     core = open_core(disk, clock, randomness=CountingRandomness(1000))
     core.close()
+    found = verify_folder(FOLDER, disk=disk)
+    assert found.ok, [str(each) for each in found.report.problems]
+    assert found.uncommitted == 0
+    assert sum(each.before + each.uncovered for each in found.streams) == 0
     store = FolderStore(FOLDER, disk)
     blobs = BlobStore(FOLDER / "blobs", disk)
     report = verify(store, has_blob=lambda digest: blobs.get(digest) is not None, names=store.names)

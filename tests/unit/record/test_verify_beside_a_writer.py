@@ -21,6 +21,7 @@ from ringfort.ledger.verify import verify
 from ringfort.record.disk import OsDisk
 from ringfort.record.http import LedgerServer
 from ringfort.record.store import FolderStore, HttpStore
+from ringfort.record.verify import verify_folder
 
 
 class BusyWriter:
@@ -139,3 +140,53 @@ def test_a_session_that_was_never_opened_is_still_found():
     store = FolderStore(FOLDER, writer.disk)
     report = verify(store, names=store.names)
     assert any("was not opened in the control log before it" in each.why for each in report.problems)
+
+
+class DiskWithAWriter:
+    """The port's reads, with the writer at work between them."""
+
+    def __init__(self, disk, between):
+        self._disk, self._between, self.count = disk, between, 0
+
+    def __getattr__(self, name):
+        method = getattr(self._disk, name)
+        if name not in {"read", "names", "size"}:
+            return method
+
+        def called(*arguments):
+            self.count += 1
+            self._between(self.count)
+            return method(*arguments)
+
+        return called
+
+
+@pytest.mark.parametrize("advance", [1.0, 17.0])
+def test_a_writer_between_any_two_reads_of_a_folder_is_no_violation(advance):
+    quiet = DiskWithAWriter(BusyWriter(advance).disk, lambda _: None)
+    assert verify_folder(FOLDER, disk=quiet).ok
+    for at in range(1, quiet.count + 1, max(1, quiet.count // 80)):
+        writer = BusyWriter(advance)
+        disk = DiskWithAWriter(writer.disk, lambda n, at=at, w=writer: w.work() if n == at else None)
+        findings = verify_folder(FOLDER, disk=disk)
+        assert findings.report.problems == [], (at, [str(each) for each in findings.report.problems])
+        assert findings.uncommitted == 0
+
+
+def test_a_writer_in_the_middle_of_a_round_is_no_violation():
+    """Durable but not yet published; in a round; then with evidence that nothing published commits."""
+    writer = BusyWriter()
+    core = writer.core
+    core.stage_control([encode(session_opened(writer.clock, "mid", b"input"))])
+    core.commit()
+    piece = bytes(32) + b"mid"
+    core.stage_traffic(admitted(writer.clock, "mid", 0, core.durable_control, piece), piece)
+    core.commit()
+    assert verify_folder(FOLDER, disk=writer.disk).ok
+    publication = core.begin_round()
+    assert verify_folder(FOLDER, disk=writer.disk).ok
+    for stream, records in publication.evidence:
+        core.evidence.append(stream, records)
+    findings = verify_folder(FOLDER, disk=writer.disk)
+    assert findings.ok, [str(each) for each in findings.report.problems]
+    assert sum(each.uncovered for each in findings.streams) == 0
