@@ -224,3 +224,107 @@ def test_the_end_of_the_grant_cuts_a_copy(own_live, approvers):
     (end,) = [each for each in own_live.entries("SessionEnded") if each["session"] == number]
     assert end["outcome"] == "grant ended"
     assert "no operate grant" in refusal(own_live, grant)
+
+
+# -- what a change of the tables reaches -------------------------------------------------------------------
+
+
+@pytest.fixture
+def neighbours(own_live, approvers):
+    """A changer of the database, who undoes it."""
+    with psycopg.connect(own_live.admin_dsn(), autocommit=True) as admin:
+        admin.execute("CREATE FUNCTION touched() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'")
+        yield admin
+        admin.execute("DROP FUNCTION touched() CASCADE")
+        admin.execute("DROP TABLE IF EXISTS vault_child, vault_ref CASCADE")
+        admin.execute("DROP RULE IF EXISTS also ON vault")
+
+
+NEIGHBOURS = [
+    ("CREATE TABLE vault_ref (v bigint REFERENCES vault ON DELETE CASCADE)", "public.vault_ref"),
+    ("CREATE TABLE vault_ref (v bigint REFERENCES vault ON UPDATE SET NULL)", "public.vault_ref"),
+    ("CREATE TABLE vault_child () INHERITS (vault)", "public.vault_child"),
+    ("CREATE RULE also AS ON INSERT TO vault DO ALSO DELETE FROM uncatalogued", "rule also on public.vault"),
+    (
+        "CREATE TRIGGER t BEFORE UPDATE ON vault FOR EACH ROW EXECUTE FUNCTION touched()",
+        "trigger t on public.vault",
+    ),
+]
+
+
+@pytest.mark.parametrize(("made", "named"), NEIGHBOURS)
+def test_what_is_reached_is_named_and_refused_when_asked_for_and_when_it_came_later(
+    own_live, approvers, neighbours, made, named
+):
+    grant = given(own_live, approvers)
+    with operate(own_live, grant) as session:
+        assert session.execute("SELECT count(*) FROM vault").fetchone() == (8,)
+    neighbours.execute(made)
+    refused = refusal(own_live, grant)
+    assert "reaches more than the grant covers" in refused
+    assert named not in refused  # the client does not hear the administrators' names
+    asked = (
+        "--purpose",
+        "maintenance",
+        "--ticket",
+        "T-1",
+        "--table",
+        "demo.vault",
+        "--for",
+        "10m",
+        "--operate",
+    )
+    for act, more in (("request", ()), ("break-glass", ("--reason", "payments fail"))):
+        done = own_live.act(act, *asked, *more, who=OPERATOR)
+        assert done.returncode == 1, (act, done.stdout)
+        assert named in done.stderr
+
+
+def test_a_grant_that_names_the_triggers_covers_these_alone(own_live, approvers, neighbours):
+    neighbours.execute("CREATE TRIGGER t BEFORE UPDATE ON vault FOR EACH ROW EXECUTE FUNCTION touched()")
+    ticket = f"T-{fresh_word(8)}"
+    asked = ("--purpose", "maintenance", "--ticket", ticket, "--table", "demo.vault", "--for", "10m")
+    done = own_live.act("request", *asked, "--with-triggers", who=OPERATOR)
+    assert "operate" in done.stderr
+    grant = own_live.acted("request", *asked, "--operate", "--with-triggers", who=OPERATOR)
+    assert grant["effects"] == ["trigger t on public.vault"]
+    for who in approvers:
+        done = own_live.act("approve", grant["grant"], who=who)
+        assert "sets off: trigger t on public.vault" in done.stdout
+    (entry,) = [each for each in own_live.entries("GrantRequested") if each["ticket"] == ticket]
+    assert (entry["v"], entry["effects"]) == (2, ["trigger t on public.vault"])
+    with operate(own_live, grant) as session:
+        session.execute("UPDATE vault SET label = label")
+    neighbours.execute("CREATE TRIGGER u BEFORE UPDATE ON vault FOR EACH ROW EXECUTE FUNCTION touched()")
+    assert "reaches more" in refusal(own_live, grant)
+    neighbours.execute("DROP TRIGGER u ON vault")
+    with operate(own_live, grant) as session:
+        assert session.execute("SELECT count(*) FROM vault").fetchone() == (8,)
+    own_live.verify()
+
+
+PRINTING = [
+    "SELECT pg_get_constraintdef(oid) FROM pg_constraint",
+    "SELECT pg_get_indexdef(indexrelid) FROM pg_index",
+    "SELECT pg_get_expr(adbin, adrelid) FROM pg_attrdef",
+    "SELECT pg_get_partkeydef(oid) FROM pg_class",
+    "SELECT adbin FROM pg_attrdef",
+    "SELECT * FROM pg_attrdef",
+    "SELECT i.indpred FROM pg_index i",
+    "SELECT relpartbound FROM pg_class",
+    "SELECT column_default FROM information_schema.columns",
+    "TABLE information_schema.columns",
+    "SELECT typdefault FROM pg_type",
+    "SELECT pg_get_viewdef('vault'::regclass)",
+    "SELECT pg_get_triggerdef(oid) FROM pg_trigger",
+    "SELECT pg_get_function_arguments(oid) FROM pg_proc",
+    "SELECT (p).pg_get_partkeydef FROM pg_class p",
+]
+
+
+@pytest.mark.parametrize("text", PRINTING)
+def test_no_definition_of_another_table_is_printed(own_live, granted, text):
+    with operate(own_live, granted) as session:
+        with pytest.raises(psycopg.Error) as raised:
+            session.execute(text)
+        assert raised.value.sqlstate in {"42501", "0A000"}

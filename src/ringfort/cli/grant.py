@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ringfort.cli.grant_reach import with_reach
 from ringfort.cli.password import ask_password
 from ringfort.config import load_config
 from ringfort.errors import UsageError
@@ -44,6 +45,11 @@ _OPERATE = typer.Option(
     "--operate",
     help="For operate sessions on the real tables instead of other forms of what the views show.",
 )
+_TRIGGERS = typer.Option(
+    False,
+    "--with-triggers",
+    help="With --operate: also what a change of the tables sets off, which the grant then names.",
+)
 _REASON = typer.Option("", "--reason", metavar="TEXT", help="Why, in a line that names no person.")
 _STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
@@ -63,6 +69,7 @@ def request(  # noqa: PLR0917 - typer calls it by name
     bridge: bool = typer.Option(
         False, "--bridge", help="For `ringfort pseudonym bridge`: pseudonyms from one epoch to another."
     ),
+    with_triggers: bool = _TRIGGERS,
     reason: str = _REASON,
     password_stdin: bool = _STDIN,
     as_json: bool = _JSON,
@@ -80,6 +87,7 @@ def request(  # noqa: PLR0917 - typer calls it by name
     if len(kinds) > 1:
         raise UsageError("a grant is of one kind", hint="ask for each kind by itself")
     facts, reason = _facts(purpose, ticket, tables, lasting, *kinds), stated(reason)
+    facts = with_reach(load_config(folder), facts, with_triggers=with_triggers)
     with _desk(folder, who, stdin=password_stdin) as desk:
         grant = desk.request(who, facts, reason)
     said = f"requested {grant.id}: needs {_times(grant.needed)} until {_until(grant.open_until)}"
@@ -154,6 +162,7 @@ def break_glass(  # noqa: PLR0917 - typer calls it by name
     tables: list[str] = _TABLES,
     lasting: str = typer.Option("30m", "--for", metavar="TIME", help="For how long: 10m, 1h."),
     operate: bool = _OPERATE,
+    with_triggers: bool = _TRIGGERS,
     reason: str = typer.Option(..., "--reason", metavar="TEXT", help="Why, in a line that names no person."),
     password_stdin: bool = _STDIN,
     as_json: bool = _JSON,
@@ -166,6 +175,7 @@ def break_glass(  # noqa: PLR0917 - typer calls it by name
     --reason "payments fail"
     """
     facts = _facts(purpose, ticket, tables, lasting, "operate" if operate else "view")
+    facts = with_reach(load_config(folder), facts, with_triggers=with_triggers)
     reason = stated(reason)
     with _desk(folder, who, stdin=password_stdin) as desk:
         grant = desk.break_glass(who, facts, reason)
@@ -217,6 +227,8 @@ def grants(
         typer.echo(f"{each.id}  {' '.join(filter(None, words))}")
         until = _until(each.ends or each.open_until)
         typer.echo(f"{' ' * len(each.id)}  until {until}{_note(each, now)}")
+        for effect in each.effects:
+            typer.echo(f"{' ' * len(each.id)}  sets off: {effect}")
     if not known:
         typer.echo("no grant waits or is in force; `ringfort request` asks for one")
 
@@ -241,6 +253,8 @@ def _tell(grant: Grant, text: str, as_json: bool) -> None:
         typer.echo(json.dumps(_json(grant, datetime.now(UTC)), ensure_ascii=False, indent=2))
     else:
         typer.echo(text)
+        for effect in grant.effects:
+            typer.echo(f"{' ' * len(grant.id)}  sets off: {effect}")
 
 
 def _json(grant: Grant, now: datetime) -> dict[str, Any]:
@@ -266,6 +280,7 @@ def _json(grant: Grant, now: datetime) -> dict[str, Any]:
         "review_overdue": grant.overdue(now),
         "reviewer": grant.reviewer,
         "outcome": grant.outcome,
+        "effects": list(grant.effects),
     }
 
 

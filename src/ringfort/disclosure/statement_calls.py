@@ -35,10 +35,23 @@ if TYPE_CHECKING:
     from ringfort.disclosure.statement_scope import Place
     from ringfort.disclosure.statement_walk import Walk
 
+# these print constants out of definitions of any table of the database: an operate session has some tables
+PRINTING: Final = frozenset(
+    {
+        "pg_get_constraintdef",
+        "pg_get_expr",
+        "pg_get_function_arguments",
+        "pg_get_indexdef",
+        "pg_get_partkeydef",
+        "pg_get_statisticsobjdef_columns",
+    }
+)
 # what an operate session, for which nothing is replaced, may not call
-_NOT_THEMSELVES: Final = (REFERENCE_TYPES - {"regclass"}) | {
-    name for name in STAND_INS if name == "pg_describe_object" or why_refused(name)
-}
+_NOT_THEMSELVES: Final = (
+    (REFERENCE_TYPES - {"regclass"})
+    | {name for name in STAND_INS if name == "pg_describe_object" or why_refused(name)}
+    | PRINTING
+)
 _CONSTANTS: Final = frozenset({"A_Const", "ParamRef"})
 # how many arguments the functions of text search have with a configuration before the others
 _WITH_CONFIGURATION: Final = {"json_to_tsvector": 3, "jsonb_to_tsvector": 3, "ts_headline": 4}
@@ -57,6 +70,11 @@ def _in_catalog(parts: list[str]) -> bool:
 def _function(walk: Walk, fields: Node, place: Place) -> None:
     parts = words(fields["funcname"])
     name = parts[-1]
+    if walk.surface.operate and _in_catalog(parts) and name in PRINTING:
+        raise StatementRefusedError(
+            "a function that prints constants out of definitions of other tables",
+            hint=f"leave `{name}` out; pg_constraint, pg_index and pg_attribute tell which columns",
+        )
     if _in_catalog(parts) and name in FUNCTIONS:
         place.block.add(place.clause, f"{name}()")
     elif _in_catalog(parts) and name in LITERAL_FUNCTIONS:

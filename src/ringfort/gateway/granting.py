@@ -14,8 +14,10 @@ import hmac
 import re
 import secrets
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from ringfort.catalog.model import Catalogue
 from ringfort.errors import CheckFailedError, UsageError
@@ -23,10 +25,12 @@ from ringfort.gateway.verifiers import PRINCIPAL_NAME, decode_verifier
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_grants import (
     BreakGlassOpened,
+    BreakGlassOpenedWithEffects,
     BreakGlassReviewed,
     GrantApproved,
     GrantDenied,
     GrantRequested,
+    GrantRequestedWithEffects,
     GrantRevoked,
 )
 from ringfort.ledger.folds import Condition
@@ -57,6 +61,7 @@ if TYPE_CHECKING:
     from ringfort.record.client import SyncLedger
 
 WRONG_SECONDS = 1.0
+_Entry = TypeVar("_Entry", GrantRequested, BreakGlassOpened)
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,127}")
 
 
@@ -120,7 +125,7 @@ class Desk:
         """Ask for a grant; `facts.id` is made here."""
         reason = self._checked(facts, reason, facts.kind)
         name = _fresh(self.state)
-        entry = GrantRequested(
+        entry = _with_effects(GrantRequested, GrantRequestedWithEffects, facts.effects)(
             **self._basic(),
             grant=name,
             principal=who,
@@ -189,9 +194,9 @@ class Desk:
             )
         name = _fresh(self.state)
         tables = tuple(sorted(set(facts.tables)))
-        asked = GrantFacts(name, facts.kind, facts.purpose, facts.ticket, tables, facts.seconds)
+        asked = replace(facts, id=name, tables=tables)
         blob = self._decided(BREAK_GLASS, who, who, asked, 0, 0)
-        entry = BreakGlassOpened(
+        entry = _with_effects(BreakGlassOpened, BreakGlassOpenedWithEffects, facts.effects)(
             **self._basic(),
             grant=name,
             principal=who,
@@ -269,7 +274,9 @@ class Desk:
         return self.policy.grant_rules.approvals[kind][strictest]
 
     def _permitted(self, action: str, who: str, grant: Grant) -> bytes:
-        facts = GrantFacts(grant.id, grant.kind, grant.purpose, grant.ticket, grant.tables, grant.seconds)
+        facts = GrantFacts(
+            grant.id, grant.kind, grant.purpose, grant.ticket, grant.tables, grant.seconds, grant.effects
+        )
         if who == grant.principal:
             raise NotPermittedError(
                 f"`{grant.id}` is for `{who}`: nobody decides on their own grant", hint="ask somebody else"
@@ -306,6 +313,13 @@ class Desk:
         keys = ("policy", "catalogue", f"grant:{grant}", *(f"principal:{each}" for each in people))
         self._ledger.append([entry], condition=Condition(keys, self._since), blobs=blobs)
         return self.state.grants[grant]
+
+
+def _with_effects(
+    plain: Callable[..., _Entry], named: Callable[..., _Entry], effects: tuple[str, ...]
+) -> Callable[..., _Entry]:
+    """The entry type that says what may be set off, if anything may: others stay as they were."""
+    return partial(named, effects=tuple(sorted(set(effects)))) if effects else plain
 
 
 def _fresh(state: ControlState) -> str:

@@ -16,6 +16,7 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
                    input_digest, map_digest, domain, key_id}}
     health     {}                    -> {control_size, databases: [{site, database, served, reason, maps}]}
     audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
+    reach      {tables}              -> {tables, effects}: what a change of them reaches beside them
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
     domain-rotate, domain-erase      see `provisioner_domains`
     resolve, bridge                  see `undoing`
@@ -61,7 +62,7 @@ from ringfort.gateway.provisioner_decision import (
     viewing_country,
 )
 from ringfort.gateway.provisioner_domains import Domains
-from ringfort.gateway.provisioner_served import Served
+from ringfort.gateway.provisioner_served import Served, reached
 from ringfort.gateway.provisioner_settings import ProvisionerSettings
 from ringfort.gateway.provisioner_site import administration_error
 from ringfort.gateway.recording import SALTS
@@ -278,6 +279,8 @@ class Provisioner:
             return await self._domains.asked(op, request)
         if op in {"resolve", "bridge"}:
             return await self._undoing.asked(op, request, self._column_database)
+        if op == "reach":
+            return await self._thread(self._reach, request.get("tables"))
         if op == "rebind":
             served = self._database(request)
             catalogue = self.control.state.catalogue
@@ -289,6 +292,12 @@ class Provisioner:
     def _rebind(self, served: Served, catalogue: str) -> int:
         datasets = self.decider.catalogue(catalogue).for_database(served.site.database)
         return len(served.site.bound(catalogue, datasets, anew=True))
+
+    def _reach(self, names: object) -> dict[str, Any]:
+        if not isinstance(names, list):
+            raise UsageError("`tables` must be a list")
+        catalogue = self.decider.catalogue(self.control.state.catalogue)
+        return reached(self.databases.values(), catalogue, map(str, names))
 
     def _column_database(self, name: str) -> Served:
         return self._database({"database": name})

@@ -114,7 +114,15 @@ class ControlView:
     def held(self, name: str, kind: str, now: datetime) -> tuple[HeldGrant, ...]:
         """The grants of `kind` that are in force for a principal."""
         return tuple(
-            HeldGrant(each.id, each.kind, each.purpose, each.ticket, each.tables, format_time(each.ends))
+            HeldGrant(
+                each.id,
+                each.kind,
+                each.purpose,
+                each.ticket,
+                each.tables,
+                format_time(each.ends),
+                each.effects,
+            )
             for each in active_grants(self.state, name, now)
             if each.kind == kind and each.ends is not None
         )

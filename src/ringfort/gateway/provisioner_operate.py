@@ -5,13 +5,15 @@ and belong to one owner. An owner that is more than that (a superuser, CREATEROL
 refused: real tables are what was approved, not the server. The role may log in until the grant ends, acts as
 the owner from its first statement on, and is dropped once it has expired. What may be sent is the
 allow-list's (`statement_operate`): the owner may reach more tables than the grant covers, so here the gate is
-narrower than the wall.
+narrower than the wall. What a permitted change reaches in the database itself (cascades, children, triggers)
+is computed when the session opens (`provisioner_reach`), and refused if the grants do not cover it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ from psycopg import sql
 
 from ringfort.errors import CheckFailedError
 from ringfort.gateway.provisioner_decision import NotDecidedError
+from ringfort.gateway.provisioner_reach import missing, reach
 from ringfort.gateway.verifiers import postgres_verifier
 from ringfort.pgwire.scram import build_verifier
 from ringfort.policy.canonical import canonical_bytes
@@ -38,6 +41,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
+LOG = logging.getLogger(__name__)
 FORMAT = "ringfort-operate-input/1"
 PREFIX = "ringfort_operate_"  # not that of profiles, whose connections may be kept for the next session
 CONNECTIONS = 4
@@ -59,11 +63,18 @@ class Operation:
     until: str
     input: bytes
     map: bytes
+    effects: frozenset[str] = frozenset()
+    """What a change of the tables may set off, as the grants name it."""
 
     @property
     def digest(self) -> str:
         """What stands in place of a profile's digest."""
         return hashlib.sha256(self.input + self.map).hexdigest()
+
+    @property
+    def names(self) -> frozenset[tuple[str, str]]:
+        """Schema and name of each table."""
+        return frozenset((self.schema, table.name) for table in self.tables)
 
     @property
     def columns(self) -> list[str]:
@@ -126,6 +137,7 @@ def decide_operation(
         until=min(each.until for each in grants),
         input=document,
         map=DisclosureMap(columns).to_json(),
+        effects=frozenset().union(*(each.effects for each in grants)),
     )
 
 
@@ -173,6 +185,27 @@ def owner_of(connection: Connection, operation: Operation, bound: Binding) -> st
             sqlstate=_REFUSED,
         )
     return str(rows[0][3])
+
+
+def require_reach(connection: Connection, operation: Operation, bound: Binding) -> None:
+    """Raise unless a change of the tables reaches, as the database is now, only what the grants cover.
+
+    Names of what is reached are for the log: the session's client may not know of them.
+    """
+    found = reach(
+        connection,
+        [table.oid for (schema, name), table in bound.items() if (schema, name) in operation.names],
+    )
+    lacking = missing(found, operation.effects)
+    if lacking:
+        LOG.warning(
+            "an operate session is refused: its tables reach %s", lacking, extra={"event": "operate-reach"}
+        )
+        raise CheckFailedError(
+            "a change of the grant's tables reaches more than the grant covers",
+            hint="`ringfort request --operate` shows what; ask for all of the tables, or --with-triggers",
+            sqlstate=_REFUSED,
+        )
 
 
 def make_role(connection: Connection, operation: Operation, owner: str) -> str:
@@ -230,4 +263,12 @@ def drop_expired(connection: Connection) -> None:
             connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
-__all__ = ["PREFIX", "Operation", "decide_operation", "drop_expired", "make_role", "owner_of"]
+__all__ = [
+    "PREFIX",
+    "Operation",
+    "decide_operation",
+    "drop_expired",
+    "make_role",
+    "owner_of",
+    "require_reach",
+]

@@ -20,10 +20,12 @@ from ringfort.disclosure.views import RoleLimits
 from ringfort.gateway.mapping import MappingFiller
 from ringfort.gateway.provisioner_operate import Operation, decide_operation
 from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
+from ringfort.policy.grants import covered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
+    from ringfort.catalog.model import Catalogue
     from ringfort.disclosure.profile import Profile
     from ringfort.gateway.provisioner_decision import Decider, Decision, Ground
     from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
@@ -177,4 +179,23 @@ class Served:
         self.site.close()
 
 
-__all__ = ["Served"]
+def reached(databases: Iterable[Served], catalogue: Catalogue, names: Iterable[str]) -> dict[str, Any]:
+    """What a change of the tables that names of a grant cover reaches beside them, as the databases are."""
+    covers = {(dataset, table.name) for dataset, table in covered(catalogue, names)}
+    tables: list[tuple[str, str]] = []
+    effects: set[str] = set()
+    for served in databases:
+        own = [
+            (table.schema, table.name)
+            for dataset in catalogue.for_database(served.site.database)
+            for table in dataset.tables
+            if (dataset.name, table.name) in covers
+        ]
+        if own:
+            found = served.site.reach(own)
+            tables += found.tables
+            effects.update(found.effects)
+    return {"tables": tables, "effects": sorted(effects)}
+
+
+__all__ = ["Served", "reached"]

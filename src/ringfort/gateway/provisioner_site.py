@@ -26,7 +26,8 @@ from ringfort.disclosure.binding import RELATIONS, binding_from, binding_json, b
 from ringfort.disclosure.profile import Binding, Profile, maps_from_json
 from ringfort.disclosure.statement_surface import ORDERED_SUFFIX
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
-from ringfort.gateway.provisioner_operate import drop_expired, make_role, owner_of
+from ringfort.gateway.provisioner_operate import drop_expired, make_role, owner_of, require_reach
+from ringfort.gateway.provisioner_reach import Reach, numbers_of, reach
 from ringfort.gateway.verifiers import postgres_verifier
 from ringfort.pgwire.scram import build_verifier
 from ringfort.sites.connect import admin_connection
@@ -261,6 +262,7 @@ class SiteDatabase:
         """Make the role of an operate session if it is not there; gives its password for this run."""
         with self._changing() as connection:
             owner = owner_of(connection, operation, bound)
+            require_reach(connection, operation, bound)
             known = connection.execute(
                 "SELECT 1 FROM pg_roles WHERE rolname = %s", (operation.role,)
             ).fetchone()
@@ -269,6 +271,11 @@ class SiteDatabase:
                 password = make_role(connection, operation, owner)
         self._passwords[operation.role] = password
         return password
+
+    def reach(self, tables: Iterable[tuple[str, str]]) -> Reach:
+        """What a change of `tables` (schema and name) reaches beside them, as the database is now."""
+        with self._administrator() as connection:
+            return reach(connection, numbers_of(connection, tables))
 
     def _create(self, connection: Connection, profile: Profile, verifier: str) -> None:
         self._remove(connection, profile.role)

@@ -92,6 +92,25 @@ class BreakGlassOpened(Entry):
     input: Digest
 
 
+@entry_type(CONTROL, Retention.PERMANENT, version=2, name="GrantRequested")
+@dataclass(frozen=True, kw_only=True)
+class GrantRequestedWithEffects(GrantRequested):
+    """A principal asks for a grant to operate on tables whose change sets off more.
+
+    `effects` names the triggers, rules, functions and sequences that there were: it covers these alone.
+    """
+
+    effects: tuple[Name, ...]
+
+
+@entry_type(CONTROL, Retention.PERMANENT, version=2, name="BreakGlassOpened")
+@dataclass(frozen=True, kw_only=True)
+class BreakGlassOpenedWithEffects(BreakGlassOpened):
+    """A grant that a principal took without asking, on tables whose change sets off the named `effects`."""
+
+    effects: tuple[Name, ...]
+
+
 @entry_type(CONTROL, Retention.PERMANENT)
 @dataclass(frozen=True, kw_only=True)
 class BreakGlassReviewed(Entry):
@@ -120,6 +139,7 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
     GrantApproved: ("input",),
     GrantDenied: ("input",),
     BreakGlassOpened: ("input",),
+    BreakGlassOpenedWithEffects: ("input",),
     BreakGlassReviewed: ("input",),
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""

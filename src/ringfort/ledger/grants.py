@@ -67,6 +67,8 @@ class Grant:
     """For one that was taken without asking: until when somebody must have reviewed it."""
     reviewer: str = ""
     outcome: str = ""
+    effects: tuple[str, ...] = ()
+    """What a change of the tables sets off beside them and may: triggers, rules, functions, sequences."""
 
     @property
     def break_glass(self) -> bool:
@@ -225,6 +227,7 @@ def _begun(entry: entries.GrantRequested | entries.BreakGlassOpened) -> Grant:
         reason=entry.reason,
         requested=time,
         last=time,
+        effects=getattr(entry, "effects", ()),
     )
 
 

@@ -72,6 +72,8 @@ class GrantFacts:
     ticket: str
     tables: tuple[str, ...]
     seconds: int
+    effects: tuple[str, ...] = ()
+    """What a change of the tables may set off, by name; policies do not see it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,8 @@ class ActRequest:
             "actor_managers": list(self.actor_managers),
             "requester": self.requester.to_json(),
             "requester_managers": list(self.requester_managers),
-            "grant": {
+            "grant": ({"effects": list(self.grant.effects)} if self.grant.effects else {})
+            | {
                 "id": self.grant.id,
                 "kind": self.grant.kind,
                 "purpose": self.grant.purpose,
@@ -125,6 +128,7 @@ class ActRequest:
         try:
             grant = dict(data["grant"])
             grant["tables"] = tuple(grant["tables"])
+            grant["effects"] = tuple(grant.get("effects", ()))
             request = cls(
                 action=data["action"],
                 actor=Principal(**data["actor"]),

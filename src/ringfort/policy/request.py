@@ -78,10 +78,12 @@ class HeldGrant:
     ticket: str
     tables: tuple[str, ...]
     until: str
+    effects: tuple[str, ...] = ()
+    """What a change of its tables may set off, by name; of operate grants alone."""
 
     def to_json(self) -> dict[str, Any]:
-        """The grant as a JSON object."""
-        return {
+        """The grant as a JSON object. No effects, no word of them."""
+        return ({"effects": list(self.effects)} if self.effects else {}) | {
             "id": self.id,
             "kind": self.kind,
             "purpose": self.purpose,
@@ -145,7 +147,13 @@ class AccessRequest:
                 granted=frozenset(data["granted"]),
                 time=data["time"],
                 grants=tuple(
-                    HeldGrant(**(each | {"tables": tuple(each["tables"])})) for each in data.get("grants", ())
+                    HeldGrant(
+                        **(
+                            each
+                            | {"tables": tuple(each["tables"]), "effects": tuple(each.get("effects", ()))}
+                        )
+                    )
+                    for each in data.get("grants", ())
                 ),
             )
             same = request.to_json() == data
