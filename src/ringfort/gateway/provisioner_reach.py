@@ -1,10 +1,11 @@
 """What a change of some tables reaches beside them, in the live database: other tables, and code that runs.
 
 *Tables*: those whose rows a foreign key deletes or changes with them (CASCADE, SET NULL, SET DEFAULT),
-inheritance children and partitions; and what is reached from there. *Effects*: enabled triggers and rules on any of these,
-event triggers, functions and operators of the database's own in defaults, generated columns, constraints (of
-domains too), indexes, partition keys, policies and statistics, and sequences that defaults advance and that
-belong to none of the tables. A trigger may do anything that its owner may: it is named, never followed.
+inheritance children and partitions; and what is reached from there. *Effects*: enabled triggers and rules on
+any of these, event triggers, functions and operators of the database's own in defaults, generated columns,
+constraints (of domains too), indexes, partition keys, policies and statistics, and sequences that defaults
+advance and that belong to none of the tables. A trigger may do anything that its owner may: it is named,
+never followed.
 
 Invariants: reads the system catalogue only; bounded by `MOST_REACHED`; what is reached is found anew at each
 call. Left out: what the functions of an operator class do; where a foreign key's check looks (its answer says
