@@ -209,6 +209,7 @@ NOT_WORDS = {
         "canary",
         "kek",
         "store",
+        "effects",
     },
     "the name that somebody connects as, which their credentials carry, or their account on the machine": {
         "name",
