@@ -10,8 +10,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.transfer_deployment import CONTRACT, ENTITY, NAME, PASSWORD, digests, make, shown
 
+from ringfort.ledger.note import sign_note
 from ringfort.privacy.methods import pseudonymise
 from ringfort.sites.domains import DomainStore
+from ringfort.transfer.opening import read_signing_key
 
 RESTRICTED = b"@example.org"
 
@@ -211,7 +213,50 @@ def test_a_sealed_release_opens_with_both_keys_and_with_neither_alone(contract, 
     assert done.returncode == 0, done.stderr
     assert pq.read_table(opened / "customers").num_rows == 3_000
     assert pq.read_table(opened / "orders").num_rows == 6_000
-    assert contract.ringfort("transfer", "verify", str(folder), "--vkey", vkey).returncode == 0
+    check_cosignatures(contract, folder, vkey, overseer_vkey, tmp_path)
+
+
+def check_cosignatures(contract, folder, vkey, overseer_vkey, tmp_path):
+    """A file of that name is looked into: by form without a key, by signature with the overseer's."""
+    path = folder / "cosignature.note"
+    sound = path.read_bytes()
+    verify = ("transfer", "verify", str(folder), "--vkey", vkey)
+    by_key = (*verify, "--overseer", overseer_vkey)
+    done = contract.ringfort(*verify)
+    assert done.returncode == 0
+    assert "not verified: `cosignature.note`, signed by `overseer.example` as it says" in done.stdout
+    done = contract.ringfort(*by_key, "--json")
+    assert done.returncode == 0
+    assert not any("cosignature" in each for each in json.loads(done.stdout)["not_verified"])
+
+    made = contract.ringfort("transfer", "key", str(tmp_path / "other"), "--name", "overseer.example")
+    other = made.stdout.split("vkey ")[1].split()[0]
+    done = contract.ringfort(*verify, "--overseer", other)
+    assert done.returncode == 1
+    assert "violation: `cosignature.note` is not signed by a known key" in done.stdout
+
+    signer = read_signing_key(tmp_path / "other")
+    text, _, signatures = sound.decode().partition("\n\n")
+    elsewhere = text.replace('"index":', '"index":9')
+    for form, changed in {
+        "nothing": b"",
+        "any file": b"hello\n",
+        "the manifest": (folder / "manifest.note").read_bytes(),
+        "cut short": sound[:-20],
+        "another index": f"{elsewhere}\n\n{signatures}".encode(),
+        "another index, signed": sign_note(f"{elsewhere}\n", [signer]),
+        "another format": sign_note("ringfort-transfer-cosignature/2\n{}\n", [signer]),
+        "more in it": sign_note(text.replace('{"index"', '{"a":1,"index"') + "\n", [signer]),
+    }.items():
+        path.write_bytes(changed)
+        for command in (verify, by_key):
+            done = contract.ringfort(*command)
+            assert done.returncode == 1, (form, done.stdout)
+            assert "violation: `cosignature.note`" in done.stdout, (form, done.stdout)
+    path.write_bytes(sign_note(f"{text}\n", [signer]))
+    assert contract.ringfort(*verify).returncode == 0  # of this release, by whom is not known
+    assert contract.ringfort(*by_key).returncode == 1
+    path.write_bytes(sound)
 
 
 # -- what is refused ---------------------------------------------------------------------------------------

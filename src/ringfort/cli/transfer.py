@@ -250,9 +250,17 @@ def deleted(
 
 @app.command("verify")
 def verify(
-    release: str = _RELEASE, vkey: str = _VKEY, endpoint: str = _ENDPOINT, as_json: bool = _JSON
+    release: str = _RELEASE,
+    vkey: str = _VKEY,
+    overseer: str = typer.Option(
+        "", "--overseer", metavar="KEY", help="The overseer's verifier key, to verify its cosignature."
+    ),
+    endpoint: str = _ENDPOINT,
+    as_json: bool = _JSON,
 ) -> None:
     """Check a release, as its recipient or anybody: proof of the ledger, manifest, every file. Works offline.
+
+    A file that the manifest does not name is a violation. What is there and was not verified is listed.
 
     `ringfort ledger vkey DIR` prints the verifier key; take it from the sender by another way than the files.
 
@@ -263,7 +271,8 @@ def verify(
     place = _place(release, endpoint)
     with _progress(quiet=as_json) as progress:
         progress.stage("verifying", -1)
-        found = verify_release(place, _key(vkey))
+        cosigner = _key(overseer, "--overseer") if overseer else None
+        found = verify_release(place, _key(vkey), overseer=cosigner)
     if as_json:
         typer.echo(json.dumps(_verification_json(found), ensure_ascii=False, indent=2))
     else:
@@ -485,6 +494,7 @@ def _verification_json(found: Verification) -> dict[str, Any]:
         "ok": found.ok,
         "release": found.address,
         "problems": found.problems,
+        "not_verified": found.not_verified,
         "origin": release.origin if release else "",
         "index": release.index if release else -1,
         "tree_size": release.tree_size if release else 0,
@@ -507,6 +517,8 @@ def _show_verification(found: Verification) -> None:
         for table in manifest.tables:
             forms = ", ".join(f"{each.name} {each.form}" for each in table.columns)
             typer.echo(f"  {table.name}: {forms}")
+    for each in found.not_verified:
+        typer.echo(f"not verified: {each}")
     for problem in found.problems:
         typer.echo(f"violation: {problem}")
     typer.echo("the release verifies" if found.ok else "the release does not verify")

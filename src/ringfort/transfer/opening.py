@@ -48,10 +48,11 @@ def make_signing_key(path: Path, name: str) -> str:
 
 def cosign_release(place: Place, log_key: VerifierKey, key: Path, signing_key: Path) -> bytes:
     """The cosignature of a release, every file of which is checked first; raises `ReleaseError`."""
-    found = verify_release(place, log_key)
+    signer = read_signing_key(signing_key)
+    found = verify_release(place, log_key, overseer=signer.key)
     if found.problems or found.release is None:
         raise ReleaseError(f"the release does not verify: {found.problems[0]}", hint="it is not cosigned")
-    return cosign(found.release, read_seal_key(key), read_signing_key(signing_key))
+    return cosign(found.release, read_seal_key(key), signer)
 
 
 def open_sealed(  # noqa: PLR0917 - one caller

@@ -28,7 +28,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.ledger.entry import canonical
 from ringfort.ledger.errors import LedgerError
-from ringfort.ledger.note import VerifierKey, open_note, sign_note
+from ringfort.ledger.note import VerifierKey, open_note, parse_note, sign_note
 from ringfort.policy.canonical import parse_canonical
 from ringfort.transfer.manifest import ReleaseError, digest_of
 
@@ -96,13 +96,48 @@ def cosign(release: Release, overseer_key: bytes, signer: NoteSigner) -> bytes:
     seal = _sealed(release.manifest)
     share = _open_share(release.manifest, "overseer", overseer_key)
     document = {
+        **_cosigned_facts(release),
+        "share": _wrap(share, seal["recipient"]["key"], _RELEASED, digest_of(release.note).encode()),
+    }
+    return sign_note(f"{_COSIGNED}\n{canonical(document).decode()}\n", [signer])
+
+
+def check_cosignature(release: Release, data: bytes, overseer: VerifierKey | None) -> list[str]:
+    """Check an overseer's cosignature; gives what could not be verified, for want of a key.
+
+    Without `overseer` only that it is of this release; with it, that this key signed it. Raises
+    `ReleaseError`.
+    """
+    _sealed(release.manifest)
+    try:
+        note = open_note(data, [overseer])[0] if overseer is not None else parse_note(data)
+    except LedgerError as error:
+        raise ReleaseError(f"`{COSIGNATURE}` is {error.message}") from None
+    head, _, body = note.text.partition("\n")
+    try:
+        document = parse_canonical(body.removesuffix("\n").encode())
+        stated = {each: value for each, value in document.items() if each != "share"}
+        share = document["share"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise ReleaseError(f"`{COSIGNATURE}` is not of this format") from None
+    if head != _COSIGNED or not isinstance(share, str) or stated != _cosigned_facts(release):
+        raise ReleaseError(f"`{COSIGNATURE}` is of another release, or of another format")
+    known = None if overseer is None else (overseer.name, overseer.id)
+    others = sorted({each.name for each in note.signatures if (each.name, each.key_id) != known})
+    if known is None:
+        names = ", ".join(f"`{each}`" for each in others)
+        return [f"`{COSIGNATURE}`, signed by {names} as it says: give --overseer with their verifier key"]
+    return [f"the signature of `{each}` in `{COSIGNATURE}`" for each in others]
+
+
+def _cosigned_facts(release: Release) -> dict[str, object]:
+    """What a cosignature says beside the share."""
+    return {
         "transfer": release.manifest.transfer,
         "run": release.manifest.run,
         "manifest": digest_of(release.note),
         "index": release.index,
-        "share": _wrap(share, seal["recipient"]["key"], _RELEASED, digest_of(release.note).encode()),
     }
-    return sign_note(f"{_COSIGNED}\n{canonical(document).decode()}\n", [signer])
 
 
 class Opener:
@@ -213,6 +248,7 @@ __all__ = [
     "SUITE",
     "Opener",
     "Sealer",
+    "check_cosignature",
     "context_of",
     "cosign",
     "public_key",

@@ -3,7 +3,8 @@
 Works offline, on a folder or an S3-compatible address, for whoever holds the log's verifier key: the
 recipient, an overseer, an auditor. Nothing of the deployment is needed. Invariants: a file more or less, a
 link, another byte, another number of rows is a problem; everything that is wrong is told, not only the
-first.
+first. What was not verified, for want of a key, is listed as such. Left out: what the policy was, and whether
+what was sealed is what the manifest says (its recipient sees that).
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ringfort.errors import RingfortError
+from ringfort.ledger.note import MAX_NOTE_BYTES
 from ringfort.transfer.manifest import MANIFEST, MOST_BYTES, PROOF, ReleaseError, check_release
-from ringfort.transfer.seal import COSIGNATURE
+from ringfort.transfer.seal import COSIGNATURE, check_cosignature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,8 @@ class Verification:
     address: str
     release: Release | None = None
     problems: list[str] = field(default_factory=list)
+    not_verified: list[str] = field(default_factory=list)
+    """What is there and was not looked into, or only in part."""
 
     @property
     def ok(self) -> bool:
@@ -59,9 +63,16 @@ def open_release(place: Place, log_key: VerifierKey) -> Release:
 
 
 def verify_release(
-    place: Place, log_key: VerifierKey, progress: Callable[[int, int], None] = lambda _done, _all: None
+    place: Place,
+    log_key: VerifierKey,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+    *,
+    overseer: VerifierKey | None = None,
 ) -> Verification:
-    """Check everything; `progress` gets (bytes done, bytes in all)."""
+    """Check everything; `progress` gets (bytes done, bytes in all).
+
+    `overseer` is the key of who may have cosigned: without it a cosignature is not verified.
+    """
     found = Verification(place.address)
     try:
         release = open_release(place, log_key)
@@ -70,8 +81,15 @@ def verify_release(
         return found
     found.release = release
     files = release.manifest.files
-    surplus = set(place.names()) - {each.path for each in files} - {MANIFEST, PROOF, COSIGNATURE}
+    surplus = set(place.names()) - {each.path for each in files} - {MANIFEST, PROOF}
+    if COSIGNATURE in surplus and release.manifest.seal is not None:
+        surplus.remove(COSIGNATURE)
+        _cosignature(place, release, overseer, found)
     found.problems += [f"`{each}` is not in the manifest" for each in sorted(surplus)]
+    if release.manifest.seal is not None:
+        found.not_verified.append("how many rows the sealed files hold: who opens them sees it")
+    elif release.manifest.output != "parquet":
+        found.not_verified.append(f"how many rows the {release.manifest.output} files hold")
     done = 0
     for each in files:
         problem = _file_problem(place, each, release.manifest)
@@ -83,6 +101,17 @@ def verify_release(
         if sum(each.rows for each in table.files) != table.rows:
             found.problems.append(f"the files of table `{table.name}` have another number of rows in all")
     return found
+
+
+def _cosignature(place: Place, release: Release, overseer: VerifierKey | None, found: Verification) -> None:
+    try:
+        with place.open(COSIGNATURE) as file:
+            data = file.read(MAX_NOTE_BYTES + 1)
+        found.not_verified += check_cosignature(release, data, overseer)
+    except (RingfortError, OSError) as error:
+        found.problems.append(
+            str(error) if isinstance(error, RingfortError) else f"`{COSIGNATURE}` cannot be read"
+        )
 
 
 def _file_problem(place: Place, stated: ReleasedFile, manifest: Manifest) -> str:

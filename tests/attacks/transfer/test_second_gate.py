@@ -298,6 +298,10 @@ ATTACKS = {
     "a byte of a file": (change_file, "has been changed"),
     "a file is gone": (lambda folder: (folder / "orders" / "part-00000.parquet").unlink(), "cannot be read"),
     "a file more": (lambda folder: (folder / "more.parquet").write_bytes(b"x"), "not in the manifest"),
+    "a cosignature of what is not sealed": (
+        lambda folder: (folder / "cosignature.note").write_bytes(b"x"),
+        "not in the manifest",
+    ),
     "a hidden file more": (lambda folder: (folder / ".more").write_bytes(b"x"), "not in the manifest"),
     "a link for a file": (
         lambda folder: (
