@@ -88,6 +88,7 @@ class LimitsConfig:
     rows_per_session: int = 1_000_000
     bytes_per_session: int = 1_000_000_000
     statements_per_minute: int = 0
+    evidence_bytes_per_minute: int = 67_108_864
     sessions_per_principal: int = 100
     idle_seconds: int = 3_600
     session_seconds: int = 43_200

@@ -8,7 +8,7 @@ from tests.attacks.test_wire import drop_database, make_database
 from tests.attacks.wire_stand import PASSWORD, Stand, Wire, rows, states, wait_for
 
 from ringfort.pgwire import backend as be
-from ringfort.pgwire.frontend import Parse, Query, serialise_frontend
+from ringfort.pgwire.frontend import Bind, Execute, Parse, Query, Sync, serialise_frontend
 
 IDLE = 2.0
 WHOLE = 6.0
@@ -16,6 +16,7 @@ LIMITS = {
     "idle_seconds": IDLE,
     "session_seconds": WHOLE,
     "statements_per_minute": 200,
+    "evidence_bytes_per_minute": 400_000,
     "sessions_per_principal": 3,
 }
 LATE = 4.0  # the sweep is once a second; the machine is shared
@@ -125,3 +126,22 @@ def test_seats_of_sessions_that_never_began_are_given_back(stand):
         wire.authenticate()
         wire.socket.close()
     wait_for(lambda: not refused(stand, "bob"))
+
+
+# last in this file: what a principal's sessions put into evidence counts against its next one
+@pytest.mark.parametrize("how", ["texts", "parameters", "refused"])
+def test_who_fills_the_evidence_is_let_go(stand, how):
+    long = b"x" * 100_000
+    sent = {
+        "texts": query(b"SELECT 1 /*" + long + b"*/") * 8,
+        "refused": query(b"SELECT pg_sleep(1) /*" + long + b"*/") * 8,
+        "parameters": serialise_frontend(Parse(b"", b"SELECT $1::text", ()))
+        + (serialise_frontend(Bind(b"", b"", (), (long,), ())) + serialise_frontend(Execute(b"", 1))) * 8
+        + serialise_frontend(Sync()),
+    }[how]
+    before = outcomes(stand).count("limit of evidence")
+    with Wire(stand.port) as wire:
+        wire.login({"texts": "alice", "parameters": "bob", "refused": "alice"}[how]).send(sent)
+        errors = [each.fields for each in wire.until_closed() if isinstance(each, be.ErrorResponse)]
+    assert (errors[-1]["S"], errors[-1]["C"]) == (b"FATAL", b"53400")
+    wait_for(lambda: outcomes(stand).count("limit of evidence") > before)

@@ -134,6 +134,7 @@ def worker(config: Config, number: int, slot: int, listening: int, board: int) -
             "rows_per_session": config.limits.rows_per_session,
             "bytes_per_session": config.limits.bytes_per_session,
             "statements_per_minute": config.limits.statements_per_minute,
+            "evidence_bytes_per_minute": config.limits.evidence_bytes_per_minute,
             "sessions_per_principal": config.limits.sessions_per_principal,
             "idle_seconds": config.limits.idle_seconds,
             "session_seconds": config.limits.session_seconds,

@@ -112,9 +112,21 @@ SALTS = Salts()
 
 
 class StatementRecorder:
-    """The record of one session's statements. `issued` numbers them, admitted and refused alike."""
+    """The record of one session's statements. `issued` numbers them, admitted and refused alike.
 
-    __slots__ = ("_actor", "_admit", "_done", "_ledger", "_session", "_template", "issued")
+    `evidence_bytes` counts what went into evidence.
+    """
+
+    __slots__ = (
+        "_actor",
+        "_admit",
+        "_done",
+        "_ledger",
+        "_session",
+        "_template",
+        "evidence_bytes",
+        "issued",
+    )
 
     def __init__(self, ledger: Ledger, actor: str, session: str, done: Callable[[bool], None]) -> None:
         self._ledger = ledger
@@ -124,11 +136,13 @@ class StatementRecorder:
         self._done = done
         self._template = AdmittedTemplate(actor, session)
         self.issued = 0
+        self.evidence_bytes = 0
 
     def admit(self, form: StatementForm, plain: bytes) -> int:
         """Record that a statement is admitted; gives its number. `plain` is its evidence without salt."""
         self.issued = number = self.issued + 1
         evidence = SALTS.take() + plain
+        self.evidence_bytes += len(evidence)
         entry = self._template.render(
             number, self._ledger.control_size, form, hashlib.sha256(evidence).hexdigest(), STAMPS.now()
         )
@@ -139,6 +153,7 @@ class StatementRecorder:
         """Record that a statement is refused; gives its number."""
         self.issued = number = self.issued + 1
         evidence = SALTS.take() + plain
+        self.evidence_bytes += len(evidence)
         entry = StatementRefused(
             time=STAMPS.now(),
             actor=self._actor,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ringfort.gateway.cancel import is_key, make_key
 from ringfort.gateway.conversation import ConnectionGoneError
-from ringfort.gateway.limits import SessionClock
+from ringfort.gateway.limits import SessionClock, SpentEvidence
 from ringfort.gateway.outbox import Outbox, OutgoingSite
 from ringfort.gateway.recording import EndsBatch, session_ended
 from ringfort.gateway.relay import Relay
@@ -161,6 +161,7 @@ class Sessions:
         self._ends = EndsBatch(ledger, settings.actor, self._loop)
         self._outbox = Outbox(self._loop)
         self._by_process: dict[int, Session] = {}
+        self._spent = SpentEvidence()
         self._leaving: set[Relay] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
@@ -208,7 +209,8 @@ class Sessions:
             keep=lambda: not self._by_process[process].cancelled and self._connector.keep(opened.site, site),
         )
         _, behind = opened.site.conversation.hand_over(_SiteEnd(relay))
-        clock = SessionClock(settings.limits, self._loop.time())
+        now = self._loop.time()
+        clock = SessionClock(settings.limits, now, self._spent.of(opened.principal, now))
         self._by_process[process] = Session(
             opened, process, secret, relay, verdicts, clock, datetime.now(UTC), facts or {}, on_end
         )
@@ -327,6 +329,8 @@ class Sessions:
     def _ended(self, process: int, outcome: str, *, busy: bool) -> None:
         session = self._by_process.pop(process)
         relay, exchange = session.relay, session.relay.exchange
+        spent = session.clock.evidence_of_last_minute(relay.recorder.evidence_bytes)
+        self._spent.add(session.opened.principal, self._loop.time(), spent)
         self._ends.flush()
         self._ledger.note(
             session_ended(
@@ -380,6 +384,7 @@ class Sessions:
             end = session.clock.look(
                 now,
                 (relay.recorder.issued, exchange.answered, exchange.bytes),
+                relay.recorder.evidence_bytes,
                 at_work=session.at_work(),
                 in_transaction=exchange.status != _IDLE,
             )

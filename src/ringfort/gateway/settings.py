@@ -7,8 +7,8 @@
      "ledger_socket": path, "provisioner_socket": path, "parser_socket": path,
      "processing_country": "IE",
      "limits": {"rows_per_session": 1000000, "bytes_per_session": 1000000000,
-                "statements_per_minute": 0, "sessions_per_principal": 0, "idle_seconds": 0,
-                "session_seconds": 0},
+                "statements_per_minute": 0, "evidence_bytes_per_minute": 0, "sessions_per_principal": 0,
+                "idle_seconds": 0, "session_seconds": 0},
      "client_certificates": {"ca": path, "certificate": "sufficient"},
      "oidc": {"issuer": ..., ...},                         as in [gateway.oidc]
      "max_sessions": 1000, "idle_site_connections": 0, "sessions_outlive_credentials": false,
@@ -65,6 +65,7 @@ class Limits:
     rows_per_session: int = 1_000_000
     bytes_per_session: int = 1_000_000_000
     statements_per_minute: int = 0
+    evidence_bytes_per_minute: int = 0
     sessions_per_principal: int = 0
     idle_seconds: float = 0
     session_seconds: float = 0
