@@ -25,6 +25,7 @@ ORIGIN_CHAIN = bytes(32)
 DIGEST_BYTES = 32
 _RECORD = struct.Struct(">4sIQ")
 _MAGIC = b"RFEV"
+_sha256 = hashlib.sha256
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class StoredGroup:
 def encode_record(number: int, sealed: bytes) -> bytes:
     """One record of an evidence segment."""
     head = _RECORD.pack(_MAGIC, len(sealed), number) + sealed
-    return head + hashlib.sha256(head).digest()
+    return head + _sha256(head).digest()
 
 
 def record_digest(number: int, sealed: bytes) -> bytes:
@@ -75,7 +76,7 @@ def scan_records(data: bytes) -> tuple[list[GroupRecord], int]:
 
 def chained(chain: bytes, digest: bytes) -> bytes:
     """The chain after one more record."""
-    return hashlib.sha256(chain + digest).digest()
+    return _sha256(chain + digest).digest()
 
 
 @dataclass(frozen=True)
