@@ -5,13 +5,14 @@ import random
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from tests.shop_database import DOMAIN, ROOT, decision, key_name, site_database
+from tests.shop_database import DOMAIN, ROOT, decision, site_database
 
 from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.disclosure.positions import shown_views
 from ringfort.disclosure.profile import compile_profile
 from ringfort.disclosure.statements import Surface, judge
 from ringfort.gateway.mapping import MappingFiller
+from ringfort.privacy.pseudonym import key_id
 
 TYPES = {
     "people": {
@@ -141,6 +142,7 @@ class Placed:
         self.stack = contextlib.ExitStack()
         self.connections = {}
         self.surfaces = {}
+        self.profiles = {}
         self.server = server
         with psycopg.connect(server.admin_dsn(), autocommit=True) as admin:
             self.before = {row[0] for row in admin.execute("SELECT rolname FROM pg_roles")}
@@ -159,13 +161,14 @@ class Placed:
                 CATALOGUE.datasets,
                 database=name,
                 domain=domain,
-                key_id=key_name(),
+                key_id=key_id(ROOT, domain),
                 bound=bound,
                 found=bound,
             )
             password = site.ensure_profile(profile)
             filler.add(domain, profile.maps)
             filler.ensure(each.id for each in profile.maps)
+            self.profiles[order] = profile
             columns = frozenset(column for table in TYPES.values() for column in table)
             self.surfaces[order] = Surface(
                 frozenset(TYPES), profile.schema, columns, shown=shown_views(profile, frozenset())
@@ -175,6 +178,16 @@ class Placed:
                 self.connections[order, way] = self.stack.enter_context(
                     psycopg.connect(whole, autocommit=True)
                 )
+
+    def people_in_order(self, order, text):
+        """The raw keys of the people whose pseudonyms `text` gives in its first column, in their order."""
+        (plan,) = [each for each in self.profiles[order].maps if each.identity_space == "people.id"]
+        name = self.databases[list(self.surfaces).index(order)]
+        with psycopg.connect(self.server.admin_dsn(name)) as admin:
+            rows = admin.execute(f"SELECT pseudonym::text, raw FROM ringfort.{plan.table}").fetchall()
+        raw = dict(rows)
+        _, answered = self.answer((order, "serial"), self.sent(text, order))
+        return [raw[row[0].decode()] for row in answered if row[0]]
 
     def close(self):
         """Everything away."""

@@ -126,6 +126,22 @@ def test_explain_reads_as_the_manual_shows_it(run_policy, folder):
     assert (code, out, err) == (0, ANALYST, "")
 
 
+def test_explain_says_that_recipients_can_be_joined_by_position(run_policy, folder):
+    path = folder / "policy" / "policy.toml"
+    path.write_text(path.read_text().replace("accept_stored_order = []", 'accept_stored_order = ["shop"]'))
+    analyst = ("explain", folder, "--role", "analyst", "--country", "US")
+    code, out, err = run_policy(*analyst, "--table", "customers")
+    assert (code, out) == (0, ANALYST)
+    assert "note: the policy lets the rows of dataset `shop` come as they are stored" in err
+    assert "joined by position" in err
+    assert json.loads(run_policy(*analyst, "--json")[1])["joined_by_position"] == ["shop"]
+    # what is shown raw only can be joined by its values
+    raw = ("--role", "support", "--country", "IE", "--table", "orders", "--json")
+    path.write_text(path.read_text().replace('["shop"]', "[]"))
+    assert json.loads(run_policy("explain", folder, *raw)[1])["joined_by_position"] == []
+    assert run_policy(*analyst)[2] == ""
+
+
 def test_explain_what_if(run_policy, folder):
     def forms(*arguments):
         code, out, _ = run_policy(

@@ -285,6 +285,18 @@ def test_a_contract_that_gives_too_much_is_not_even_approved(contract, old, new,
     assert "Traceback" not in done.stderr
 
 
+def test_preview_says_that_recipients_can_be_joined_by_position(contract):
+    assert "position" not in contract.ringfort("transfer", "preview", "DIR", NAME).stdout
+    settings = contract.folder / "policy" / "policy.toml"
+    before = settings.read_text()
+    settings.write_text(before.replace("accept_stored_order = []", 'accept_stored_order = ["shop"]'))
+    contract.ringfort("policy", "apply", "DIR", check=True)
+    done = contract.ringfort("transfer", "preview", "DIR", NAME)
+    settings.write_text(before)
+    contract.ringfort("policy", "apply", "DIR", check=True)
+    assert "recipients can be joined by position" in done.stdout
+
+
 def test_a_contract_that_changed_since_its_approval_does_not_run(contract, released):
     before = contract.releases()
     assert approve(contract).returncode == 0

@@ -19,7 +19,7 @@ from ringfort.errors import RingfortError, UsageError
 from ringfort.gateway.activation import Folder, activate, load_folder, read_folder
 from ringfort.ledger.folds import ControlState
 from ringfort.policy.decide import AccessRequest, Principal, ViewerSource, decide
-from ringfort.policy.explain import Explanation, as_text, explain
+from ringfort.policy.explain import Explanation, as_text, explain, joined_by_position
 from ringfort.policy.request import HeldGrant
 from ringfort.policy.vocabulary import UNPROVEN_COUNTRY, country_code, entity_name
 
@@ -122,7 +122,9 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
         grants=tuple(HeldGrant("what-if", "view", each, ticket, datasets, "") for each in sorted(set(grant))),
     )
     decision = decide(compiled, loaded.catalogue, loaded.config.region.countries, request)
-    rows = explain(as_served(decision, loaded.catalogue), loaded.catalogue, table)
+    served = as_served(decision, loaded.catalogue)
+    rows = explain(served, loaded.catalogue, table)
+    joined = joined_by_position(served, compiled.settings.accept_stored_order)
     applied = not in_force or in_force == (compiled.digest, loaded.catalogue.digest())
     if as_json:
         document = {
@@ -131,12 +133,18 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
             "catalogue": loaded.catalogue.digest(),
             "evaluator": compiled.evaluator,
             "in_force": applied if in_force else None,
+            "joined_by_position": list(joined),
             "columns": [each.to_json() for each in rows],
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
     if not applied:
         _note("this is what the files in DIR say, which is not in force: see `ringfort policy apply`")
+    for dataset in joined:
+        _note(
+            f"the policy lets the rows of dataset `{dataset}` come as they are stored: recipients can be"
+            " joined by position, row by row, whatever their pseudonyms"
+        )
     _print_rows(rows)
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import UsageError
+from ringfort.policy.forms import Form
 from ringfort.policy.vocabulary import entity_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
     from ringfort.catalog.model import Catalogue
     from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
@@ -71,6 +73,18 @@ def explain(decision: DisclosureMap, catalogue: Catalogue, table: str = "") -> t
         for dataset, each in tables
         for column in each.columns
     )
+
+
+def joined_by_position(decision: DisclosureMap, stored_order: AbstractSet[str]) -> tuple[str, ...]:
+    """The datasets of a decision whose rows come as they are stored: recipients can be joined by position.
+
+    `stored_order` are the datasets for which the policy accepts that. None where only raw values are shown.
+    """
+    shown = {each.form for each in decision.columns.values()} - {Form.HIDDEN}
+    if shown <= {Form.RAW}:
+        return ()
+    visible = {key[0] for key, each in decision.columns.items() if each.form is not Form.HIDDEN}
+    return tuple(sorted(visible & stored_order))
 
 
 def as_text(explanations: Sequence[Explanation]) -> str:

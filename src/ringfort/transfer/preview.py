@@ -86,6 +86,11 @@ def preview_transfer(
         decision = desk.decide()
         found = Preview(stated.contract, _columns(stated.contract, decision))
         found.against += [str(stated.error(each)) for each in decision.faults]
+        if stated.contract.dataset in desk.bundle.settings.accept_stored_order:
+            found.notes.append(
+                f"the policy accepts stored order for dataset `{stated.contract.dataset}`: recipients can be"
+                " joined by position, row by row, whatever their pseudonyms"
+            )
         _gather(found.against, lambda: require_approved(desk))
         _gather(found.against, lambda: require_due(desk))
         state = desk.state.copy()
