@@ -57,6 +57,7 @@ bench: setup-dev
 	$(BIN)/python bench/europe.py
 	$(BIN)/python bench/forms.py
 	$(BIN)/python bench/lookup.py
+	$(BIN)/python bench/order.py
 	$(BIN)/python bench/transfer.py
 
 lock: setup

@@ -30,7 +30,7 @@ from ringfort.sites.postgres import EmbeddedServer
 from tables import ADMISSION, CATALOGUE, POLICY, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 PASSWORD = "benchmark-password"  # noqa: S105 - a throw-away server on loopback
 SITE = "bench-1"
@@ -141,8 +141,14 @@ def make(
     catalogue: str = CATALOGUE,
     policy: str = POLICY,
     load: Callable[[str, int], None] = fill,
+    purposes: Iterable[str] = (),
+    stored_order: Iterable[str] = (),
 ) -> Path:
-    """A deployment whose site is loaded, with `load(dsn, scale)`; nothing runs yet."""
+    """A deployment whose site is loaded, with `load(dsn, scale)`; nothing runs yet.
+
+    `purposes` may be stated beside those of the default policies; `stored_order` are datasets whose rows come
+    as they are stored.
+    """
     deployment = folder / "deployment"
     ringfort("init", str(deployment), "--site", SITE)
     limits = [
@@ -153,6 +159,11 @@ def make(
     (deployment / "ringfort.toml").write_text(CONFIG + "\n".join(limits) + "\n")
     (deployment / "catalog.toml").write_text(catalogue)
     (deployment / "policy" / "bench.cedar").write_text(policy)
+    settings = deployment / "policy" / "policy.toml"
+    listed = "[purposes]\n" + "".join(f'{each} = ""\n' for each in purposes)
+    accepted = f"accept_stored_order = {json.dumps(list(stored_order))}"
+    text = settings.read_text().replace("accept_stored_order = []", accepted).replace("[purposes]\n", listed)
+    settings.write_text(text)
     server = EmbeddedServer.of_site(deployment, SITE)
     with server:
         with psycopg.connect(server.admin_dsn(), autocommit=True) as connection:

@@ -174,7 +174,9 @@ def main() -> None:
     size = QUICK if arguments.quick else FULL
     report = Report(arguments.json)
     with ended_quietly(), throwaway() as folder:
-        deployment = make(folder, size.scale, catalogue=CATALOGUE, policy=POLICY, load=load)
+        deployment = make(
+            folder, size.scale, catalogue=CATALOGUE, policy=POLICY, load=load, purposes=PURPOSES.values()
+        )
         with up(deployment) as bed:
             gate = bed.plain["ringfort"]
             targets = [

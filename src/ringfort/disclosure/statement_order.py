@@ -222,7 +222,7 @@ class Orders:
                 self._order(source, visible=True)
                 return
         for call in unordered:
-            calls.fill_aggregate(call, spans, edits)
+            calls.fill_aggregate(call, Sources(select, self._views), spans, edits)
         if windowed and "fromClause" in select:
             windows: calls.Windows | None = calls.Windows(select, (), spans, edits)
             needing = [call for call in windowed if windows.needs_order(call)]  # type: ignore[union-attr]
@@ -413,33 +413,23 @@ class Orders:
         for _ in self._level({"targetList": select["targetList"]}, level):
             pass
         if holds(select["targetList"], _SUBQUERIES) and not self._is_grouped(select, level):
-            return self._by_rows(sources)
+            return sources.sorted_by(sources.rows(), sources.pseudonyms())
         texts = [] if targets[0].get("location", 0) < 0 else self._spans.targets(select)
         items: list[Expression] = []
-        first: list[Expression] = []
+        stars: list[Expression] = []
         for at, target in enumerate(targets):
             if is_star(target):
                 fields = target["val"]["ColumnRef"]["fields"]
                 if len(fields) == 1:
                     items += sources.rows()
-                    first += [] if grouped else sources.pseudonyms()
+                    stars += [] if grouped else sources.pseudonyms()
                 else:
                     items.append(Expression((texts[at],), target["val"]))
-                    first += [] if grouped else sources.pseudonyms_of(fields)
+                    stars += [] if grouped else sources.pseudonyms_of(fields)
                 continue
-            if not varies(target["val"]):
-                continue
-            item = Expression((texts[at],), target["val"])
-            items.append(item)
-            if sources.is_pseudonym(target["val"]):
-                first.append(item)
-        if not items:
-            return []
-        return [*(by_value(each) for each in first), by_bytes(items)]
-
-    @staticmethod
-    def _by_rows(sources: Sources) -> list[Expression]:
-        return [*(by_value(each) for each in sources.pseudonyms()), by_bytes(sources.rows())]
+            if varies(target["val"]):
+                items.append(Expression((texts[at],), target["val"]))
+        return sources.sorted_by(items, stars)
 
     def _append(self, select: Node, fill: list[Expression]) -> None:
         """Put `fill` behind what a SELECT is ordered by already."""

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Final
 
 from ringfort.disclosure.function_list import AGGREGATES
 from ringfort.disclosure.statement_constants import words
-from ringfort.disclosure.statement_order_nodes import Expression, by_bytes, by_value, joined, varies
+from ringfort.disclosure.statement_order_nodes import Expression, by_value, joined, varies
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ringfort.disclosure.statement_edits import Edits, Part
+    from ringfort.disclosure.statement_order_sources import Sources
     from ringfort.disclosure.statement_rules import Node
     from ringfort.disclosure.statement_spans import Spans
 
@@ -66,7 +67,7 @@ def needs_order(call: Node) -> bool:
     return name_of(call) in ORDERED and "over" not in call
 
 
-def fill_aggregate(call: Node, spans: Spans, edits: Edits) -> None:
+def fill_aggregate(call: Node, sources: Sources, spans: Spans, edits: Edits) -> None:
     """Give an aggregate its order: by its arguments. With DISTINCT it sorts by all of them in any case."""
     if call.get("agg_distinct"):
         return
@@ -85,10 +86,10 @@ def fill_aggregate(call: Node, spans: Spans, edits: Edits) -> None:
     ]
     if not values:
         return
-    fill = by_bytes(values)
+    fill = sources.sorted_by(values)
     ordered = "agg_order" in call
-    edits.behind(spans.tokens.end(closing - 1), ", " if ordered else " ORDER BY ", *fill.parts)
-    call["agg_order"] = [*call.get("agg_order", ()), fill.node]
+    edits.behind(spans.tokens.end(closing - 1), ", " if ordered else " ORDER BY ", *joined(fill))
+    call["agg_order"] = [*call.get("agg_order", ()), *(each.node for each in fill)]
 
 
 class Windows:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringfort.disclosure.statement_constants import words
-from ringfort.disclosure.statement_order_nodes import Expression, column, star
+from ringfort.disclosure.statement_order_nodes import Expression, by_bytes, by_value, column, star
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ringfort.disclosure.statement_rules import Node
     from ringfort.disclosure.statement_surface import Shown
@@ -81,6 +81,16 @@ class Sources:
             for each in self.all
             if len(names) == 1 or each.name == names[0]
         )
+
+    def sorted_by(self, items: Sequence[Expression], first: Sequence[Expression] = ()) -> list[Expression]:
+        """The sorts that tell apart all rows that differ in `items`: pseudonyms first, which sort quickly.
+
+        `first` are pseudonyms that a `*` among the items holds. Two pseudonyms that are equal are the same
+        bytes, so that nothing else is needed where nothing else stands.
+        """
+        keys = [each for each in items if self.is_pseudonym(each.node)]
+        sorts = [by_value(each) for each in (*first, *keys)]
+        return sorts if len(keys) == len(items) else [*sorts, by_bytes(items)]
 
     def has_column(self, name: str) -> bool | None:
         """Whether one of them has a column `name`; None if that is not known."""
