@@ -40,6 +40,15 @@ ORDER BY 1, 2, 5
 """
 
 
+CHANGES = """
+SELECT md5(string_agg(concat_ws(' ', c.oid, c.xmin, a.attnum, a.xmin, y.xmin), ',' ORDER BY c.oid, a.attnum))
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+JOIN unnest(%(schemas)s::text[], %(tables)s::text[]) AS w(s, t) ON w.s = n.nspname AND w.t = c.relname
+JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 JOIN pg_type AS y ON y.oid = a.atttypid
+"""
+"""A text that differs if the answer to `RELATIONS` may: cheap, and no relation is locked for it."""
+
+
 def binding_of(rows: Iterable[tuple[Any, ...]]) -> Binding:
     """The rows of `RELATIONS` as a binding."""
     tables: dict[tuple[str, str], tuple[int, list[BoundColumn]]] = {}
@@ -94,4 +103,4 @@ def binding_from(data: list[Any]) -> Binding:
     return binding
 
 
-__all__ = ["RELATIONS", "binding_digest", "binding_from", "binding_json", "binding_of"]
+__all__ = ["CHANGES", "RELATIONS", "binding_digest", "binding_from", "binding_json", "binding_of"]

@@ -58,7 +58,8 @@ class Verdict:
     depends on a literal and must not be cached by `normalised_key`. `statements` counts those of the text.
     `rewritten` is what must be sent in place of the text, "" if that may be sent as it is; `template` the
     same with the constants of the text left open (words, or the number of a constant), for texts of one
-    `normalised_key`; empty if there is none.
+    `normalised_key`; empty if there is none. `relations` are
+    those of the surface that the text names.
     """
 
     allowed: bool
@@ -71,6 +72,7 @@ class Verdict:
     statements: int = 0
     rewritten: str = ""
     template: tuple[str | int, ...] = ()
+    relations: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the parser process answers it."""
@@ -80,7 +82,9 @@ class Verdict:
     def from_json(cls, value: dict[str, Any]) -> Verdict:
         """The inverse of `to_json`."""
         fields = {name: value[name] for name in cls.__dataclass_fields__}
-        return cls(**fields | {"template": tuple(fields["template"])})
+        return cls(
+            **fields | {"template": tuple(fields["template"]), "relations": tuple(fields["relations"])}
+        )
 
 
 def judge(sql: str, surface: Surface) -> Verdict:
@@ -102,6 +106,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
         if not trees:
             return Verdict(allowed=True, kind="empty", shape=render([("empty", Block())]))
         judged: list[tuple[str, Block]] = []
+        named: set[str] = set()
         replacements = Replacements()
         unordered: list[tuple[Node, dict[int, Shown]]] = []
         for tree in trees:
@@ -111,6 +116,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
                 kind = read_statement(tree, walk, block)
             finally:
                 literal_dependent = literal_dependent or walk.literal_dependent
+            named.update(walk.views.values())
             judged.append((kind, block))
             views = {each: shown[name] for each, name in walk.views.items() if name in shown}
             if not all(each.stored_order for each in views.values()):
@@ -157,6 +163,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
         statements=count,
         rewritten=rewritten,
         template=template,
+        relations=tuple(sorted(named)),
     )
 
 

@@ -75,31 +75,47 @@ def create_statements(
 
     `verifier` is a SCRAM-SHA-256 verifier, never a password.
     """
+    before, after = frame_statements(profile, verifier, limits, maps=maps)
+    return [*before, *(each for view in profile.views for each in view_statements(profile, view)), *after]
+
+
+def frame_statements(
+    profile: Profile, verifier: str, limits: RoleLimits | None = None, *, maps: frozenset[str] = frozenset()
+) -> tuple[list[sql.Composed], list[sql.Composed]]:
+    """What of a profile comes before its views, and what after them."""
     limits = limits or RoleLimits()
-    role, schema = sql.Identifier(profile.role), sql.Identifier(profile.schema)
-    statements = [
+    role = sql.Identifier(profile.role)
+    before = [
         sql.SQL(
             "CREATE ROLE {} LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
             "CONNECTION LIMIT {} PASSWORD {}"
         ).format(role, sql.Literal(limits.connections), sql.Literal(verifier)),
         *role_settings(profile, limits),
-        sql.SQL("CREATE SCHEMA {}").format(schema),
-        sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(OWNER)),
+        *(sql.SQL("CREATE SCHEMA {}").format(each) for each in _schemas(profile)),
+        may_create(profile, True),
     ]
     for plan in profile.maps:
         if plan.id not in maps:
-            statements += map_statements(plan)
-    for view in profile.views:
-        statements += _view_statements(profile, view)
-    if profile.ordered:
-        statements += _ordered_statements(profile)
-    statements += [
-        sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(OWNER)),
-        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, role),
+            before += map_statements(plan)
+    after = [
+        may_create(profile, False),
+        *(sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(each, role) for each in _schemas(profile)),
         sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(sql.Identifier(profile.database), role),
         copies_grant(profile.role),
     ]
-    return statements
+    return before, after
+
+
+def may_create(profile: Profile, may: bool) -> sql.Composed:  # noqa: FBT001 - yes or no is all it says
+    """Whether the views' owner may make views in a profile's schema: only meanwhile."""
+    form = "GRANT CREATE, USAGE ON SCHEMA {} TO {}" if may else "REVOKE CREATE ON SCHEMA {} FROM {}"
+    return sql.SQL(form).format(sql.SQL(", ").join(_schemas(profile)), sql.Identifier(OWNER))
+
+
+def _schemas(profile: Profile) -> list[sql.Identifier]:
+    """Where the views of a profile are, and those with their rows in order."""
+    names = [profile.schema, *([profile.schema + ORDERED_SUFFIX] if profile.ordered else [])]
+    return [sql.Identifier(each) for each in names]
 
 
 def copies_grant(role: str) -> sql.Composed:
@@ -175,15 +191,22 @@ def map_name(plan: MapPlan) -> sql.Identifier:
 def map_statements(plan: MapPlan) -> list[sql.Composed]:
     """A mapping table, made new. UNLOGGED: derived, refilled at start, and in no WAL or replica."""
     name = sql.Identifier(SCHEMA, plan.table)
-    raw: sql.Composable = sql.SQL(plan.storage_type)  # from the closed list of types with pseudonyms
-    if plan.collation:
-        raw = sql.SQL("{} COLLATE {}").format(raw, sql.Identifier(*plan.collation))
     return [
-        sql.SQL("CREATE UNLOGGED TABLE {} (raw {} NOT NULL, pseudonym uuid NOT NULL)").format(name, raw),
+        sql.SQL("CREATE UNLOGGED TABLE {} (raw {} NOT NULL, pseudonym uuid NOT NULL)").format(
+            name, map_raw_type(plan)
+        ),
         *map_index_statements(plan),
         sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
         sql.SQL("GRANT SELECT ON {} TO {}").format(name, sql.Identifier(OWNER)),
     ]
+
+
+def map_raw_type(plan: MapPlan) -> sql.Composable:
+    """Type and collation of a mapping table's raw column."""
+    raw: sql.Composable = sql.SQL(plan.storage_type)  # from the closed list of types with pseudonyms
+    if plan.collation:
+        raw = sql.SQL("{} COLLATE {}").format(raw, sql.Identifier(*plan.collation))
+    return raw
 
 
 def map_index_statements(plan: MapPlan) -> list[sql.Composed]:
@@ -296,29 +319,6 @@ def source_expression(plan: MapPlan, data_type: str, source: sql.Composable) -> 
     return source
 
 
-def _ordered_statements(profile: Profile) -> list[sql.Composed]:
-    """The views once more, with their rows in order, for queries that take the first rows of one of them."""
-    maps = {each.id: each for each in profile.maps}
-    schema = sql.Identifier(profile.schema + ORDERED_SUFFIX)
-    statements = [
-        sql.SQL("CREATE SCHEMA {}").format(schema),
-        sql.SQL("GRANT CREATE, USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(OWNER)),
-    ]
-    for view in profile.views:
-        if view.ordered:
-            name = sql.Identifier(profile.schema + ORDERED_SUFFIX, view.name)
-            query = view_query(view, maps, ordered=True)
-            statements += [
-                sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, query),
-                *_handed_over(name, profile.role),
-            ]
-    return [
-        *statements,
-        sql.SQL("REVOKE CREATE ON SCHEMA {} FROM {}").format(schema, sql.Identifier(OWNER)),
-        sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(schema, sql.Identifier(profile.role)),
-    ]
-
-
 def _handed_over(name: sql.Identifier, role: str) -> list[sql.Composed]:
     return [
         sql.SQL("REVOKE ALL ON {} FROM PUBLIC").format(name),
@@ -328,7 +328,8 @@ def _handed_over(name: sql.Identifier, role: str) -> list[sql.Composed]:
     ]
 
 
-def _view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
+def view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
+    """One view of a profile, with the privileges that it needs."""
     maps = {each.id: each for each in profile.maps}
     name = sql.Identifier(profile.schema, view.name)
     base = sql.Identifier(view.schema, view.table)
@@ -337,6 +338,17 @@ def _view_statements(profile: Profile, view: ViewPlan) -> list[sql.Composed]:
         sql.SQL("GRANT USAGE ON SCHEMA {} TO {}").format(sql.Identifier(view.schema), sql.Identifier(OWNER)),
         sql.SQL("GRANT SELECT ({}) ON {} TO {}").format(needed, base, sql.Identifier(OWNER)),
         sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, view_query(view, maps)),
+        *_handed_over(name, profile.role),
+        *(_ordered_statements(profile, view, maps) if view.ordered else ()),
+    ]
+
+
+def _ordered_statements(profile: Profile, view: ViewPlan, maps: dict[str, MapPlan]) -> list[sql.Composed]:
+    """The view once more, with its rows in order, for queries that take its first rows."""
+    name = sql.Identifier(profile.schema + ORDERED_SUFFIX, view.name)
+    query = view_query(view, maps, ordered=True)
+    return [
+        sql.SQL("CREATE VIEW {} WITH (security_barrier = true) AS {}").format(name, query),
         *_handed_over(name, profile.role),
     ]
 
@@ -351,13 +363,17 @@ __all__ = [
     "copies_statements",
     "create_statements",
     "drop_statements",
+    "frame_statements",
     "map_index_statements",
     "map_name",
+    "map_raw_type",
     "map_statements",
     "map_unindex_statements",
+    "may_create",
     "owner_role_statement",
     "password_statement",
     "role_settings",
     "source_expression",
     "view_query",
+    "view_statements",
 ]

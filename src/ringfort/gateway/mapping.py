@@ -1,8 +1,6 @@
 """Keeps the mapping tables of one database full: every key gets its pseudonym within seconds.
 
-The kernel computes pseudonyms in columns outside of PostgreSQL; keys come out in batches, rows
-go in by binary COPY. Nothing but reading is asked of the base tables: no trigger, no logical slot. What
-changed is found cheaply:
+What is new is found cheaply, for each base column by itself:
 
 1. One `pg_current_snapshot()` for each round: if it has not moved, nothing was committed, and that was all.
 2. For whole-number keys with an index: the keys above the largest known one, through that index.
@@ -10,368 +8,539 @@ changed is found cheaply:
    file (`relfilenode`) changed or the last one was quick, but never for more than a quarter of the time.
 
 Keys that no base row has any longer are removed from the table, too (erasure would be idle otherwise). The
-tables are UNLOGGED: after a crash they are empty, the connection is lost, and everything is filled anew.
+tables are UNLOGGED: after a crash of the server they are empty, and everything is filled anew.
 
-Invariants: base columns are found by their numbers, so a rename changes nothing; one filler per database (an
-advisory lock); no error text of the server is passed on, because it may echo a key. DESIGN section 5.
+One thread looks at what is filled, round by round, and does only what is quick. First fills, slow anti-joins
+and pruning are jobs of lanes: the quick ones give a column up after `QUICK_FILL_SECONDS`, and it goes on in a
+long one, so a column that takes minutes, or never ends, holds up no other. A fault costs the column that has
+it: it is tried again after a pause that doubles, and `faults` names it.
+
+Invariants: the lock guards what is known, for moments, and never while a database is asked, so `add`,
+`waiting` and `faults` answer at once; one filler per database (an advisory lock); one lane at a time is at a
+column; no error text of the server is passed on, because it may echo a key. DESIGN section 5.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
 import threading
 import time
-from dataclasses import dataclass, field
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import sql
 
-from ringfort.disclosure.forms_sql import SCHEMA
-from ringfort.disclosure.views import map_index_statements, map_unindex_statements, source_expression
-from ringfort.gateway.mapping_copy import BATCH, HEADER, TRAILER, MappingCodec
+from ringfort.gateway.mapping_copy import MappingCodec
+from ringfort.gateway.mapping_fill import Lane, Map, Source
+from ringfort.gateway.mapping_state import Waiting, fault_words, together
 from ringfort.privacy.pseudonym import Pseudonymiser, derive_key, key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ringfort.disclosure.profile import MapPlan, MapSource
+    from ringfort.disclosure.profile import MapPlan, Profile
     from ringfort.privacy.pseudonym import Domain
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
 LOG = logging.getLogger(__name__)
 FILLER_LOCK = 0x52464D41  # "RFMA"
-CHUNK = 8_192  # rows that libpq holds at a time
 QUICK_SECONDS = 0.2
 REST = 3.0  # a full anti-join is followed by this many times its duration without one
 SAFETY_SECONDS = 60.0
 PRUNE_SECONDS = 30.0
-_RANGED = frozenset({"smallint", "integer", "bigint"})
+LOOK_SECONDS = 10.0
+QUICK_FILL_SECONDS = 20.0
+LONG_FILL_SECONDS = 7_200.0
+LANES = 2  # of each sort
 
-_COUNTERS = """
-SELECT coalesce(sum(pg_stat_get_tuples_inserted(x.oid) + pg_stat_get_tuples_updated(x.oid)), 0)::bigint,
-    coalesce(sum(pg_stat_get_tuples_deleted(x.oid) + pg_stat_get_tuples_updated(x.oid)), 0)::bigint,
-    coalesce(sum(pg_relation_filenode(x.oid)::bigint), 0)::bigint
-FROM (SELECT %(oid)s::oid AS oid UNION SELECT relid FROM pg_partition_tree(%(oid)s::oid::regclass)) AS x
-"""
-_NAMES = """
-SELECT n.nspname, c.relname, a.attname,
-    format_type(CASE WHEN y.typtype = 'd' THEN y.typbasetype ELSE y.oid END, NULL),
-    EXISTS (SELECT FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisvalid AND i.indpred IS NULL
-        AND i.indkey[0] = a.attnum)
-FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-JOIN pg_attribute AS a ON a.attrelid = c.oid JOIN pg_type AS y ON y.oid = a.atttypid
-WHERE c.oid = %s AND a.attnum = %s AND NOT a.attisdropped
-"""
-
-_LARGEST = sql.SQL("SELECT max(raw) FROM {}")
-_EMPTY = sql.SQL("SELECT 1 FROM {} LIMIT 1")
-_PUT = sql.SQL("COPY {} (raw, pseudonym) FROM STDIN (FORMAT binary)")
-
-
-@dataclass
-class _Source:
-    """What is known of one base column."""
-
-    source: MapSource
-    full: bool = False
-    pending: bool = True
-    snapshot: str = ""
-    counters: tuple[int, ...] = ()
-    deleted: tuple[int, ...] = ()
-    ended: float = 0.0
-    seconds: float = 0.0
-
-
-@dataclass
-class _Map:
-    plan: MapPlan
-    domain: Domain
-    key: str
-    codec: MappingCodec
-    sources: list[_Source]
-    rows: int = 0
-    analyzed: int = 0
-    pruned: float = field(default_factory=time.monotonic)
-    to_prune: bool = False
+_Job = tuple[Map, Source | None]
 
 
 class MappingFiller:
     """The filler of one database. `connect` gives administrative connections, `secret` a domain's secret.
 
-    Safe to use from several threads; `round` and `ensure` exclude each other for the time of one column.
+    Thread-safe. `changed` is called, from any thread, when something got ready or has a fault.
     """
 
-    def __init__(self, connect: Callable[[], Connection], secret: Callable[[Domain], bytes]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        secret: Callable[[Domain], bytes],
+        *,
+        name: str = "",
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connect = connect
         self._secret = secret
-        self._lock = threading.RLock()
-        self._maps: dict[str, _Map] = {}
-        self._reader: Connection | None = None
-        self._writer: Connection | None = None
+        self._name = name
+        self._on_change = changed
+        self._lock = threading.Lock()
+        self._news = threading.Condition(self._lock)
+        self._maps: dict[str, Map] = {}
+        self._looking = threading.RLock()
+        self._look_lane = Lane(connect, LOOK_SECONDS)
+        self._lanes: list[Lane] = []
+        self._threads: list[threading.Thread] = []
+        self._jobs: deque[_Job] = deque()
+        self._stop = threading.Event()
+        self._holds = False
+
+    # -- what is known -------------------------------------------------------------------------------
 
     def add(self, domain: Domain, plans: Iterable[MapPlan]) -> None:
-        """Take over mapping tables of a domain; known ones stay as they are."""
-        with self._lock:
-            for plan in plans:
-                if plan.id not in self._maps:
-                    secret = self._secret(domain)
-                    key = derive_key(secret, domain, plan.identity_space, plan.pseudonym_type)
-                    codec = MappingCodec(plan.storage_type, Pseudonymiser(key, plan.pseudonym_type))
-                    sources = [_Source(each) for each in plan.sources]
-                    self._maps[plan.id] = _Map(plan, domain, key_id(secret, domain), codec, sources)
+        """Take over mapping tables of a domain; known ones stay as they are. Waits for nothing."""
+        wanted = [each for each in plans if each.id not in self._maps]
+        if not wanted:
+            return
+        secret = self._secret(domain)
+        for plan in wanted:
+            key = derive_key(secret, domain, plan.identity_space, plan.pseudonym_type)
+            codec = MappingCodec(plan.storage_type, Pseudonymiser(key, plan.pseudonym_type))
+            made = Map(plan, domain, key_id(secret, domain), codec, [Source(each) for each in plan.sources])
+            with self._lock:
+                kept = self._maps.setdefault(plan.id, made)
+                self._enqueue(kept)
 
     def keep(self, usable: Callable[[Domain, str], bool]) -> None:
         """Let go of mapping tables whose epoch is not usable any more, and of their keys."""
         with self._lock:
-            for each in [key for key, kept in self._maps.items() if not usable(kept.domain, kept.key)]:
-                del self._maps[each]
+            gone = [key for key, kept in self._maps.items() if not usable(kept.domain, kept.key)]
+        self.forget(gone)
 
     def forget(self, ids: Iterable[str]) -> None:
-        """Let mapping tables go: they were dropped."""
+        """Let mapping tables go: they are dropped. A lane that is at one stops."""
         with self._lock:
-            for each in ids:
-                self._maps.pop(each, None)
+            gone = [kept for each in ids if (kept := self._maps.pop(each, None)) is not None]
+            for kept in gone:
+                kept.alive = False
+        for lane in (self._look_lane, *self._lanes):
+            if lane.at is not None and not lane.at.alive:
+                lane.cancel()
+        if gone:
+            self._tell()
+
+    def suspect(self) -> None:
+        """The server may have crashed: nothing counts as filled until it was looked at."""
+        with self._lock:
+            for kept in self._maps.values():
+                kept.suspect = True
 
     def filled(self, map_id: str) -> bool:
-        """Whether a mapping table has been filled since the last loss of connection."""
+        """Whether a mapping table has every key that its columns had at the last look."""
         kept = self._maps.get(map_id)
-        return kept is not None and all(source.full for source in kept.sources)
+        return kept is not None and not kept.suspect and all(source.full for source in kept.sources)
 
     @property
     def ids(self) -> set[str]:
         """The mapping tables that are kept."""
         return set(self._maps)
 
+    def waiting(self, profile: Profile) -> dict[str, Waiting]:
+        """Each view of a profile that cannot be read yet, and why: only its own columns count."""
+        found = {}
+        for view in profile.views:
+            columns = [
+                waiting
+                for column in view.columns
+                if column.map and (waiting := self._waiting(column.map, view.oid, column.number))
+            ]
+            said = together(columns)
+            if said is not None:
+                found[view.name] = said
+        return found
+
+    def _waiting(self, map_id: str, oid: int, number: int) -> Waiting | None:
+        kept = self._maps.get(map_id)
+        if kept is None or kept.suspect:
+            return Waiting()
+        for source in kept.sources:
+            if (source.source.oid, source.source.number) == (oid, number):
+                return source.progress.waiting(time.monotonic())
+        return None
+
+    def faults(self) -> list[dict[str, Any]]:
+        """Columns that cannot be read at present, for the operator."""
+        with self._lock:
+            return [
+                {
+                    "table": f"{source.source.schema}.{source.source.table}",
+                    "column": source.source.column,
+                    "domain": kept.domain.id,
+                    "reason": source.progress.fault,
+                    "since": source.progress.since,
+                    "readable": source.full,
+                }
+                for kept in self._maps.values()
+                for source in kept.sources
+                if source.progress.fault
+            ]
+
+    def fills(self) -> list[dict[str, Any]]:
+        """Columns whose pseudonyms are being prepared, for the operator: with the numbers of rows."""
+        with self._lock:
+            return [
+                {
+                    "table": f"{source.source.schema}.{source.source.table}",
+                    "column": source.source.column,
+                    "map": kept.plan.id,
+                    "domain": kept.domain.id,
+                    "stage": str(source.progress.stage),
+                    "done": source.progress.done,
+                    "expected": source.progress.expected,
+                    "reason": source.progress.fault,
+                }
+                for kept in self._maps.values()
+                for source in kept.sources
+                if not source.full
+            ]
+
+    # -- work ----------------------------------------------------------------------------------------
+
     def ensure(self, ids: Iterable[str]) -> None:
-        """Return when each of these has been filled once since the last loss of connection."""
-        wanted = [
-            each
-            for each in ids
-            if (kept := self._maps.get(each)) is None or not all(source.full for source in kept.sources)
-        ]
-        if not wanted:
-            return  # without waiting for a round that is going on
-        with self._guarded():
-            for each in wanted:
-                kept = self._maps.get(each)
-                if kept is not None:
+        """Return when each of these has been filled once; raises the database's error if one cannot be.
+
+        Without `run` in another thread it fills them itself.
+        """
+        wanted = [kept for each in ids if (kept := self._maps.get(each)) is not None]
+        if not self._threads:
+            with self._looking:
+                self._hold()
+                for kept in wanted:
                     for source in kept.sources:
-                        if not source.full:
-                            self._fill_all(kept, source)
+                        if not source.full and self._claim(kept, source):
+                            self._work(self._look_lane, kept, source, raising=True)
+            return
+        with self._news:
+            self._news.wait_for(
+                lambda: (
+                    self._stop.is_set()
+                    or all(
+                        not kept.alive
+                        or (not kept.suspect and all(s.full or s.progress.fault for s in kept.sources))
+                        for kept in wanted
+                    )
+                )
+            )
 
     def round(self) -> int:
         """Look at everything once; gives the number of keys added."""
+        with self._looking:
+            try:
+                return self._round()
+            except psycopg.Error:
+                self._broken(self._look_lane)
+                raise
+
+    def _round(self) -> int:
+        lane = self._look_lane
+        if not self._hold():
+            return 0
+        snapshot = lane.snapshot()
+        self._restore(lane)
         added = 0
-        with self._guarded():
-            snapshot = self._one("SELECT pg_current_snapshot()::text")[0]
         for kept in list(self._maps.values()):
             for source in kept.sources:
-                with self._guarded():
-                    if kept.plan.id in self._maps:
-                        added += self._look(kept, source, snapshot)
-            if kept.to_prune and time.monotonic() - kept.pruned > PRUNE_SECONDS:
-                with self._guarded():
-                    if kept.plan.id in self._maps:
-                        self._prune(kept)
+                if self._claim(kept, source):
+                    added += self._work(lane, kept, source, snapshot=snapshot)
+            if kept.to_prune and time.monotonic() >= max(kept.pruned + PRUNE_SECONDS, kept.prune_due):
+                if self._threads:
+                    with self._lock:
+                        self._put((kept, None))
+                elif not kept.pruning:
+                    self._prune(lane, kept)
         return added
 
     def run(self, stop: threading.Event, seconds: float = 1.0) -> None:
-        """`round` every so many seconds until `stop`; failures are logged without the server's words."""
+        """`round` every so many seconds until `stop`, with lanes beside it."""
+        self._stop = stop
+        for number in range(2 * LANES):
+            lane = Lane(self._connect, LONG_FILL_SECONDS if number < LANES else QUICK_FILL_SECONDS)
+            self._lanes.append(lane)
+            thread = threading.Thread(
+                target=self._serve, args=(lane, number < LANES), name=f"fill-{number}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
         said = ""
         while not stop.is_set():
             try:
                 self.round()
                 said = ""
             except psycopg.Error as error:
-                problem = f"mapping: {type(error).__name__} {error.sqlstate or ''}".rstrip()
+                problem = fault_words(error.sqlstate)
                 if problem != said:
                     said = problem
-                    LOG.warning("%s", problem, extra={"event": "mapping-skipped"})
+                    LOG.warning(
+                        "mapping tables of %s are not followed: %s", self._name, problem,
+                        extra={"event": "fills-stopped", "session": None},
+                    )  # fmt: skip
             stop.wait(seconds)
+        with self._news:
+            self._news.notify_all()
+        for lane in self._lanes:
+            lane.cancel()
+        for thread in self._threads:
+            thread.join(5)
         self.close()
 
     def close(self) -> None:
         """Close the connections; what is filled is looked at anew when they are opened again."""
+        for lane in (self._look_lane, *self._lanes):
+            lane.close()
+        self._holds = False
+        self.suspect()
+
+    def _serve(self, lane: Lane, long: bool) -> None:  # noqa: FBT001 - a thread's arguments
+        """A lane's thread: take a job, do it."""
+        while not self._stop.is_set():
+            job = self._take(long=long)
+            if job is None:
+                lane.close()
+                continue
+            kept, source = job
+            if source is None:
+                self._prune(lane, kept)
+            else:
+                self._work(lane, kept, source)
+
+    def _take(self, *, long: bool) -> _Job | None:
+        """The next job for a lane; a job is claimed. None if there was none for a while."""
+        with self._news:
+            for _ in range(2):
+                for job in list(self._jobs):
+                    kept, source = job
+                    if not kept.alive or not self._holds:
+                        self._jobs.remove(job)
+                        if source is not None:
+                            source.queued = False
+                    elif (source is None or source.long) == long and not self._occupied(kept, source):
+                        self._jobs.remove(job)
+                        if source is None:
+                            kept.pruning = True
+                        else:
+                            source.queued, source.busy = False, True
+                        return job
+                if self._stop.is_set():
+                    return None
+                self._news.wait(30)
+        return None
+
+    @staticmethod
+    def _occupied(kept: Map, source: Source | None) -> bool:
+        return kept.alone or (kept.pruning if source is None else source.busy)
+
+    def _claim(self, kept: Map, source: Source) -> bool:
+        """Whether the caller is the one at this column now."""
         with self._lock:
-            for connection in (self._reader, self._writer):
-                if connection is not None:
-                    with contextlib.suppress(psycopg.Error):
-                        connection.close()
-            self._reader = self._writer = None
-            for kept in self._maps.values():
-                for source in kept.sources:
-                    source.full, source.pending = False, True
+            if not kept.alive or kept.suspect or kept.alone or source.busy or source.queued:
+                return False
+            if source.progress.due > time.monotonic():
+                return False
+            source.busy = True
+            return True
 
-    # -- one look ----------------------------------------------------------------------------------
+    def _put(self, job: _Job) -> None:
+        """Queue a job; with the lock."""
+        if job not in self._jobs:
+            if job[1] is not None:
+                job[1].queued = True
+            self._jobs.append(job)
+            self._news.notify_all()
 
-    def _look(self, kept: _Map, source: _Source, snapshot: str) -> int:
+    def _enqueue(self, kept: Map) -> None:
+        if self._threads and self._holds:
+            for source in kept.sources:
+                if not (source.full or source.busy or source.queued):
+                    self._put((kept, source))
+
+    def _work(
+        self, lane: Lane, kept: Map, source: Source, *, snapshot: str = "", raising: bool = False
+    ) -> int:
+        """Look at a claimed column (with `snapshot`), or fill it; a fault is noted, not raised."""
+        lane.at = kept
+        was = source.full
+        again = False
+        try:
+            if not kept.alive:
+                return 0
+            if snapshot:
+                added, again = self._look(lane, kept, source, snapshot)
+            else:
+                added = self._fill_all(lane, kept, source)
+        except psycopg.Error as error:
+            lost = lane.lost
+            self._failed(lane, kept, source, error)
+            if raising or (lost and lane is self._look_lane):
+                raise
+            return 0
+        finally:
+            lane.at = None
+            with self._news:
+                source.busy = False
+                if again or (source.long and not source.full and not source.progress.fault):
+                    self._put((kept, source))
+                self._news.notify_all()
+            if source.full != was:
+                self._tell()
+        return added
+
+    def _look(self, lane: Lane, kept: Map, source: Source, snapshot: str) -> tuple[int, bool]:
+        """What is new in a column: keys added, and whether a lane should look at all of it."""
+        aside = bool(self._threads)
         if not source.full:
-            return self._fill_all(kept, source)
+            return (0, True) if aside else (self._fill_all(lane, kept, source), False)
         moved = snapshot != source.snapshot
         if not moved and not source.pending:
-            return 0
+            return 0, False
         source.snapshot = snapshot
-        counters = self._one(_COUNTERS, {"oid": source.source.oid})
+        counters = lane.counters(source)
         changed = (counters[0], counters[2]) != source.counters
         if (counters[1], counters[2]) != source.deleted:
             source.deleted = (counters[1], counters[2])
             kept.to_prune = True
         source.pending = True
         rest = time.monotonic() - source.ended
-        if rest >= REST * source.seconds and (
-            changed or source.seconds < QUICK_SECONDS or rest > SAFETY_SECONDS
-        ):
-            return self._fill_all(kept, source)
-        return self._fill(kept, source, tail=True) if moved else 0
+        quick = source.seconds < QUICK_SECONDS
+        if rest >= REST * source.seconds and (changed or quick or rest > SAFETY_SECONDS):
+            if aside and not quick:
+                return 0, True
+            return self._fill_all(lane, kept, source), False
+        if not moved:
+            return 0, False
+        added = lane.fill(kept, source, tail=True, alone=lambda: False)
+        source.progress.finish()
+        return added, False
 
-    def _fill_all(self, kept: _Map, source: _Source) -> int:
+    def _fill_all(self, lane: Lane, kept: Map, source: Source) -> int:
         """A full anti-join; what commits from here on moves the counters or the snapshot once more."""
-        counters = self._one(_COUNTERS, {"oid": source.source.oid})
+        counters = lane.counters(source)
         source.counters = (counters[0], counters[2])
         if not source.full:
             source.deleted = (counters[1], counters[2])
             kept.to_prune = True
-        source.snapshot = self._one("SELECT pg_current_snapshot()::text")[0]
+        source.snapshot = lane.snapshot()
         source.pending = False
         started = time.monotonic()
-        try:
-            added = self._fill(kept, source, tail=False)
-        except BaseException:
-            source.full, source.pending = False, True
-            raise
+        first = not source.full
+        with self._alone(kept, source) as alone:
+            try:
+                added = lane.fill(kept, source, tail=False, alone=alone)
+            except BaseException:
+                source.pending = True
+                raise
         source.ended = time.monotonic()
         source.seconds = source.ended - started if not added else min(source.seconds, 1.0)
-        source.full = True
+        source.progress.finish()
+        source.long = False
+        if first and source.ended - started > 1:
+            LOG.info(
+                "pseudonyms of %s.%s are ready", source.source.schema, source.source.table,
+                extra={"event": "filled", "session": None},
+            )  # fmt: skip
         return added
-
-    def _fill(self, kept: _Map, source: _Source, *, tail: bool) -> int:
-        where = self._one_or_none(_NAMES, (source.source.oid, source.source.number))
-        if where is None:
-            return 0  # the column is gone, and the views over it with it
-        schema, table, column, data_type, indexed = where
-        if tail and not (indexed and kept.plan.storage_type in _RANGED):
-            return 0
-        base = sql.SQL("t.{}").format(sql.Identifier(column))
-        name = sql.Identifier(SCHEMA, kept.plan.table)
-        above: sql.Composable = sql.SQL("")
-        if tail:  # the largest key as a constant: of an unknown one the planner expects a third of the table
-            (largest,) = self._one(_LARGEST.format(name).as_string())
-            if largest is None:
-                return 0
-            above = sql.SQL(" AND {} > {}").format(base, sql.Literal(largest))
-        empty = not tail and self._one_or_none(_EMPTY.format(name).as_string()) is None
-        missing: sql.Composable = sql.SQL("")
-        if not empty:  # else nothing reads the table, and its indexes can be away for the load
-            missing = sql.SQL("WHERE NOT EXISTS (SELECT FROM {} AS m WHERE m.raw = s.v)").format(name)
-        query = sql.SQL(
-            "SELECT {} FROM (SELECT DISTINCT v FROM ("
-            "SELECT {} AS v FROM {} AS t WHERE {} IS NOT NULL{}) AS s {}) AS d"
-        ).format(
-            sql.SQL(kept.codec.select),
-            source_expression(kept.plan, data_type, base),
-            sql.Identifier(schema, table),
-            base,
-            above,
-            missing,
-        )
-        added = self._load(kept, query, empty=empty)
-        kept.rows += added
-        if kept.rows - kept.analyzed > 1000 + kept.analyzed // 5:
-            # after a bulk load the visibility map, too: without it there are no index-only scans
-            how = sql.SQL("VACUUM (ANALYZE) {}" if empty else "ANALYZE {}")
-            self._writer_connection().execute(how.format(name))
-            kept.analyzed = kept.rows
-        return added
-
-    def _load(self, kept: _Map, query: sql.Composed, *, empty: bool) -> int:
-        reader, writer = self._reader_connection(), self._writer_connection()
-        added = 0
-        # not a server-side cursor: those have no parallel plans, and an anti-join of millions wants one
-        with reader.cursor() as cursor:
-            keys = cursor.stream(query, binary=True, size=CHUNK)
-            batch = list(itertools.islice(keys, BATCH))
-            if not batch:
-                return 0
-            with writer.transaction():
-                if empty and len(batch) == BATCH:
-                    for statement in map_unindex_statements(kept.plan):
-                        writer.execute(statement)
-                with writer.cursor().copy(_PUT.format(sql.Identifier(SCHEMA, kept.plan.table))) as target:
-                    target.write(HEADER)
-                    while batch:
-                        target.write(kept.codec.encode(batch))
-                        added += len(batch)
-                        batch = list(itertools.islice(keys, BATCH))
-                    target.write(TRAILER)
-                if empty and added >= BATCH:
-                    for statement in map_index_statements(kept.plan):
-                        writer.execute(statement)
-        return added
-
-    def _prune(self, kept: _Map) -> None:
-        """Remove keys that no source has."""
-        kept.pruned = time.monotonic()
-        conditions: list[sql.Composable] = []
-        for source in kept.sources:
-            where = self._one_or_none(_NAMES, (source.source.oid, source.source.number))
-            if where is None:
-                continue
-            base = sql.SQL("t.{}").format(sql.Identifier(where[2]))
-            conditions.append(
-                sql.SQL("NOT EXISTS (SELECT FROM {} AS t WHERE {} = m.raw)").format(
-                    sql.Identifier(where[0], where[1]), source_expression(kept.plan, where[3], base)
-                )
-            )
-        if conditions:
-            self._writer_connection().execute(
-                sql.SQL("DELETE FROM {} AS m WHERE {}").format(
-                    sql.Identifier(SCHEMA, kept.plan.table), sql.SQL(" AND ").join(conditions)
-                )
-            )
-        kept.to_prune = False
-
-    # -- connections -------------------------------------------------------------------------------
 
     @contextlib.contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Exclusive use of the connections; after any error they are closed and everything is suspect."""
-        with self._lock:
+    def _alone(self, kept: Map, source: Source) -> Iterator[Callable[[], bool]]:
+        """Gives who asks the mapping table for itself, if nobody else is at it."""
+
+        def ask() -> bool:
+            with self._lock:
+                if kept.pruning or any(each.busy for each in kept.sources if each is not source):
+                    return False
+                kept.alone = True
+                return True
+
+        try:
+            yield ask
+        finally:
+            with self._news:
+                kept.alone = False
+                self._news.notify_all()
+
+    def _prune(self, lane: Lane, kept: Map) -> None:
+        kept.pruning, kept.pruned = True, time.monotonic()
+        lane.at = kept
+        try:
+            if kept.alive:
+                lane.prune(kept)
+                kept.to_prune, kept.prune_fault = False, ""
+        except psycopg.Error as error:
+            self._broken(lane)
+            kept.prune_due = time.monotonic() + PRUNE_SECONDS
+            words = fault_words(error.sqlstate)
+            if kept.alive and words != kept.prune_fault:
+                kept.prune_fault = words
+                LOG.warning(
+                    "erased keys stay in a mapping table of %s for now: %s", self._name, words,
+                    extra={"event": "prune-failed", "session": None},
+                )  # fmt: skip
+        finally:
+            lane.at = None
+            kept.pruning = False
+
+    # -- faults --------------------------------------------------------------------------------------
+
+    def _failed(self, lane: Lane, kept: Map, source: Source, error: psycopg.Error) -> None:
+        lost = lane.lost
+        self._broken(lane)
+        if lost or not kept.alive or self._stop.is_set():
+            return  # no fault of the column
+        if error.sqlstate == "57014" and not source.full and not source.long and self._threads:
+            source.long = True  # too much for a quick lane; it goes on in a long one
+            return
+        words = fault_words(error.sqlstate)
+        if source.progress.fail(words, time.monotonic(), time.time()):
+            LOG.warning(
+                "pseudonyms of %s.%s in %s wait: %s", source.source.schema, source.source.table, self._name,
+                words, extra={"event": "fill-failed", "session": None},
+            )  # fmt: skip
+            self._tell()
+
+    def _broken(self, lane: Lane) -> None:
+        """After an error a lane may need new connections; a lost server may have lost the tables."""
+        if lane.lost:
+            lane.close()
+            self.suspect()
+        if not lane.tidy() and lane is self._look_lane:
+            self._holds = False
+
+    def _restore(self, lane: Lane) -> None:
+        """After a loss: what is still in a mapping table was filled; an empty one is filled anew."""
+        for kept in [each for each in self._maps.values() if each.suspect]:
             try:
-                yield
-            except BaseException:
-                self.close()
-                raise
+                lost = lane.empty(kept)
+            except psycopg.Error:
+                if lane.lost:
+                    raise
+                lost = True  # the next look at its columns says what is wrong
+            with self._news:
+                for source in kept.sources:
+                    source.pending = True
+                    if lost:
+                        source.progress.lose()
+                kept.suspect = False
+                if lost:
+                    kept.rows = kept.analyzed = 0
+                self._enqueue(kept)
+                self._news.notify_all()
+            self._tell()
 
-    def _opened(self) -> Connection:
-        connection = self._connect()
-        connection.execute("SET search_path = pg_catalog")
-        connection.execute("SET lock_timeout = '10s'")
-        connection.execute("SET maintenance_work_mem = '256MB'")
-        return connection
+    def _hold(self) -> bool:
+        """Whether this filler is the database's; another process may have been it until now."""
+        if not self._holds:
+            row = (
+                self._look_lane.writer().execute("SELECT pg_try_advisory_lock(%s)", (FILLER_LOCK,)).fetchone()
+            )
+            self._holds = row == (True,)
+            if self._holds:
+                self.suspect()
+                self._restore(self._look_lane)
+        return self._holds
 
-    def _reader_connection(self) -> Connection:
-        if self._reader is None:
-            self._reader = self._opened()
-        return self._reader
-
-    def _writer_connection(self) -> Connection:
-        if self._writer is None:
-            self._writer = self._opened()
-            self._writer.execute("SELECT pg_advisory_lock(%s)", (FILLER_LOCK,))
-        return self._writer
-
-    def _one(self, query: str, parameters: Any = None) -> tuple[Any, ...]:  # noqa: ANN401 - psycopg's own type
-        row = self._one_or_none(query, parameters)
-        if row is None:
-            raise AssertionError
-        return row
-
-    def _one_or_none(self, query: str, parameters: Any = None) -> tuple[Any, ...] | None:  # noqa: ANN401
-        return self._reader_connection().execute(query, parameters).fetchone()
+    def _tell(self) -> None:
+        self._on_change()
 
 
 __all__ = ["MappingFiller"]

@@ -23,6 +23,7 @@ from ringfort.errors import RingfortError
 from ringfort.gateway.control import ground
 from ringfort.gateway.recording import STAMPS
 from ringfort.gateway.site_connection import read_target
+from ringfort.gateway.waiting_views import waiting_views
 from ringfort.ledger.entry import Viewer, encode
 from ringfort.ledger.entry_control import SessionOpened
 from ringfort.ledger.errors import ConditionFailedError
@@ -36,9 +37,10 @@ if TYPE_CHECKING:
     from ringfort.gateway.recording import Ledger
     from ringfort.gateway.settings import WorkerSettings
     from ringfort.gateway.site_connection import SiteSession
+    from ringfort.gateway.waiting_views import WaitingViews
     from ringfort.pgwire.parameters import SessionRequest
 
-OPEN_SECONDS = 60.0  # a new profile over a large key column takes a while to fill
+OPEN_SECONDS = 60.0  # a new profile over many tables takes a while to make
 ATTEMPTS = 2
 
 
@@ -54,6 +56,7 @@ class Opened:
 
     `until`: when the first of the grants that it stands on ends, in seconds since 1970; None if on none.
     `proven_until`: when the certificate or token that opened it ends.
+    `waiting`: its views that cannot be read yet.
     """
 
     session: str
@@ -64,6 +67,7 @@ class Opened:
     since: int
     until: float | None = None
     proven_until: float | None = None
+    waiting: WaitingViews | None = None
 
     @property
     def key(self) -> str:
@@ -133,7 +137,10 @@ class Opener:
             site.conversation.abort()
             raise
         proven = None if self._settings.sessions_outlive_credentials else client.until
-        return Opened(session, request.user, _surface(opened), site, stands_on, since, _until(opened), proven)
+        waiting = waiting_views(self._provisioner, request.database, opened)
+        return Opened(
+            session, request.user, _surface(opened), site, stands_on, since, _until(opened), proven, waiting
+        )
 
     def _entry(
         self,

@@ -14,7 +14,10 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
                    decision: {site, viewer: [{source, country}], storage_country, processing_country,
                    viewing_country, policy, evaluator, catalogue, zones, control_size, input, map (base64),
                    input_digest, map_digest, domain, key_id}}
-    health     {}                    -> {control_size, databases: [{site, database, served, reason, maps}]}
+               and `waiting`: views that cannot be read yet, see `provisioner_readiness`
+    readiness                        see `provisioner_readiness`
+    health     {}                    -> {control_size, databases: [{site, database, served, reason, maps,
+                                        faults, fills}]}
     audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
     reach      {tables}              -> {tables, effects}: what a change of them reaches beside them
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
@@ -62,6 +65,7 @@ from ringfort.gateway.provisioner_decision import (
     viewing_country,
 )
 from ringfort.gateway.provisioner_domains import Domains
+from ringfort.gateway.provisioner_readiness import Readiness
 from ringfort.gateway.provisioner_served import Served, reached
 from ringfort.gateway.provisioner_settings import ProvisionerSettings
 from ringfort.gateway.provisioner_site import administration_error
@@ -98,9 +102,12 @@ class Provisioner:
         self.control = ControlView()
         blobs = BlobStore(settings.blobs)
         self.decider = Decider(blobs.get, settings.region)
+        self._readiness = Readiness()
         store = DomainStore(Custody(settings.custody), actor=settings.actor)
         self.databases = {
-            name: Served(settings, site, name, store) for site in settings.sites for name in site.databases
+            name: Served(settings, site, name, store, self._readiness.moved_threadsafe)
+            for site in settings.sites
+            for name in site.databases
         }
         self.failure: Exception | None = None
         self._clock = SystemClock()
@@ -197,14 +204,17 @@ class Provisioner:
     def _now(self) -> str:
         return format_time(self._clock.now())
 
-    async def _thread(self, call: Callable[..., _Result], *arguments: object) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call, *arguments)
+    async def _thread(
+        self, call: Callable[..., _Result], *arguments: object, pool: ThreadPoolExecutor | None = None
+    ) -> _Result:
+        """In a thread of `pool`: that of decisions, which nothing waits in for a lock or a fill."""
+        return await asyncio.get_running_loop().run_in_executor(pool or self._threads, call, *arguments)
 
     # -- databases ---------------------------------------------------------------------------------
 
     async def _prepare(self, served: Served) -> None:
         try:
-            await self._thread(served.prepare, self._domains.usable)
+            await self._thread(served.prepare, self._domains.usable, pool=served.changes)
             await self._audit(served)
         except RingfortError as error:
             served.ready, served.reason = False, error.message
@@ -223,7 +233,7 @@ class Provisioner:
     async def _audit(self, served: Served) -> None:
         """Audit, put on record what differs from the last time, and serve or not."""
         catalogue = self.control.state.catalogue
-        outcome, report = await self._thread(served.audited, catalogue, self.decider)
+        outcome, report = await self._thread(served.audited, catalogue, self.decider, pool=served.audits)
         site, database = served.key
         digest = hashlib.sha256(report).hexdigest()
         if (self.control.state.sites.get(served.key), self.control.findings.get(served.key)) != (
@@ -256,7 +266,9 @@ class Provisioner:
             if served.ready and now - collected >= self.settings.collect_seconds:
                 collected = now
                 with contextlib.suppress(RingfortError):
-                    await self._thread(served.collect)
+                    await self._thread(served.collect, pool=served.changes)
+            with contextlib.suppress(RingfortError):
+                await self._thread(served.complete, pool=served.changes)
 
     # -- operations --------------------------------------------------------------------------------
 
@@ -265,6 +277,8 @@ class Provisioner:
             return await self._desk.asked(op, request)
         if op == "open":
             return await self._open(request)
+        if op == "readiness":
+            return await self._readiness.asked(self._database(request), request)
         if op == "health":
             return self._health()
         if op == "audit":
@@ -273,6 +287,7 @@ class Provisioner:
             return {
                 "served": served.ready,
                 "findings": [each.to_json() for each in served.site.findings],
+                "faults": served.faults(),
                 "hardening": audit.hardening_statements(served.site.findings),
             }
         if op in {"domain-rotate", "domain-erase"}:
@@ -321,6 +336,8 @@ class Provisioner:
                     "served": served.ready,
                     "reason": served.reason,
                     "maps": len(served.filler.ids),
+                    "faults": served.faults(),
+                    "fills": served.filler.fills(),
                 }
                 for name, served in self.databases.items()
             ],
@@ -363,7 +380,10 @@ class Provisioner:
             return await self._operate(served, ground, request)
         decision = await self._thread(self.decider.decide, ground, request)
         domain, kept_key = await self._domains.of(decision)
-        profile, password = await self._thread(served.provide, decision, domain, kept_key)
+        profile = await self._thread(served.compile, decision, domain, kept_key)
+        password = await self._thread(served.known, profile)
+        if password is None:
+            password = await self._thread(served.make, profile, pool=served.changes)
         keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
         if profile.maps:
             keys.append(domain_key(domain.recipient, domain.purpose))
@@ -382,6 +402,7 @@ class Provisioner:
             "database": served.site.database,
             "search_path": profile.schema,
             "relations": list(profile.relations),
+            "waiting": sorted(served.waiting(profile)),
             "columns": columns,
             "surface": Surface(
                 frozenset(profile.relations),
@@ -406,7 +427,7 @@ class Provisioner:
     async def _operate(self, served: Served, ground: Ground, request: AccessRequest) -> dict[str, Any] | None:
         """An operate session: the owner's role, on the tables that the grants cover."""
         operation, password = await self._thread(
-            served.operate, ground, self.decider, self.settings.region, request
+            served.operate, ground, self.decider, self.settings.region, request, pool=served.changes
         )
         still = self.control.still(ground, request.grants)
         if still is None or not served.ready:

@@ -7,7 +7,9 @@ force; `retire` drops what stands on any other, and lets go of its keys.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -18,6 +20,7 @@ from ringfort.disclosure.binding import binding_digest
 from ringfort.disclosure.profile import compile_profile, rekeyed
 from ringfort.disclosure.views import RoleLimits
 from ringfort.gateway.mapping import MappingFiller
+from ringfort.gateway.mapping_state import Waiting
 from ringfort.gateway.provisioner_operate import Operation, decide_operation
 from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
 from ringfort.policy.grants import covered
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ringfort.catalog.model import Catalogue
-    from ringfort.disclosure.profile import Profile
+    from ringfort.disclosure.profile import Binding, Profile
     from ringfort.gateway.provisioner_decision import Decider, Decision, Ground
     from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
     from ringfort.policy.request import AccessRequest
@@ -34,11 +37,19 @@ if TYPE_CHECKING:
     from ringfort.sites.domains import DomainStore
 
 
+MOST_COMPILED = 512
+
+
 class Served:
     """One database: its administration, its filler, and whether it is ready."""
 
     def __init__(
-        self, settings: ProvisionerSettings, site: SiteSettings, database: str, domains: DomainStore
+        self,
+        settings: ProvisionerSettings,
+        site: SiteSettings,
+        database: str,
+        domains: DomainStore,
+        changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
         self.sockets = site.sockets
@@ -53,7 +64,13 @@ class Served:
                 statement_ms=int(settings.statement_seconds * 1000),
             ),
         )
-        self.filler = MappingFiller(self.site.connect, domains.secret)
+        self.filler = MappingFiller(self.site.connect, domains.secret, name=database, changed=changed)
+        self.site.lost = self.filler.suspect
+        self.changes = ThreadPoolExecutor(1, thread_name_prefix="change")
+        self.audits = ThreadPoolExecutor(1, thread_name_prefix="audit")
+        self.profiles: dict[str, Profile] = {}
+        self._on_change = changed
+        self._compiled: dict[tuple[bytes, str, str, str], tuple[Binding, Binding, Profile]] = {}
         self.ready = False
         self.reason = "it is being prepared"
         self.said = ""
@@ -94,29 +111,70 @@ class Served:
         report = audit.report(self.site.site, self.site.database, found, catalogue=catalogue, binding=numbers)
         return ("surplus" if audit.surplus(found) else "passed"), report
 
-    def provide(self, decision: Decision, domain: Domain, kept_key: str) -> tuple[Profile, str]:
-        """Compile the decision's profile and make it; gives it with the password of its role.
+    def compile(self, decision: Decision, domain: Domain, kept_key: str) -> Profile:
+        """The decision's profile against the database as it is now; remembered while nothing has changed.
 
         Without a key id it has no pseudonyms, or there is a mistake here.
         """
         datasets = decision.catalogue.for_database(self.site.database)
-        with self._administering():
-            profile = compile_profile(
-                decision.disclosure,
-                datasets,
-                database=self.site.database,
-                domain=domain,
-                key_id=kept_key,
-                bound=self.site.bound(decision.ground.catalogue, datasets),
-                found=self.site.found(datasets),
-            )
-            if profile.maps and not kept_key:
-                raise AssertionError
-            password = self.site.ensure_profile(profile)
-            self.filler.add(domain, profile.maps)
-            self.filler.ensure(each.id for each in profile.maps)
+        bound, found = self.site.bound(decision.ground.catalogue, datasets), self.site.found(datasets)
+        key = (hashlib.sha256(decision.map).digest(), decision.ground.catalogue, domain.id, kept_key)
+        known = self._compiled.get(key)
+        if known is not None and known[0] is found and known[1] is bound:
+            return known[2]
+        profile = compile_profile(
+            decision.disclosure,
+            datasets,
+            database=self.site.database,
+            domain=domain,
+            key_id=kept_key,
+            bound=bound,
+            found=found,
+        )
+        if profile.maps and not kept_key:
+            raise AssertionError
+        if len(self._compiled) >= MOST_COMPILED:
+            self._compiled.clear()
+        self._compiled[key] = (found, bound, profile)
+        return profile
+
+    def known(self, profile: Profile) -> str | None:
+        """The password of the profile's role, None if the profile has to be made: see `make`."""
+        password = self.site.known_profile(profile)
+        if password is not None:
+            self._take_over(profile)
+        return password
+
+    def make(self, profile: Profile) -> str:
+        """Make the profile; gives the password of its role."""
+        password = self.site.make_profile(profile)
+        self._take_over(profile)
+        return password
+
+    def _take_over(self, profile: Profile) -> None:
+        self.filler.add(profile.domain, profile.maps)
         self.used.add(profile.digest)
-        return profile, password
+        if len(self.profiles) >= MOST_COMPILED:
+            self.profiles.pop(next(iter(self.profiles)))
+        self.profiles[profile.digest] = profile
+
+    def waiting(self, profile: Profile) -> dict[str, Waiting]:
+        """Each view of a profile that cannot be read yet, and why."""
+        missing = dict.fromkeys(self.site.missing(profile), Waiting(fault=True))
+        return self.filler.waiting(profile) | missing
+
+    def complete(self) -> None:
+        """Try again to make the views that profiles are without."""
+        if self.site.complete():
+            self._on_change()
+
+    def faults(self) -> list[dict[str, Any]]:
+        """What cannot be read at present, for the operator: table, why, since when (seconds since 1970)."""
+        without = [
+            {"table": table, "role": role, "reason": f"its view is not made: {reason}"}
+            for role, table, reason in self.site.left_out()
+        ]
+        return self.filler.faults() + without
 
     def operate(
         self, ground: Ground, decider: Decider, region: frozenset[str], request: AccessRequest
@@ -176,6 +234,8 @@ class Served:
         self._stop.set()
         if self._thread is not None:
             self._thread.join(10)
+        for pool in (self.changes, self.audits):
+            pool.shutdown(wait=False, cancel_futures=True)
         self.site.close()
 
 

@@ -194,7 +194,9 @@ class Sessions:
         client, site = conversation.transport, opened.site.conversation.transport
         if client is None or site is None or opened.site.conversation.lost:
             raise ConnectionGoneError
-        verdicts = self._verdicts.for_surface(opened.surface).of_session(opened.principal, opened.session)
+        verdicts = self._verdicts.for_surface(opened.surface).of_session(
+            opened.principal, opened.session, opened.waiting
+        )
         relay = Relay(
             session=opened.session,
             actor=settings.actor,

@@ -24,6 +24,8 @@ from ringfort.pgwire.backend import error_response
 if TYPE_CHECKING:
     from typing import Any
 
+    from ringfort.gateway.waiting_views import WaitingViews
+
 GENERATION = 2_048
 EXACT_BYTES = 2_048
 REWRITTEN_GENERATION = 256
@@ -65,6 +67,7 @@ class Known:
         "query",
         "reason",
         "refusal",
+        "relations",
         "sent",
         "sqlstate",
         "template",
@@ -84,6 +87,7 @@ class Known:
         self.template = [each.encode() if isinstance(each, str) else each for each in verdict.template]
         self.as_it_came = self.at_once and self.sent is None
         self.copies_in = verdict.allowed and verdict.kind == "copy_in"
+        self.relations = frozenset(verdict.relations)
         self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None
         self.refusal = (
             b""
@@ -135,19 +139,22 @@ class Memory(Generic[_Value]):
 class SessionVerdicts:
     """The verdicts for one session: those of its surface; new texts are read in the session's turn."""
 
-    __slots__ = ("_asking", "_principal", "_session", "_shared", "lookup", "types")
+    __slots__ = ("_asking", "_principal", "_session", "_shared", "_waiting", "lookup", "types")
 
-    def __init__(self, shared: SurfaceVerdicts, principal: str, session: str) -> None:
+    def __init__(
+        self, shared: SurfaceVerdicts, principal: str, session: str, waiting: WaitingViews | None = None
+    ) -> None:
         self._shared = shared
         self._principal = principal
         self._session = session
-        self.lookup = shared.lookup
+        self._waiting = waiting
+        self.lookup = shared.lookup if waiting is None else self._lookup_ready
         self.types = shared.types
         self._asking: asyncio.Task[Known] | None = None
 
     async def ask(self, sql: bytes) -> Known:
         """The parser's verdict for `sql`; a refusal if there is none to be had. Never raises."""
-        asking = asyncio.ensure_future(self._shared.ask(sql, self._principal, self._session))
+        asking = asyncio.ensure_future(self._ask(sql))
         self._asking = asking
         try:
             await asyncio.wait((asking,))
@@ -155,6 +162,25 @@ class SessionVerdicts:
             self._asking = None
             asking.cancel()
         return CANCELLED if asking.cancelled() else asking.result()
+
+    async def _ask(self, sql: bytes) -> Known:
+        known = self._shared.lookup(sql) if self._waiting is not None else None
+        if known is None:
+            known = await self._shared.ask(sql, self._principal, self._session)
+        waiting = self._waiting
+        if waiting is None or known.relations.isdisjoint(waiting.views):
+            return known
+        refusal = await waiting.refusal(known.relations)
+        if not waiting.views:
+            self._waiting, self.lookup = None, self._shared.lookup
+        return refusal or known
+
+    def _lookup_ready(self, sql: bytes) -> Known | None:
+        """The remembered verdict, unless the text names a view that cannot be read yet: then it is asked."""
+        known = self._shared.lookup(sql)
+        if known is None or self._waiting is None or known.relations.isdisjoint(self._waiting.views):
+            return known
+        return None
 
     def cancel(self) -> None:
         """The client wants no answer to its statement any more: if it waits to be read, it is refused."""
@@ -174,9 +200,11 @@ class SurfaceVerdicts:
         self._normalised: Memory[Known] = Memory()
         self._rewritten: Memory[Known] = Memory(REWRITTEN_GENERATION)
 
-    def of_session(self, principal: str, session: str) -> SessionVerdicts:
-        """The same verdicts, asked for in the name of a session."""
-        return SessionVerdicts(self, principal, session)
+    def of_session(
+        self, principal: str, session: str, waiting: WaitingViews | None = None
+    ) -> SessionVerdicts:
+        """The same verdicts, asked for in the name of a session, some of whose views may be `waiting`."""
+        return SessionVerdicts(self, principal, session, waiting)
 
     def lookup(self, sql: bytes) -> Known | None:
         """The remembered verdict for `sql`."""

@@ -174,7 +174,7 @@ def deployment(tmp_path, fresh_database):
 @contextlib.contextmanager
 def provisioner(deployment, **changes):
     child, ready = start("ringfort.gateway.provisioner", deployment.config(**changes))
-    outcome = {"ready": ready}
+    outcome = {"ready": ready, "child": child}
     try:
         yield outcome
     finally:
@@ -250,6 +250,13 @@ def test_from_an_opening_to_a_session_on_record(deployment):
             await channel.append(
                 [encode(session_entry(deployment, answer))], condition=condition, blobs=blobs
             )
+        ready = await client.request(
+            "readiness",
+            database=deployment.database,
+            profile=answer["profile"],
+            views=["customers", "orders", "sheet", "other"],
+        )
+        assert ready["waiting"] == {}
         with login(deployment, answer) as session:
             kernel = Pseudonymiser(derive_key(secret, domain, SPACE, "number"), "number")
             seven = uuid.UUID(bytes=kernel.column(pa.array([7])).to_pylist()[0])
@@ -435,7 +442,7 @@ def test_a_credential_that_is_gone_opens_nothing(deployment):
 def test_without_its_ledger_it_ends(deployment):
     with provisioner(deployment) as outcome:
         stop(deployment.writer)
-        time.sleep(0.5)
+        outcome["child"].wait(60)
     assert outcome["code"] == 1
     assert "ledger" in outcome["errors"]
     deployment.writer, _ = start(
