@@ -44,10 +44,13 @@ class ControlFollower:
         """The next entry of the control log; raises EntryError or FoldError if it does not follow."""
         entry = decode(data)
         self.state.apply(entry)
-        changed = self.state.changed
-        newest = next(reversed(changed), "")  # an entry changes one key at most
-        if changed.get(newest) == index:
-            self._on_change(newest, index, _text(newest, entry))
+        newest = []
+        for key in reversed(self.state.changed):  # those of one entry stand last
+            if self.state.changed[key] != index:
+                break
+            newest.append(key)
+        for key in reversed(newest):
+            self._on_change(key, index, _text(key, entry))
 
     def changed_since(self, keys: Iterable[str], since: int) -> bool:
         """Whether any of `keys` changed at an index of `since` or later."""

@@ -248,6 +248,11 @@ class Desk:
             raise UsageError(
                 f"`{grant}` is {status}, it waits for no approval", hint="`ringfort grants` lists what waits"
             )
+        if self._now() < known.last:
+            raise UsageError(
+                f"`{grant}` was written when the clock was ahead of what it says now",
+                hint="look at the machine's clock; revoke it, and have it asked for again",
+            )
         return known
 
     def _checked(self, facts: GrantFacts, reason: str, longest: str) -> str:

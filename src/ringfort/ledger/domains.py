@@ -6,7 +6,8 @@ Laws, whoever writes the entries:
 - what is erased stays erased, and nothing is resolved or bridged in it;
 - pseudonyms are resolved or bridged on a grant of that kind, in force for that principal at that moment;
 - what each principal asked for in each domain is remembered for 90 days, so that a limit can be counted over
-  any window of up to that; a restart forgets none of it.
+  any window of up to that; a restart forgets none of it. Times only go forward: what was asked counts from
+  its own time or that of the act before it, whichever is later.
 
 Whether the limit was kept is not judged here: it stands in the policy bundle that the entry's input names.
 """
@@ -192,17 +193,21 @@ def _asked(
     grant = state.grants.get(entry.grant)
     if grant is None or (grant.kind, grant.principal) != (kind, entry.principal):
         raise FoldError(f"`{entry.TYPE}` names no grant of the kind `{kind}` for that principal")
-    if grant.status(now) != ACTIVE:
+    if grant.by_time(now) != ACTIVE:
         raise FoldError(f"`{entry.TYPE}` names a grant that is not in force")
     if not entry.asked or entry.found > entry.asked:
         raise FoldError(f"`{entry.TYPE}` has counts that cannot be")
     key = asked_key(entry.principal, entry.recipient, entry.purpose)
     before = state.asked.get(key, ())
-    if before and now < before[-1].time:
-        raise FoldError(f"`{entry.TYPE}` is older than the one before it")
-    kept = tuple(each for each in before if each.time > now - REMEMBERED)
-    state.asked[key] = (*kept, Asked(now, entry.asked))
+    counted = Asked(max(now, before[-1].time) if before else now, entry.asked)
+    state.asked[key] = _remembered((*before, counted))
     return key
+
+
+def _remembered(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
+    """What is kept, oldest first. The second newest says what is too old: one wrong clock does not."""
+    horizon = asked[max(len(asked) - 2, 0)].time - REMEMBERED
+    return tuple(each for each in asked if each.time > horizon)
 
 
 __all__ = [

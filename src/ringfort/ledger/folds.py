@@ -5,6 +5,10 @@ that does not follow from the state before it raises FoldError and changes nothi
 entry and the verifier reports it. `changed` tells at which index each state key last changed, for
 conditional appends.
 
+Law of time, for every part of the state: what an entry ended is over by its place in the log, whatever any
+time says, and nothing that is over comes back; what is in force can be ended by an entry at any later place.
+Times only shorten (`grants` says how): one entry with a wrong clock costs what is open at its place, at most.
+
 State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:DIGEST`, `site:NAME/DATABASE`,
 `session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `transfer:NAME`, `asked:PRINCIPAL/DOMAIN`,
 `evidence`.
@@ -28,6 +32,7 @@ from ringfort.ledger.errors import ConditionFailedError, FoldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from ringfort.ledger.entry import Entry, EvidenceStream, JournalPosition
 
@@ -93,6 +98,8 @@ class ControlState:
     shards: dict[str, Shard] = field(default_factory=dict)
     grants: dict[str, grants.Grant] = field(default_factory=dict)
     """Every grant that was ever asked for or taken, by its id."""
+    unended: tuple[datetime, datetime] | tuple[()] | None = None
+    """Between which times no grant ends by the clock (`grants.shown`); None if it has to be worked out."""
     transfers: dict[str, transfers.Transfer] = field(default_factory=dict)
     """Every transfer that was ever approved, with its runs."""
     evidence: dict[str, EvidenceStream] = field(default_factory=dict)
@@ -116,9 +123,11 @@ class ControlState:
             raise FoldError("`LogOpened` is the first entry, and only the first")
         index = self.size
         key = step(self, entry)
-        if key:
-            self.changed.pop(key, None)
-            self.changed[key] = index  # the newest stands last
+        if key.startswith(("grant:", "review:", "principal:")):
+            self.unended = None
+        for each in filter(None, (key, *grants.shown(self, entry.time))):
+            self.changed.pop(each, None)
+            self.changed[each] = index  # the newest stand last
         self.size = index + 1
         return index
 

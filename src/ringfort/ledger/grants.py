@@ -1,11 +1,18 @@
 """What became of each grant: folded from its entries, asked for at a moment.
 
-Laws, whoever writes the entries:
+Laws, whoever writes the entries and whatever their clocks said:
 
 - the one who asked never counts as an approver, and nobody counts twice;
-- a grant is in force for exactly the seconds that were asked for, from the entry of the last approval that it
-  needs; nothing prolongs it, and what is denied, lapsed, expired or revoked stays so;
-- time comes from entries: an entry that is older than the one before it on the same grant does not follow;
+- a grant is in force for at most the seconds that were asked for, from the entry of the last approval that it
+  needs; nothing prolongs it;
+- **order comes before time.** What an entry denied, revoked or ended with its principal is over for good, by
+  its place in the log alone. Whatever is not over can be ended by an entry at any later place, whatever its
+  time says. What gives (an approval) must not be older than the entry before it on the same grant;
+- **time goes only forward.** Each entry of the control log shows the clock to every grant. A grant is over
+  for good once an entry stands at or after its end, and once one is more than `TOLERANCE` older than the newest
+  entry on the grant itself, for then the clock was wrong at one of the two. So one entry with a wrong clock
+  costs what is open at its place, and nothing that is asked for after it;
+- in force is what is not over, at a present moment between its start and its end;
 - who took a grant without asking and has a review overdue takes no second one;
 - nobody takes a grant to resolve or bridge pseudonyms without asking;
 - what is known of a principal changes or ends: so do its grants, and its approvals of pending requests.
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
     from ringfort.ledger import entry_control_grants as entries
     from ringfort.ledger.folds import ControlState
 
+TOLERANCE = timedelta(seconds=60)
+"""By how much an entry may be older than one before it: entries wait, and clocks are adjusted."""
 MOST_SECONDS = 366 * 86_400
 MOST_APPROVALS = 100
 OUTCOMES = ("justified", "unjustified")
@@ -54,7 +63,7 @@ class Grant:
     reason: str
     requested: datetime
     last: datetime
-    """When the newest entry on it was made."""
+    """The newest time of an entry on it."""
     needed: int = 0
     open_until: datetime | None = None
     approvers: tuple[str, ...] = ()
@@ -63,6 +72,8 @@ class Grant:
     over: str = ""
     """`denied` or `revoked`, empty if neither."""
     over_because: str = ""
+    stopped: str = ""
+    """`expired` or `lapsed`, once the log has shown a time at which it is; empty before."""
     review_due: datetime | None = None
     """For one that was taken without asking: until when somebody must have reviewed it."""
     reviewer: str = ""
@@ -77,6 +88,15 @@ class Grant:
 
     def status(self, now: datetime) -> str:
         """requested, active, lapsed, denied, expired or revoked, as of `now`."""
+        return self.over or self.stopped or self.by_time(now)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over for good, whatever the time is."""
+        return bool(self.over or self.stopped)
+
+    def by_time(self, now: datetime) -> str:
+        """The status by what was done to it and by `now` alone, whatever times the log has shown."""
         if self.over:
             return self.over
         if self.starts is not None and self.ends is not None:
@@ -132,7 +152,9 @@ def approved(state: ControlState, entry: entries.GrantApproved) -> str:
 
 def denied(state: ControlState, entry: entries.GrantDenied) -> str:
     """`GrantDenied`."""
-    grant, time = _open(state, entry)
+    grant, time = _known(state, entry.grant, entry.time, entry.TYPE)
+    if grant.over or grant.starts is not None:
+        raise FoldError("`GrantDenied` names a grant that waits for no approval")
     _another(state, grant, entry.approver, entry.TYPE)
     state.grants[grant.id] = replace(grant, over=DENIED, over_because=entry.reason, last=time)
     return _key(grant.id)
@@ -141,7 +163,7 @@ def denied(state: ControlState, entry: entries.GrantDenied) -> str:
 def revoked(state: ControlState, entry: entries.GrantRevoked) -> str:
     """`GrantRevoked`."""
     grant, time = _known(state, entry.grant, entry.time, entry.TYPE)
-    if grant.status(time) not in {REQUESTED, ACTIVE}:
+    if grant.ended:
         raise FoldError("`GrantRevoked` names a grant that is over")
     if entry.principal not in state.principals:
         raise FoldError("`GrantRevoked` names a principal that is not registered")
@@ -176,7 +198,7 @@ def reviewed(state: ControlState, entry: entries.BreakGlassReviewed) -> str:
         raise FoldError("`BreakGlassReviewed` has an outcome that is not known")
     _another(state, grant, entry.reviewer, entry.TYPE)
     changed = replace(grant, reviewer=entry.reviewer, outcome=entry.outcome, last=time)
-    ends_it = entry.outcome == "unjustified" and grant.status(time) == ACTIVE
+    ends_it = entry.outcome == "unjustified" and not grant.ended and grant.by_time(time) != EXPIRED
     if ends_it:
         changed = replace(changed, over=REVOKED, over_because="found unjustified")
     state.grants[grant.id] = changed
@@ -187,13 +209,52 @@ def principal_changed(state: ControlState, name: str, time: str, why: str) -> No
     """What is known of a principal changed or ended: what was granted to it, and said by it, is over."""
     now = moment(time)
     for grant in list(state.grants.values()):
-        if grant.status(now) not in {REQUESTED, ACTIVE}:
+        if grant.ended:
             continue
-        if grant.principal == name:
+        if grant.by_time(now) in {EXPIRED, LAPSED}:  # by a clock that may be wrong: now it is so for good
+            state.grants[grant.id] = replace(grant, stopped=grant.by_time(now))
+        elif grant.principal == name:
             state.grants[grant.id] = replace(grant, over=REVOKED, over_because=why, last=max(grant.last, now))
         elif name in grant.approvers and grant.starts is None:
             left = tuple(each for each in grant.approvers if each != name)
             state.grants[grant.id] = replace(grant, approvers=left)
+
+
+def shown(state: ControlState, time: str) -> list[str]:
+    """The clock as an entry showed it: end for good what is over then; gives the state keys that changed."""
+    waiting = state.unended
+    if waiting is None:
+        waiting = state.unended = _bounds(state)
+    if not waiting:
+        return []
+    now = moment(time)
+    oldest, earliest = waiting
+    if oldest <= now < earliest:
+        return []
+    changed = []
+    for grant in list(state.grants.values()):
+        if grant.ended:
+            continue
+        status = grant.by_time(now)
+        if now < grant.last - TOLERANCE:
+            status = LAPSED if grant.starts is None else EXPIRED
+            why = "the clock was wrong"
+        else:
+            why = ""
+        if status in {LAPSED, EXPIRED}:
+            state.grants[grant.id] = replace(grant, stopped=status, over_because=why)
+            changed.append(_key(grant.id))
+    state.unended = _bounds(state)
+    return changed
+
+
+def _bounds(state: ControlState) -> tuple[datetime, datetime] | tuple[()]:
+    """Between which times no grant ends by the clock; empty if there is none that could."""
+    left = [each for each in state.grants.values() if not each.ended]
+    if not left:
+        return ()
+    ends = (each.ends or each.open_until or each.last for each in left)
+    return max(each.last for each in left) - TOLERANCE, min(ends)
 
 
 def _key(grant: str) -> str:
@@ -235,15 +296,14 @@ def _known(state: ControlState, grant: str, time: str, kind: str) -> tuple[Grant
     known = state.grants.get(grant)
     if known is None:
         raise FoldError(f"`{kind}` names a grant that there is not")
-    now = moment(time)
-    if now < known.last:
-        raise FoldError(f"`{kind}` is older than the entry before it on the same grant")
-    return known, now
+    return known, max(known.last, moment(time))
 
 
-def _open(state: ControlState, entry: entries.GrantApproved | entries.GrantDenied) -> tuple[Grant, datetime]:
+def _open(state: ControlState, entry: entries.GrantApproved) -> tuple[Grant, datetime]:
     grant, time = _known(state, entry.grant, entry.time, entry.TYPE)
-    if grant.status(time) != REQUESTED or grant.starts is not None:
+    if moment(entry.time) < grant.last:
+        raise FoldError(f"`{entry.TYPE}` is older than the entry before it on the same grant")
+    if grant.by_time(time) != REQUESTED or grant.starts is not None:
         raise FoldError(f"`{entry.TYPE}` names a grant that waits for no approval")
     return grant, time
 
@@ -255,4 +315,4 @@ def _another(state: ControlState, grant: Grant, name: str, kind: str) -> None:
         raise FoldError(f"`{kind}` is by somebody who is not registered")
 
 
-__all__ = ["OUTCOMES", "UNDOING", "Grant", "active_grants", "moment"]
+__all__ = ["OUTCOMES", "TOLERANCE", "UNDOING", "Grant", "active_grants", "moment", "shown"]

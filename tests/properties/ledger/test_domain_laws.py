@@ -1,5 +1,6 @@
 """Laws of domains, whatever entries come: one epoch in force, numbers and ids that never come again."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -167,8 +168,19 @@ def test_what_was_asked_is_counted_for_each_principal_and_domain():
 
     assert [count(LINES[0], each) for each in (-1, 9, 10, 19, 20)] == [23, 23, 18, 18, 0]
     assert (count(LINES[1], 0), count(LINES[2], 0), count(LINES[0], 0, "bob")) == (100, 0, 0)
-    with pytest.raises(FoldError, match="older"):
-        state.apply(act("resolved", LINES[0], 3, 19))
+    state.apply(act("resolved", LINES[0], 3, 19, asked=3))  # the clock went back: it counts from 20 on
+    assert [count(LINES[0], each) for each in (18, 19, 20)] == [21, 21, 0]
+
+
+def test_a_clock_that_is_ahead_makes_nothing_forgotten_and_locks_nobody_out():
+    state = with_epochs()
+    state.apply(act("resolved", LINES[0], 3, 10, asked=5))
+    ahead = {"time": format_time(START + timedelta(days=366)), "actor": "test"}
+    asked = dataclasses.replace(act("resolved", LINES[0], 3, 11, asked=7), **ahead)
+    with pytest.raises(FoldError, match="not in force"):
+        state.apply(asked)  # the grant is over at that time
+    state.apply(act("resolved", LINES[0], 3, 12, asked=2))
+    assert asked_since(state, "ann", *LINES[0], START) == 7
 
 
 def test_nobody_takes_a_grant_to_undo_pseudonyms_without_asking():

@@ -37,6 +37,8 @@ FIELDS = {
     "Time": times,
     "Name": names,
     "Text": texts,
+    "Stated": texts,
+    "StatedName": names,
     "Digest": digests,
     "OptionalDigest": digests | st.just(""),
     "Country": countries,
