@@ -53,6 +53,7 @@ from ringfort.disclosure.positions import shown_views
 from ringfort.disclosure.statement_surface import Surface
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
 from ringfort.gateway.authentication_desk import OPERATIONS, Desk
+from ringfort.gateway.clock_watch import require_clock
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.provisioner_decision import (
     ALWAYS,
@@ -356,6 +357,7 @@ class Provisioner:
         )
 
     async def _try_open(self, name: str, fields: dict[str, Any]) -> dict[str, Any] | None:
+        require_clock(self.control.state, self._clock.now())
         ground = self.control.ground(name)
         for method, subject in fields.get("credentials", ()):
             if self.control.state.credentials.get((name, method)) != subject:

@@ -11,11 +11,13 @@ was to end at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ringfort.gateway.cancel import is_key, make_key
+from ringfort.gateway.clock_watch import ClockWatch, Deadline
 from ringfort.gateway.conversation import ConnectionGoneError
 from ringfort.gateway.limits import SessionClock, SpentEvidence
 from ringfort.gateway.outbox import Outbox, OutgoingSite
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from ringfort.gateway.settings import WorkerSettings
     from ringfort.gateway.verdicts import SessionVerdicts, Verdicts
     from ringfort.pgwire.startup import CancelRequest
+
+LOG = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
 WRITE_HIGH = 262_144
@@ -164,6 +168,7 @@ class Sessions:
         self._spent = SpentEvidence()
         self._leaving: set[Relay] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._watch = ClockWatch(datetime.now(UTC).timestamp(), self._loop.time())
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
 
     def __len__(self) -> int:
@@ -234,15 +239,16 @@ class Sessions:
             relay.from_client(early)
         for until, end in ((opened.until, GRANT_ENDED), (opened.proven_until, CREDENTIAL_ENDED)):
             if until is not None:
-                self._loop.call_soon(self._time_over, opened.session, until, end)
+                deadline = Deadline(until, datetime.now(UTC).timestamp(), self._loop.time())
+                self._loop.call_soon(self._time_over, opened.session, deadline, end)
 
-    def _time_over(self, session: str, until: float, end: tuple[str, str, str, str]) -> None:
-        """The time of what a session stands on may be over; the clock decides, not the timer."""
-        left = until - datetime.now(UTC).timestamp()
+    def _time_over(self, session: str, deadline: Deadline, end: tuple[str, str, str, str]) -> None:
+        """The time of what a session stands on may be over, by the clock or by the time that has gone by."""
+        left = deadline.left(datetime.now(UTC).timestamp(), self._loop.time())
         if left <= 0:
             self.end_sessions([session], *end)
         elif any(each.opened.session == session for each in self._by_process.values()):
-            self._loop.call_later(min(left, LOOK_SECONDS), self._time_over, session, until, end)
+            self._loop.call_later(min(left, LOOK_SECONDS), self._time_over, session, deadline, end)
 
     def never_began(self, opened: Opened, outcome: str) -> None:
         """A session that is on record was not begun: close its site connection, record its end."""
@@ -366,6 +372,9 @@ class Sessions:
         """The sweep: end sessions that met a limit of time, or whose statements are not getting durable."""
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
         now = self._loop.time()
+        jumped = self._watch.look(datetime.now(UTC).timestamp(), now)
+        if jumped:
+            LOG.warning("the machine's clock jumped by %.0f seconds", jumped, extra={"event": "clock-jumped"})
         self._connector.sweep()
         for session in list(self._by_process.values()):
             relay = session.relay

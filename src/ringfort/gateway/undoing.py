@@ -32,6 +32,7 @@ import psycopg
 
 from ringfort.disclosure.profile import map_plan
 from ringfort.errors import CheckFailedError, UsageError
+from ringfort.gateway.clock_watch import require_clock
 from ringfort.gateway.granting import NotPermittedError, proven
 from ringfort.gateway.lead_back import Place, WrittenMaker, codec_of, lead_back, lead_back_written
 from ringfort.gateway.provisioner_site import administration_error
@@ -123,6 +124,7 @@ class UndoingDesk:
         state = self._control.state
         secrets_folder = self._settings.verifiers.parent
         await self._thread(proven, secrets_folder, state, question.principal, password)
+        require_clock(state, self._clock.now())
         since = state.size
         ground = self._control.ground(question.principal)
         catalogue = self._decider.catalogue(ground.catalogue)

@@ -74,6 +74,8 @@ class ControlState:
     """The state after `size` control entries; apply entries in order, each once."""
 
     size: int = 0
+    time: str = ""
+    """The time of the newest entry."""
     origin: str = ""
     vkey: str = ""
     policy: str = ""
@@ -128,7 +130,7 @@ class ControlState:
         for each in filter(None, (key, *grants.shown(self, entry.time))):
             self.changed.pop(each, None)
             self.changed[each] = index  # the newest stand last
-        self.size = index + 1
+        self.size, self.time = index + 1, entry.time
         return index
 
     def copy(self) -> ControlState:

@@ -9,9 +9,9 @@ Laws, whoever writes the entries and whatever their clocks said:
   its place in the log alone. Whatever is not over can be ended by an entry at any later place, whatever its
   time says. What gives (an approval) must not be older than the entry before it on the same grant;
 - **time goes only forward.** Each entry of the control log shows the clock to every grant. A grant is over
-  for good once an entry stands at or after its end, and once one is more than `TOLERANCE` older than the newest
-  entry on the grant itself, for then the clock was wrong at one of the two. So one entry with a wrong clock
-  costs what is open at its place, and nothing that is asked for after it;
+  for good once an entry stands at or after its end, and once one is more than `TOLERANCE` older than the
+  newest entry on the grant itself, for then the clock was wrong at one of the two. So one entry with a wrong
+  clock costs what is open at its place, and nothing that is asked for after it;
 - in force is what is not over, at a present moment between its start and its end;
 - who took a grant without asking and has a review overdue takes no second one;
 - nobody takes a grant to resolve or bridge pseudonyms without asking;
