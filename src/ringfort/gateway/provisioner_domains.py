@@ -116,10 +116,11 @@ class Domains:
 
     def heard(self, index: int) -> None:
         """An entry was folded; what it ends is dropped soon."""
-        changed = self.state.changed
-        newest = next(reversed(changed), "")
-        if newest.startswith("domain:") and changed[newest] == index:
-            self._changed.set()
+        for key, at in reversed(self.state.changed.items()):  # those of one entry stand last
+            if at != index:
+                break
+            if key.startswith("domain:"):
+                self._changed.set()
 
     async def follow(self) -> None:
         """Drop what entries end, for as long as the provisioner runs; a failure is tried again."""
