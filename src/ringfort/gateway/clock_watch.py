@@ -2,7 +2,7 @@
 
 Terms: the clock is what the machine says the time is, and can be set; monotonic time only goes on. A session
 that stands on a grant ends by whichever comes first. Nothing is decided while the clock is more than
-`TOLERANCE` behind the newest entry of the control log: either of the two is wrong, and the grants in force were
+`TOLERANCE` behind the newest entry of the control log: either of the two is wrong, and grants in force were
 not shown this time yet. The next entry shows it to them (`ledger.grants`), and decisions go on: what a wrong
 clock can have touched is over by then. Pure; told both times.
 """
