@@ -139,6 +139,14 @@ class Deployed:
             TransferDesk(self.config, ledger, read_contract(self.folder, NAME), now).approve(who)
         return self
 
+    def leave(self, kind):
+        """olga's request to do what cannot be undone, approved by ronan: the rest of a command line."""
+        line = ("request", "DIR", "--as", "olga", "--password-stdin", f"--{kind}", "--ticket", "T-1")
+        asked = shown(self.ringfort(*line, "--for", "10m", "--json", stdin=f"{PASSWORD}\n", check=True))
+        line = ("approve", "DIR", asked["grant"], "--as", "ronan", "--password-stdin")
+        self.ringfort(*line, stdin=f"{PASSWORD}\n", check=True)
+        return ("--as", "olga", "--password-stdin", "--grant", asked["grant"])
+
     def state(self):
         with open_ledger(self.folder) as ledger:
             return ledger.state.copy()

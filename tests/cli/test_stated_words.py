@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from tests.live_deployment import ANALYST, SUPPORT
 
-from ringfort.cli.main import run
+from ringfort.cli.application import run
 from ringfort.cli.reference import command_tree, walk
 
 ASK = ("--as", "aoife", "--password-stdin", "--table", "demo.vault", "--for", "10m")
@@ -16,7 +16,8 @@ REQUEST = ("request", "DIR", *ASK)
 GLASS = ("break-glass", "DIR", *ASK)
 ACT = ("DIR", "g-1a2b3c4d", "--as", "aoife", "--password-stdin")
 ADD = ("principal", "add", "DIR", "nuala", "--country", "IE", "--password-stdin")
-DOMAIN = ("DIR", "--recipient", "Example", "--purpose", "none-such")
+GIVEN = ("--as", "aoife", "--password-stdin", "--grant", "g-1a2b3c4d")
+DOMAIN = ("DIR", "--recipient", "Example", "--purpose", "none-such", *GIVEN)
 WAYS = {
     ("request", "purpose"): (*REQUEST, "--ticket", "T-1"),
     ("request", "ticket"): (*REQUEST, "--purpose", "incident"),
@@ -42,7 +43,10 @@ WAYS = {
         "--password-stdin",
     ),
     ("transfer deleted", "reference"): ("transfer", "deleted", "DIR", "c", "r"),
-    ("canary new", "note"): ("canary", "new", "DIR"),
+    ("canary new", "note"): ("canary", "new", "DIR", *GIVEN),
+    ("canary new", "reason"): ("canary", "new", "DIR", *GIVEN),
+    ("canary remove", "reason"): ("canary", "remove", "DIR", "0123456789ab", *GIVEN),
+    ("keys rewrap", "reason"): ("keys", "rewrap", "DIR", *GIVEN),
 }
 """A command and its option for words that are kept, with the rest of the command line."""
 FREE = {"reason", "ticket", "note", "reference", "employer", "role", "comment", "description", "purpose"}

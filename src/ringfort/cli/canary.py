@@ -8,12 +8,18 @@ from pathlib import Path
 
 import typer
 
+from ringfort.cli.acting import AS, REASON, STDIN, grant_option, leave
+from ringfort.cli.password import ask_password
 from ringfort.config import load_config
+from ringfort.gateway.irreversible import CANARY, Act
+from ringfort.ledger.acts import REMOVED
 from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control_acts import CanaryMade, CanaryRemoved
+from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
-from ringfort.record.system import SystemRandomness
+from ringfort.record.system import SystemRandomness, operator_name
 from ringfort.sites.custody import CANARIES, Custody, CustodySettings
-from ringfort.transfer.canaries import Canary, canaries_of, new_canary, read_canary
+from ringfort.transfer.canaries import Canary, canaries_of, keep, new_canary, read_canary
 
 app = typer.Typer(
     no_args_is_help=True, help="Made-up people, planted to be noticed where they should not be."
@@ -40,7 +46,7 @@ def _show(canary: Canary, as_json: bool) -> None:
 
 
 @app.command("new")
-def new(
+def new(  # noqa: PLR0917 - typer calls it by name
     folder: Path = _FOLDER,
     domain: str = typer.Option(
         "example.org", "--domain", help="Of the e-mail address; best one of yours that takes no mail."
@@ -49,6 +55,10 @@ def new(
         "", "--subject", help="The key of the row that you plant in the data subject's table."
     ),
     note: str = typer.Option("", "--note", help="Where you plant it; for `list`."),
+    who: str = AS,
+    grant: str = grant_option("canary"),
+    reason: str = REASON,
+    password_stdin: bool = STDIN,
     as_json: bool = _JSON,
 ) -> None:
     """Make a canary and print its name, e-mail address and code, which nobody has.
@@ -57,12 +67,20 @@ def new(
     out, in whatever writing, is stopped. With --subject the row's pseudonyms made for one recipient stop
     transfers to all others, and measures count how far the row stands out.
 
-    Example: ringfort canary new ./shop --subject 990017 --note "a row of customers"
+    It takes an approved request (`ringfort request --canary`), and is put on record with the canary's id and
+    who made it, not with its values.
+
+    Example: ringfort canary new ./shop --as olga --grant g-1a2b3c4d --subject 990017 --note "in customers"
     """
-    custody = _custody(folder)
-    with open_ledger(load_config(folder).folder):  # one command at a time writes secrets
-        made = format_time(datetime.now(UTC))
-        canary = new_canary(custody, SystemRandomness(), made, domain, subject, note)
+    config, custody = load_config(folder), _custody(folder)
+    act, note = Act(CANARY, who, grant, operator_name(), stated(reason)), stated(note, "note")
+    password = ask_password(who, stdin=password_stdin)
+    with open_ledger(config.folder) as ledger:  # one command at a time writes secrets
+        given = leave(config, ledger, act, password)
+        canary = new_canary(custody, SystemRandomness(), _now(), domain, subject, note)
+        entry = CanaryMade(time=canary.made, actor="command", canary=canary.id, **given.fields())
+        ledger.append([entry], condition=given.condition(f"canary:{canary.id}"), blobs=(given.input,))
+        keep(custody, canary)
     _show(canary, as_json)
 
 
@@ -93,15 +111,35 @@ def show(folder: Path = _FOLDER, name: str = _ID, as_json: bool = _JSON) -> None
 
 
 @app.command("remove")
-def remove(folder: Path = _FOLDER, name: str = _ID) -> None:
+def remove(  # noqa: PLR0917 - typer calls it by name
+    folder: Path = _FOLDER,
+    name: str = _ID,
+    who: str = AS,
+    grant: str = grant_option("canary"),
+    reason: str = REASON,
+    password_stdin: bool = STDIN,
+) -> None:
     """Forget a canary: from here on nothing looks for it. Take what was planted away first.
 
-    Example: ringfort canary remove ./shop 5f0c9a1be2d4
+    It takes an approved request (`ringfort request --canary`) and is put on record with who did it, first.
+
+    Example: ringfort canary remove ./shop 5f0c9a1be2d4 --as olga --grant g-1a2b3c4d
     """
-    custody = _custody(folder)
-    canary = read_canary(custody, name)
-    custody.destroy(f"{CANARIES}/{canary.id}.key")
+    config, custody = load_config(folder), _custody(folder)
+    act = Act(CANARY, who, grant, operator_name(), stated(reason))
+    password = ask_password(who, stdin=password_stdin)
+    with open_ledger(config.folder) as ledger:
+        given = leave(config, ledger, act, password)
+        canary = read_canary(custody, name)
+        if ledger.state.canaries.get(canary.id) != REMOVED:  # else one that was cut off goes on
+            entry = CanaryRemoved(time=_now(), actor="command", canary=canary.id, **given.fields())
+            ledger.append([entry], condition=given.condition(f"canary:{canary.id}"), blobs=(given.input,))
+        custody.destroy(f"{CANARIES}/{canary.id}.key")
     typer.echo(f"removed {canary.id}")
+
+
+def _now() -> str:
+    return format_time(datetime.now(UTC))
 
 
 __all__ = ["app"]

@@ -7,6 +7,7 @@ process does, under the ledger's lock, and the databases follow at the next `rin
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -14,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ringfort.cli.acting import AS, REASON, STDIN, grant_option, leave
+from ringfort.cli.password import ask_password
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
+from ringfort.gateway.irreversible import ERASE, ROTATE, Act
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.system import operator_name
@@ -34,7 +38,6 @@ app = typer.Typer(no_args_is_help=True, help="Pseudonymisation domains: list, ro
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
 _RECIPIENT = typer.Option(..., "--recipient", metavar="NAME", help="The legal entity that receives.")
 _PURPOSE = typer.Option(..., "--purpose", metavar="P", help="The purpose.")
-_REASON = typer.Option("", "--reason", metavar="TEXT", help="Why, in a line that names no person.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 
@@ -61,11 +64,14 @@ def list_domains(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
 
 
 @app.command("rotate")
-def rotate(
+def rotate(  # noqa: PLR0917 - typer calls it by name
     folder: Path = _FOLDER,
     recipient: str = _RECIPIENT,
     purpose: str = _PURPOSE,
-    reason: str = _REASON,
+    who: str = AS,
+    grant: str = grant_option("rotate"),
+    reason: str = REASON,
+    password_stdin: bool = STDIN,
     as_json: bool = _JSON,
 ) -> None:
     """Begin a new epoch: everybody's pseudonyms in this domain change.
@@ -74,16 +80,19 @@ def rotate(
     pseudonyms of the domain end, and the old epoch's tables and profiles are dropped. Its secret is kept,
     for `ringfort pseudonym resolve` and `bridge`, until it is erased.
 
-    Example: ringfort domain rotate ./shop --recipient "ACME Inc" --purpose product-analytics
+    It takes an approved request (`ringfort request --rotate`) and is put on record with who did it.
+
+    Example: ringfort domain rotate ./shop --recipient "ACME Inc" --purpose product-analytics --as olga
+    --grant g-1a2b3c4d
     """
-    config, by = load_config(folder), operator_name()
-    reason = stated(reason)
-    answer = ask_provisioner(
-        config, "domain-rotate", recipient=recipient, purpose=purpose, by=by, reason=reason
-    )
+    config = load_config(folder)
+    act = Act(ROTATE, who, grant, operator_name(), stated(reason), recipient, purpose)
+    password = ask_password(who, stdin=password_stdin)
+    answer = ask_provisioner(config, "domain-rotate", **_asked(act, password))
     if answer is None:
         with open_ledger(config.folder) as ledger:
-            domain = DomainStore.of(config).rotate(ledger, recipient, purpose, by=by, reason=reason)
+            given = leave(config, ledger, act, password)
+            domain = DomainStore.of(config).rotate(ledger, recipient, purpose, given)
         answer = {"epoch": domain.epoch}
     if as_json:
         typer.echo(json.dumps({"recipient": recipient, "purpose": purpose, "epoch": answer["epoch"]}))
@@ -98,7 +107,10 @@ def erase(  # noqa: PLR0917 - typer calls it by name
     purpose: str = _PURPOSE,
     epoch: int = typer.Option(0, "--epoch", metavar="N", help="This epoch alone; else all that are left."),
     yes: bool = typer.Option(False, "--yes", help="Do not ask."),
-    reason: str = _REASON,
+    who: str = AS,
+    grant: str = grant_option("erase"),
+    reason: str = REASON,
+    password_stdin: bool = STDIN,
     as_json: bool = _JSON,
 ) -> None:
     """Destroy the secrets of a domain, so that its pseudonyms lead back to nobody, for good.
@@ -107,23 +119,25 @@ def erase(  # noqa: PLR0917 - typer calls it by name
     secret still, wrapped: destroy them, too. Sessions that show pseudonyms of the domain end; a later one
     opens a new epoch.
 
-    Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics
+    It takes an approved request (`ringfort request --erase`) and is put on record with who did it.
 
-    Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics --epoch 1 --yes
+    Example: ringfort domain erase ./shop --recipient "ACME Inc" --purpose product-analytics --epoch 1
+    --as olga --grant g-1a2b3c4d
     """
-    config, by = load_config(folder), operator_name()
-    reason = stated(reason)
+    config = load_config(folder)
+    act = Act(ERASE, who, grant, operator_name(), stated(reason), recipient, purpose, max(epoch, 0))
     if epoch < 0:
         raise UsageError("there is no epoch with a negative number")
     with open_ledger(config.folder) as ledger:
         _, epochs = to_erase(ledger.state, recipient, purpose, epoch)
     if not yes:
         _confirm(recipient, [each.number for each in epochs])
-    told = {"recipient": recipient, "purpose": purpose, "epoch": epoch, "by": by, "reason": reason}
-    answer = ask_provisioner(config, "domain-erase", **told)
+    password = ask_password(who, stdin=password_stdin)
+    answer = ask_provisioner(config, "domain-erase", **_asked(act, password))
     if answer is None:
         with open_ledger(config.folder) as ledger:
-            done = DomainStore.of(config).erase(ledger, recipient, purpose, epoch, by=by, reason=reason)
+            given = leave(config, ledger, act, password)
+            done = DomainStore.of(config).erase(ledger, recipient, purpose, given, epoch)
         answer = {"epochs": [each.number for each in done], "dropped": False}
     if as_json:
         typer.echo(json.dumps({"recipient": recipient, "purpose": purpose, "erased": answer["epochs"]}))
@@ -132,6 +146,11 @@ def erase(  # noqa: PLR0917 - typer calls it by name
     typer.echo(f"erased epoch {numbers}: no pseudonym of it can be made or led back any more")
     if not answer["dropped"]:
         typer.echo("what it left in the databases goes when they are up, and `ringfort up` runs")
+
+
+def _asked(act: Act, password: str) -> dict[str, Any]:
+    fields = {name: value for name, value in dataclasses.asdict(act).items() if name != "kind"}
+    return {**fields, "password": password}
 
 
 def ask_provisioner(config: Config, op: str, **fields: Any) -> dict[str, Any] | None:  # noqa: ANN401 - JSON

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from ringfort.cli.password import ask_password
 from ringfort.config import load_config
 from ringfort.errors import UsageError
 from ringfort.gateway.granting import Desk, proven
+from ringfort.ledger.grants import IRREVERSIBLE
 from ringfort.policy.grant_rules import duration_seconds
 from ringfort.policy.grants import GrantFacts
 from ringfort.privacy.stated_text import stated
@@ -35,6 +37,9 @@ _AS = typer.Option(
     ..., "--as", metavar="NAME", help="Who acts: a registered principal, whose password is asked."
 )
 _PURPOSE = typer.Option(..., "--purpose", metavar="P", help="The purpose that sessions will state.")
+_PURPOSE_OF_ACT = typer.Option(
+    "", "--purpose", metavar="P", help="The purpose that sessions will state, or that of the domain."
+)
 _TICKET = typer.Option("", "--ticket", metavar="T", help="The ticket that sessions will state.")
 _TABLES = typer.Option(
     ..., "--table", metavar="D.T", help="A table as dataset.table, or a whole dataset; repeatable."
@@ -58,9 +63,11 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 def request(  # noqa: PLR0917 - typer calls it by name
     folder: Path = _FOLDER,
     who: str = _AS,
-    purpose: str = _PURPOSE,
+    purpose: str = _PURPOSE_OF_ACT,
     ticket: str = _TICKET,
-    tables: list[str] = _TABLES,
+    tables: list[str] = typer.Option(
+        [], "--table", metavar="D.T", help="A table as dataset.table, or a whole dataset; repeatable."
+    ),
     lasting: str = _FOR,
     operate: bool = _OPERATE,
     resolve: bool = typer.Option(
@@ -70,26 +77,58 @@ def request(  # noqa: PLR0917 - typer calls it by name
         False, "--bridge", help="For `ringfort pseudonym bridge`: pseudonyms from one epoch to another."
     ),
     with_triggers: bool = _TRIGGERS,
+    erase: bool = typer.Option(False, "--erase", help="For `ringfort domain erase`, of --recipient."),
+    rotate: bool = typer.Option(False, "--rotate", help="For `ringfort domain rotate`, of --recipient."),
+    rewrap: bool = typer.Option(False, "--rewrap", help="For `ringfort keys rewrap`."),
+    canary: bool = typer.Option(False, "--canary", help="For `ringfort canary new` and `remove`."),
+    recipient: str = typer.Option(
+        "", "--recipient", metavar="NAME", help="With --erase or --rotate: the legal entity of the domain."
+    ),
+    epoch: int = typer.Option(0, "--epoch", metavar="N", min=0, help="With --erase: this epoch alone."),
     reason: str = _REASON,
     password_stdin: bool = _STDIN,
     as_json: bool = _JSON,
 ) -> None:
     """Ask for a grant. It is in force from the last approval that it needs.
 
-    How many approvals it needs and for how long it may last stands in policy/grants.toml.
+    How many approvals it needs and for how long it may last stands in policy/grants.toml. What cannot be
+    undone (--erase, --rotate, --rewrap, --canary) covers no table, and names the domain that it is about.
 
     Example: ringfort request ./shop --as aoife --purpose customer-support --ticket T-1 --table shop.messages
     --for 2h
+
+    Example: ringfort request ./shop --as olga --erase --recipient "ACME Inc" --purpose product-analytics
+    --epoch 1 --ticket T-2 --for 1h
     """
-    kinds = [
-        kind for kind, chosen in (("operate", operate), ("resolve", resolve), ("bridge", bridge)) if chosen
-    ]
+    flags = {
+        "operate": operate, "resolve": resolve, "bridge": bridge, "erase": erase, "rotate": rotate,
+        "rewrap": rewrap, "canary": canary,
+    }  # fmt: skip
+    kinds = [kind for kind, chosen in flags.items() if chosen]
     if len(kinds) > 1:
         raise UsageError("a grant is of one kind", hint="ask for each kind by itself")
-    facts, reason = _facts(purpose, ticket, tables, lasting, *kinds), stated(reason)
-    facts = with_reach(load_config(folder), facts, with_triggers=with_triggers)
+    reason = stated(reason)
+    if kinds and kinds[0] in IRREVERSIBLE:
+        if tables:
+            raise UsageError("what cannot be undone covers no table", hint="leave --table out")
+        ticket, seconds = stated(ticket, "ticket"), duration_seconds(lasting)
+        facts = GrantFacts("", kinds[0], purpose, ticket, (), seconds, recipient=recipient, epoch=epoch)
+    elif recipient or epoch:
+        raise UsageError("--recipient and --epoch go with --erase or --rotate")
+    elif not purpose:
+        raise UsageError("the purpose is missing", hint="name it with --purpose")
+    else:
+        facts = _facts(purpose, ticket, tables, lasting, *kinds)
+        facts = with_reach(load_config(folder), facts, with_triggers=with_triggers)
     with _desk(folder, who, stdin=password_stdin) as desk:
-        grant = desk.request(who, facts, reason)
+        ask = desk.request_act if facts.kind in IRREVERSIBLE else desk.request
+        grant = ask(who, facts, reason)
+        able = desk.may_approve(grant.id)
+    if len(able) < grant.needed:
+        sys.stderr.write(
+            f"warning: {grant.id} needs {_times(grant.needed)}; so many who are registered may: {len(able)}\n"
+            "hint: an operator registers others: `ringfort principal add DIR NAME --role approver`\n"
+        )
     said = f"requested {grant.id}: needs {_times(grant.needed)} until {_until(grant.open_until)}"
     _tell(
         grant,
@@ -223,7 +262,8 @@ def grants(
         typer.echo(json.dumps({"grants": [_json(each, now) for each in known]}, ensure_ascii=False, indent=2))
         return
     for each in known:
-        words = [each.status(now), each.kind, each.principal, each.purpose, each.ticket, *each.tables]
+        about = [each.recipient, each.purpose, f"epoch {each.epoch}" if each.epoch else ""]
+        words = [each.status(now), each.kind, each.principal, *about, each.ticket, *each.tables]
         typer.echo(f"{each.id}  {' '.join(filter(None, words))}")
         until = _until(each.ends or each.open_until)
         typer.echo(f"{' ' * len(each.id)}  until {until}{_note(each, now)}")
@@ -267,6 +307,8 @@ def _json(grant: Grant, now: datetime) -> dict[str, Any]:
         "ticket": grant.ticket,
         "tables": list(grant.tables),
         "seconds": grant.seconds,
+        "recipient": grant.recipient,
+        "epoch": grant.epoch,
         "reason": grant.reason,
         "requested": _iso(grant.requested),
         "open_until": _iso(grant.open_until),

@@ -10,6 +10,7 @@ Left out: telling the approvers; somebody has to.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import re
 import secrets
@@ -22,7 +23,9 @@ from typing import TYPE_CHECKING, TypeVar
 from ringfort.catalog.model import Catalogue
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.verifiers import PRINCIPAL_NAME, decode_verifier
+from ringfort.ledger.domains import domain_of
 from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control_acts import ActRequested
 from ringfort.ledger.entry_control_grants import (
     BreakGlassOpened,
     BreakGlassOpenedWithEffects,
@@ -139,6 +142,51 @@ class Desk:
             open_seconds=self.policy.grant_rules.within["approval"],
         )
         return self._append(entry, name, who)
+
+    def request_act(self, who: str, facts: GrantFacts, reason: str) -> Grant:
+        """Ask for leave to do something that cannot be undone (`irreversible`); `facts.id` is made here."""
+        ticket, reason = stated(facts.ticket, "ticket"), stated(reason)
+        self._within_longest(facts.seconds, facts.kind)
+        domain = (facts.recipient, facts.purpose)
+        if all(domain) != (facts.kind in {"erase", "rotate"}) or any(domain) != all(domain):
+            raise UsageError(
+                "erasing and rotating are about one domain, and nothing else is",
+                hint="name it with --recipient and --purpose; `ringfort domain list` shows which there are",
+            )
+        known = domain_of(self.state, *domain)
+        gone = known is None or (facts.epoch and known.epoch(facts.epoch) is None)
+        if (all(domain) and gone) or (facts.epoch and facts.kind != "erase"):
+            raise UsageError(
+                "there is no such pseudonymisation domain or epoch",
+                hint="`ringfort domain list` shows what there is; only erasing is about an epoch",
+            )
+        name = _fresh(self.state)
+        entry = ActRequested(
+            **self._basic(),
+            grant=name,
+            principal=who,
+            kind=facts.kind,
+            recipient=facts.recipient,
+            purpose=facts.purpose,
+            epoch=facts.epoch,
+            ticket=ticket,
+            seconds=facts.seconds,
+            reason=reason,
+            approvals=self._needed(facts.kind, ()),
+            open_seconds=self.policy.grant_rules.within["approval"],
+        )
+        return self._append(entry, name, who)
+
+    def may_approve(self, grant: str) -> list[str]:
+        """Who of those who are registered may approve a request now, by policy."""
+        known = self.known(grant)
+        found = []
+        for name in sorted(self.state.principals):
+            if name != known.principal and name not in known.approvers:
+                with contextlib.suppress(NotPermittedError):
+                    self._permitted(APPROVE, name, known)
+                    found.append(name)
+        return found
 
     def approve(self, who: str, grant: str) -> Grant:
         """Approve a request; the last approval that is needed puts it into force."""
@@ -266,12 +314,15 @@ class Desk:
         if not facts.tables:
             raise UsageError("no table is named", hint="name each with --table dataset.table")
         covered(self.catalogue, facts.tables)
+        self._within_longest(facts.seconds, longest)
+        return stated(reason)
+
+    def _within_longest(self, seconds: int, longest: str) -> None:
         most = self.policy.grant_rules.longest[longest]
-        if not 0 < facts.seconds <= most:
+        if not 0 < seconds <= most:
             raise UsageError(
                 f"a grant like this lasts at most {most} seconds", hint="see [longest] in policy/grants.toml"
             )
-        return stated(reason)
 
     def _needed(self, kind: str, tables: Iterable[str]) -> int:
         """How many approvals the rules in force ask for."""
@@ -280,7 +331,15 @@ class Desk:
 
     def _permitted(self, action: str, who: str, grant: Grant) -> bytes:
         facts = GrantFacts(
-            grant.id, grant.kind, grant.purpose, grant.ticket, grant.tables, grant.seconds, grant.effects
+            grant.id,
+            grant.kind,
+            grant.purpose,
+            grant.ticket,
+            grant.tables,
+            grant.seconds,
+            grant.effects,
+            grant.recipient,
+            grant.epoch,
         )
         if who == grant.principal:
             raise NotPermittedError(

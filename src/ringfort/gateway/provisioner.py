@@ -55,6 +55,7 @@ from ringfort.errors import CheckFailedError, RingfortError, UsageError
 from ringfort.gateway.authentication_desk import OPERATIONS, Desk
 from ringfort.gateway.clock_watch import require_clock
 from ringfort.gateway.ipc import IpcServer
+from ringfort.gateway.irreversible import LeaveDesk
 from ringfort.gateway.provisioner_decision import (
     ALWAYS,
     ControlView,
@@ -120,7 +121,8 @@ class Provisioner:
             settings.authentication,
             lambda: self.control.state,
         )
-        self._domains = Domains(store, self.control, self.databases, self._append, self._thread)
+        leaves = LeaveDesk(settings, self.control, self.decider, self._thread)
+        self._domains = Domains(store, self.control, self.databases, self._append, self._thread, leaves)
         self._undoing = UndoingDesk(
             settings, self.control, self.decider, self._domains, self._append, self._put_traffic, self._thread
         )

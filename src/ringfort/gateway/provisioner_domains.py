@@ -2,11 +2,11 @@
 
 Operations (`ipc`), for `ringfort domain` while the deployment is up:
 
-    domain-rotate  {recipient, purpose, by, reason}          -> {epoch, dropped}
-    domain-erase   {recipient, purpose, epoch, by, reason}   -> {epochs, dropped}
+    domain-rotate  {recipient, purpose, principal, password, grant, by, reason}   -> {epoch, dropped}
+    domain-erase   the same and {epoch}                                          -> {epochs, dropped}
 
-Epoch 0 is all that are left. `dropped` is false if a database could not be reached: what the epoch left
-there goes when it can be.
+Both need an approved request of their kind; who acts is proven here (`irreversible`). Epoch 0 is all that are
+left. `dropped` is false if a database could not be reached: what the epoch left there goes when it can be.
 
 A rotation first makes and fills the mapping tables of the new epoch, then puts it into force; an erasure is
 on record before the secret is destroyed. Whoever wrote the entry (a command while this process was away, or
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
+from ringfort.gateway.irreversible import ERASE, ROTATE
 from ringfort.ledger.domains import domain_key, domain_of
 from ringfort.ledger.folds import Condition
 from ringfort.policy.forms import Form
@@ -33,11 +34,12 @@ from ringfort.sites.domains import to_erase
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+    from ringfort.gateway.irreversible import LeaveDesk
     from ringfort.gateway.provisioner_decision import ControlView, Decision
     from ringfort.gateway.provisioner_served import Served
     from ringfort.ledger.entry import Entry
     from ringfort.ledger.folds import ControlState
-    from ringfort.sites.domains import DomainStore
+    from ringfort.sites.domains import DomainStore, Leave
 
     Append = Callable[[Sequence[Entry], Condition, tuple[bytes, ...]], Awaitable[bool]]
     Thread = Callable[..., Awaitable[Any]]
@@ -57,14 +59,16 @@ class ChangedError(CheckFailedError):
 class Domains:
     """The domains, for one provisioner. `append` and `thread` are its own."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what the provisioner lends
         self,
         store: DomainStore,
         control: ControlView,
         databases: Mapping[str, Served],
         append: Append,
         thread: Thread,
+        leaves: LeaveDesk,
     ) -> None:
+        self._leaves = leaves
         self.store = store
         self._control = control
         self._databases = databases
@@ -164,46 +168,42 @@ class Domains:
 
     async def asked(self, op: str, fields: dict[str, Any]) -> dict[str, Any]:
         """`domain-rotate` or `domain-erase`."""
-        recipient, purpose, by, reason = (
-            _text(fields, each) for each in ("recipient", "purpose", "by", "reason")
-        )
-        if op == "domain-rotate":
-            return await self._rotate(recipient, purpose, by, reason)
-        epoch = fields.get("epoch", 0)
-        if type(epoch) is not int or epoch < 0:
-            raise UsageError("`epoch` must be a whole number")
-        return await self._erase(recipient, purpose, epoch, by, reason)
+        kind = ROTATE if op == "domain-rotate" else ERASE
+        recipient, purpose = (_text(fields, each) for each in ("recipient", "purpose"))
+        leave = await self._leaves.asked(kind, fields)
+        if kind == ROTATE:
+            return await self._rotate(recipient, purpose, leave)
+        return await self._erase(recipient, purpose, int(fields.get("epoch", 0)), leave)
 
-    async def _rotate(self, recipient: str, purpose: str, by: str, reason: str) -> dict[str, Any]:
+    async def _rotate(self, recipient: str, purpose: str, leave: Leave) -> dict[str, Any]:
         state = self.state
-        since = state.size
         before = self.store.current(recipient, purpose, state)
         domain = self.store.next_epoch(recipient, purpose, state)
-        entry = await self._thread(self.store.rotated, domain, by, reason)
+        entry = await self._thread(self.store.rotated, domain, leave)
         self._ahead.add(domain.id)
         try:
             for served in self._databases.values():
                 if served.ready:
                     await self._thread(served.fill_ahead, before, domain, entry.key_id)
-            condition = Condition((domain_key(recipient, purpose),), since)
-            if not await self._append([entry], condition, ()):
+            condition = leave.condition(domain_key(recipient, purpose))
+            if not await self._append([entry], condition, (leave.input,)):
                 raise _changed()
         finally:
             self._ahead.discard(domain.id)
         return {"epoch": domain.epoch, "dropped": await self._dropped()}
 
-    async def _erase(self, recipient: str, purpose: str, epoch: int, by: str, reason: str) -> dict[str, Any]:
-        since = self.state.size
+    async def _erase(self, recipient: str, purpose: str, epoch: int, leave: Leave) -> dict[str, Any]:
         known, epochs = to_erase(self.state, recipient, purpose, epoch)
-        entries = self.store.erasures(known, epochs, by, reason)
-        if not await self._append(entries, Condition((domain_key(recipient, purpose),), since), ()):
+        entries = self.store.erasures(known, epochs, leave)
+        condition = leave.condition(domain_key(recipient, purpose))
+        if not await self._append(entries, condition, (leave.input,)):
             raise _changed()
         return {"epochs": [each.number for each in epochs], "dropped": await self._dropped()}
 
 
 def _changed() -> ChangedError:
     return ChangedError(
-        "the pseudonymisation domain was changed by somebody else at the same time",
+        "the pseudonymisation domain, or what the act stands on, was changed at the same time",
         hint="look, and try again",
     )
 

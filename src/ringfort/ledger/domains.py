@@ -26,6 +26,7 @@ from ringfort.ledger.grants import ACTIVE, moment
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ringfort.ledger import entry_control_acts as acts
     from ringfort.ledger import entry_control_domains as entries
     from ringfort.ledger.folds import ControlState
 
@@ -112,7 +113,7 @@ def opened(state: ControlState, entry: entries.DomainOpened) -> str:
     return _begin(state, entry, known)
 
 
-def rotated(state: ControlState, entry: entries.DomainRotated) -> str:
+def rotated(state: ControlState, entry: entries.DomainRotated | acts.DomainRotatedBy) -> str:
     """`DomainRotated`."""
     known = domain_of(state, entry.recipient, entry.purpose)
     before = None if known is None else known.in_force
@@ -123,7 +124,7 @@ def rotated(state: ControlState, entry: entries.DomainRotated) -> str:
     return _begin(state, entry, replace(known, epochs=epochs))
 
 
-def erased(state: ControlState, entry: entries.DomainErased) -> str:
+def erased(state: ControlState, entry: entries.DomainErased | acts.DomainErasedBy) -> str:
     """`DomainErased`."""
     known, epoch = _usable(state, entry, entry.epoch, entry.domain)
     gone = replace(epoch, status=ERASED, ended=entry.time)
@@ -149,7 +150,7 @@ def bridged(state: ControlState, entry: entries.PseudonymsBridged) -> str:
 
 def _begin(
     state: ControlState,
-    entry: entries.DomainOpened | entries.DomainRotated,
+    entry: entries.DomainOpened | entries.DomainRotated | acts.DomainRotatedBy,
     known: PseudonymisationDomain | None,
 ) -> str:
     recipient, purpose = names(entry.recipient, entry.purpose)
@@ -173,7 +174,10 @@ def _keep(state: ControlState, domain: PseudonymisationDomain) -> None:
 
 def _usable(
     state: ControlState,
-    entry: entries.DomainErased | entries.PseudonymsResolved | entries.PseudonymsBridged,
+    entry: entries.DomainErased
+    | acts.DomainErasedBy
+    | entries.PseudonymsResolved
+    | entries.PseudonymsBridged,
     number: int,
     identity: str,
 ) -> tuple[PseudonymisationDomain, Epoch]:

@@ -42,6 +42,7 @@ Country = str  # ISO 3166-1 alpha-2; ZZ unknown
 OptionalCountry = str  # a Country, or empty
 Count = int  # 0 to 2**53 - 1
 GrantKind = str  # view, operate, resolve or bridge
+ActKind = str  # erase, rotate, rewrap or canary
 
 _TIME = re.compile(
     r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -159,6 +160,10 @@ def _is_grant_kind(value: object) -> bool:
     return type(value) is str and value in {"view", "operate", "resolve", "bridge"}
 
 
+def _is_act_kind(value: object) -> bool:
+    return type(value) is str and value in {"erase", "rotate", "rewrap", "canary"}
+
+
 def _is_names(value: object) -> bool:
     """A list of names, each once, in order, at least one."""
     return type(value) is list and bool(value) and all(map(_is_name, value)) and value == sorted(set(value))
@@ -221,6 +226,7 @@ _CHECKS: dict[str, Callable[[object], bool]] = {
     "OptionalCountry": _is_optional_country,
     "Count": _is_count,
     "GrantKind": _is_grant_kind,
+    "ActKind": _is_act_kind,
     "tuple[Name, ...]": _is_names,
     "tuple[Viewer, ...]": _is_viewers,
     "tuple[StatementEnd, ...]": _is_ends,

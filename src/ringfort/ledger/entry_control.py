@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ringfort.ledger import entry_control_acts as acts
 from ringfort.ledger import entry_control_domains as domains
 from ringfort.ledger import entry_control_evidence as evidence
 from ringfort.ledger import entry_control_grants as grants
@@ -196,6 +197,7 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
     **grants.BLOBS,
     **transfers.BLOBS,
     **domains.BLOBS,
+    **acts.BLOBS,
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""
 
@@ -203,3 +205,6 @@ WRITER_ONLY: frozenset[type[Entry]] = frozenset(
     {LogOpened, ShardOpened, ShardClosed, TrafficAnchored, evidence.EvidenceCommitted}
 )
 """What only the writer itself appends."""
+
+SUPERSEDED: frozenset[type[Entry]] = frozenset({domains.DomainRotated, domains.DomainErased})
+"""What is read for good and written no more: a newer version says more."""

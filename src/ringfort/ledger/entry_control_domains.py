@@ -29,7 +29,8 @@ class DomainOpened(Entry):
 class DomainRotated(Entry):
     """A new epoch is in force instead of the one before, which is retired: nothing is shown in it any more.
 
-    `by` is the operating system's user who asked for it.
+    `by` is the operating system's user who asked for it. Of before such acts named who did them and who
+    approved (version 2, in `entry_control_acts`); not written any more.
     """
 
     recipient: Text
@@ -46,7 +47,8 @@ class DomainRotated(Entry):
 class DomainErased(Entry):
     """The secret of an epoch is destroyed: its pseudonyms lead back to nobody from here on.
 
-    `by` is the operating system's user who asked for it.
+    `by` is the operating system's user who asked for it. Of before such acts named who did them and who
+    approved (version 2, in `entry_control_acts`); not written any more.
     """
 
     recipient: Text

@@ -11,7 +11,7 @@ Times only shorten (`grants` says how): one entry with a wrong clock costs what 
 
 State keys: `policy`, `catalogue`, `zones`, `principal:NAME`, `domain:DIGEST`, `site:NAME/DATABASE`,
 `session:ID`, `shard:NAME`, `gateway`, `grant:ID`, `review:ID`, `transfer:NAME`, `asked:PRINCIPAL/DOMAIN`,
-`evidence`.
+`evidence`, `keys`, `canary:ID`.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from ringfort.ledger import acts, grants, transfers
 from ringfort.ledger import domains as epochs
 from ringfort.ledger import entry_control as control
+from ringfort.ledger import entry_control_acts as irreversible
 from ringfort.ledger import entry_control_credentials as credentials
 from ringfort.ledger import entry_control_domains as undoing
 from ringfort.ledger import entry_control_evidence as evidence
 from ringfort.ledger import entry_control_grants as granting
 from ringfort.ledger import entry_control_transfers as transferring
-from ringfort.ledger import grants, transfers
 from ringfort.ledger.entry import CONTROL, decode
 from ringfort.ledger.errors import ConditionFailedError, FoldError
 
@@ -100,6 +101,8 @@ class ControlState:
     shards: dict[str, Shard] = field(default_factory=dict)
     grants: dict[str, grants.Grant] = field(default_factory=dict)
     """Every grant that was ever asked for or taken, by its id."""
+    canaries: dict[str, str] = field(default_factory=dict)
+    """Id of a canary -> `made` or `removed`, of those that were made or removed on record."""
     unended: tuple[datetime, datetime] | tuple[()] | None = None
     """Between which times no grant ends by the clock (`grants.shown`); None if it has to be worked out."""
     transfers: dict[str, transfers.Transfer] = field(default_factory=dict)
@@ -150,6 +153,7 @@ class ControlState:
             "evidence",
             "dropped_evidence",
             "journals",
+            "canaries",
             "changed",
         ):
             setattr(made, name, dict(getattr(self, name)))
@@ -318,6 +322,12 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     undoing.DomainOpened: epochs.opened,
     undoing.DomainRotated: epochs.rotated,
     undoing.DomainErased: epochs.erased,
+    irreversible.ActRequested: acts.requested,
+    irreversible.DomainRotatedBy: acts.rotated,
+    irreversible.DomainErasedBy: acts.erased,
+    irreversible.KeysRewrapped: acts.rewrapped,
+    irreversible.CanaryMade: acts.canary_made,
+    irreversible.CanaryRemoved: acts.canary_removed,
     undoing.PseudonymsResolved: epochs.resolved,
     undoing.PseudonymsBridged: epochs.bridged,
     evidence.EvidenceCommitted: evidence.committed,

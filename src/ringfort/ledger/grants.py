@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from ringfort.ledger.errors import FoldError
 
 if TYPE_CHECKING:
+    from ringfort.ledger import entry_control_acts as acts
     from ringfort.ledger import entry_control_grants as entries
     from ringfort.ledger.folds import ControlState
 
@@ -39,6 +40,8 @@ MOST_APPROVALS = 100
 OUTCOMES = ("justified", "unjustified")
 UNDOING = frozenset({"resolve", "bridge"})
 """Kinds that undo pseudonyms: nobody takes one without asking."""
+IRREVERSIBLE = frozenset({"erase", "rotate", "rewrap", "canary"})
+"""Kinds of acts that cannot be undone: asked for by entries of their own (`acts`)."""
 REQUESTED, ACTIVE, LAPSED, DENIED, EXPIRED, REVOKED = (
     "requested",
     "active",
@@ -80,6 +83,10 @@ class Grant:
     outcome: str = ""
     effects: tuple[str, ...] = ()
     """What a change of the tables sets off beside them and may: triggers, rules, functions, sequences."""
+    recipient: str = ""
+    """With `purpose`, the domain that an act is about; empty for other kinds."""
+    epoch: int = 0
+    """The epoch that it is about, 0 for all."""
 
     @property
     def break_glass(self) -> bool:
@@ -124,12 +131,25 @@ def active_grants(state: ControlState, principal: str, now: datetime) -> tuple[G
 
 def requested(state: ControlState, entry: entries.GrantRequested) -> str:
     """`GrantRequested`."""
+    return asked_for(state, entry, entry.tables)
+
+
+def asked_for(
+    state: ControlState,
+    entry: entries.GrantRequested | acts.ActRequested,
+    tables: tuple[str, ...],
+    recipient: str = "",
+    epoch: int = 0,
+) -> str:
+    """A request, of whatever kind, waits for its approvals from here on."""
     _new(state, entry.grant, entry.principal, entry.TYPE)
     if not 1 <= entry.approvals <= MOST_APPROVALS:
-        raise FoldError("`GrantRequested` needs no approval, or more than there can be")
-    begun = _begun(entry)
+        raise FoldError(f"`{entry.TYPE}` needs no approval, or more than there can be")
+    begun = _begun(entry, tables)
     state.grants[entry.grant] = replace(
         begun,
+        recipient=recipient,
+        epoch=epoch,
         needed=entry.approvals,
         open_until=begun.requested + timedelta(seconds=_seconds(entry.open_seconds, entry.TYPE)),
     )
@@ -179,7 +199,7 @@ def glass_broken(state: ControlState, entry: entries.BreakGlassOpened) -> str:
     time = moment(entry.time)
     if any(each.principal == entry.principal and each.overdue(time) for each in state.grants.values()):
         raise FoldError("`BreakGlassOpened` names somebody whose last one is unreviewed past its deadline")
-    begun = _begun(entry)
+    begun = _begun(entry, entry.tables)
     state.grants[entry.grant] = replace(
         begun,
         starts=time,
@@ -274,15 +294,17 @@ def _new(state: ControlState, grant: str, principal: str, kind: str) -> None:
         raise FoldError(f"`{kind}` names a principal that is not registered")
 
 
-def _begun(entry: entries.GrantRequested | entries.BreakGlassOpened) -> Grant:
-    """What both ways into a grant say of it."""
+def _begun(
+    entry: entries.GrantRequested | entries.BreakGlassOpened | acts.ActRequested, tables: tuple[str, ...]
+) -> Grant:
+    """What all ways into a grant say of it."""
     time = moment(entry.time)
     return Grant(
         id=entry.grant,
         principal=entry.principal,
         purpose=entry.purpose,
         ticket=entry.ticket,
-        tables=entry.tables,
+        tables=tables,
         kind=entry.kind,
         seconds=_seconds(entry.seconds, entry.TYPE),
         reason=entry.reason,
@@ -315,4 +337,14 @@ def _another(state: ControlState, grant: Grant, name: str, kind: str) -> None:
         raise FoldError(f"`{kind}` is by somebody who is not registered")
 
 
-__all__ = ["OUTCOMES", "TOLERANCE", "UNDOING", "Grant", "active_grants", "moment", "shown"]
+__all__ = [
+    "IRREVERSIBLE",
+    "OUTCOMES",
+    "TOLERANCE",
+    "UNDOING",
+    "Grant",
+    "active_grants",
+    "asked_for",
+    "moment",
+    "shown",
+]

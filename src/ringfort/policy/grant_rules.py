@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 RULES_FILE = "grants.toml"
 KINDS = ("view", "operate", "resolve", "bridge")
+ACT_KINDS = ("erase", "rotate", "rewrap", "canary")
+"""Acts that cannot be undone. They cover no table: what is said of `restricted` columns holds for them."""
 STRICTEST_FIRST = ("restricted", "protected", "interoperable", "public")
 MOST_APPROVALS = 20
 LONGEST_SECONDS = 90 * 86_400
@@ -34,6 +36,7 @@ _LONGEST = {
     "break_glass": 3_600,
     "resolve": 3_600,
     "bridge": 3_600,
+    **dict.fromkeys(ACT_KINDS, 3_600),
 }
 _RESOLVE_MOST, _RESOLVE_WITHIN = 100, 86_400
 MOST_RESOLVED = 1_000_000
@@ -49,7 +52,7 @@ def _shipped() -> dict[str, dict[str, int]]:
             each: 2 if each == "restricted" and kind in {"operate", "resolve"} else 1
             for each in STRICTEST_FIRST
         }
-        for kind in KINDS
+        for kind in (*KINDS, *ACT_KINDS)
     }
 
 
@@ -83,7 +86,7 @@ def parse_rules(text: str, path: Path | None = None) -> GrantRules:
     _known(document, (), data, ("approvals", "longest", "within", "resolve"))
     approvals = _shipped()
     counts = _table(document, ("approvals",), data)
-    _known(document, ("approvals",), counts, KINDS)
+    _known(document, ("approvals",), counts, (*KINDS, *ACT_KINDS))
     for kind in counts:
         values = _table(document, ("approvals", kind), counts)
         _known(document, ("approvals", kind), values, STRICTEST_FIRST)

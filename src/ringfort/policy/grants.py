@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import UsageError
 from ringfort.policy.engine import Query
-from ringfort.policy.grant_rules import STRICTEST_FIRST
+from ringfort.policy.grant_rules import ACT_KINDS, STRICTEST_FIRST
 from ringfort.policy.request import Principal, input_document
 from ringfort.policy.vocabulary import (
     action_uid,
@@ -33,12 +33,13 @@ if TYPE_CHECKING:
 
     from ringfort.catalog.model import Catalogue, Table
     from ringfort.policy.bundle import CompiledBundle
-    from ringfort.policy.engine import Entity, Uid
+    from ringfort.policy.engine import Engine, Entity, Uid
 
 APPROVE, BREAK_GLASS, RESOLVE, BRIDGE = "approve", "break-glass", "resolve", "bridge"
-ACTIONS = (APPROVE, BREAK_GLASS, RESOLVE, BRIDGE)
+ACTIONS = (APPROVE, BREAK_GLASS, RESOLVE, BRIDGE, *ACT_KINDS)
 INPUT_FORMAT = "ringfort-grant-input/1"
 _UNCLASSIFIED = "restricted"
+_ANYBODY = "anybody"
 
 
 class Outcome(StrEnum):
@@ -74,6 +75,22 @@ class GrantFacts:
     seconds: int
     effects: tuple[str, ...] = ()
     """What a change of the tables may set off, by name; policies do not see it."""
+    recipient: str = ""
+    epoch: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; what an act is about is named for those that are about something."""
+        about: dict[str, Any] = {"effects": list(self.effects)} if self.effects else {}
+        if self.recipient or self.epoch:
+            about |= {"recipient": self.recipient, "epoch": self.epoch}
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "purpose": self.purpose,
+            "ticket": self.ticket,
+            "tables": list(self.tables),
+            "seconds": self.seconds,
+        } | about
 
 
 @dataclass(frozen=True)
@@ -108,15 +125,7 @@ class ActRequest:
             "actor_managers": list(self.actor_managers),
             "requester": self.requester.to_json(),
             "requester_managers": list(self.requester_managers),
-            "grant": ({"effects": list(self.grant.effects)} if self.grant.effects else {})
-            | {
-                "id": self.grant.id,
-                "kind": self.grant.kind,
-                "purpose": self.grant.purpose,
-                "ticket": self.grant.ticket,
-                "tables": list(self.grant.tables),
-                "seconds": self.grant.seconds,
-            },
+            "grant": self.grant.to_json(),
             "approvals": self.approvals,
             "needed": self.needed,
             "time": self.time,
@@ -186,6 +195,11 @@ def decide_grant(
         return _denied("the policy in force has no grants.cedar, so nobody may do this")
     if request.action not in ACTIONS:
         return _denied("there is no such act")
+    if request.action in ACT_KINDS and not _knows(engine, request.action):
+        return _denied(
+            f"the policy in force is older than the act `{request.action}`: take grants.cedarschema and what "
+            "grants.cedar says of it from a fresh `ringfort init` into policy/, then `ringfort policy apply`"
+        )
     try:
         covered(catalogue, request.grant.tables)
     except UsageError as error:
@@ -223,6 +237,15 @@ def grant_input(
         region=region,
         request=request.to_json(),
     )
+
+
+def _knows(engine: Engine, action: str) -> bool:
+    """Whether the schema has the action."""
+    people = Principal(_ANYBODY, "ZZ", "", "")
+    facts = GrantFacts(_ANYBODY, action, "", "", (), 1)
+    request = ActRequest(action, people, (), people, (), facts, 0, 1, "")
+    query = Query(user_uid(_ANYBODY), action_uid(action), _uid(request), _context(request, frozenset()))
+    return not engine.faults(_entities(request, []), [query])
 
 
 def _denied(reason: str) -> GrantDecision:

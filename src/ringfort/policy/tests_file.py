@@ -31,8 +31,8 @@ from ringfort.policy.bundle import TESTS_FILE
 from ringfort.policy.decide import decide
 from ringfort.policy.forms import Form
 from ringfort.policy.grant_examples import GRANT_KEYS, RELATIONS, GrantExample
+from ringfort.policy.grant_rules import ACT_KINDS, duration_seconds
 from ringfort.policy.grant_rules import KINDS as GRANT_KINDS
-from ringfort.policy.grant_rules import duration_seconds
 from ringfort.policy.grants import ACTIONS, APPROVE, GrantDecision, Outcome
 from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
 from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, UNPROVEN_COUNTRY, entity_name
@@ -294,7 +294,7 @@ class _Reader:
             action=action,
             asked_by=self._principal("asked_by") if "asked_by" in self._entry else None,
             related=related,
-            kind=self._one_of("grant", facts.get("kind", "view"), GRANT_KINDS),
+            kind=self._one_of("grant", facts.get("kind", "view"), (*GRANT_KINDS, *ACT_KINDS)),
             purpose=facts.get("purpose", ""),
             ticket=facts.get("ticket", ""),
             protection=protection,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from ringfort.errors import ConfigurationError
 from ringfort.policy.distinctions import nodes
+from ringfort.policy.grant_rules import ACT_KINDS
 from ringfort.policy.grant_rules import KINDS as GRANT_KINDS
 from ringfort.policy.vocabulary import CLOSED_ATTRIBUTES, COUNTRY_ATTRIBUTES, entity_name
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 ABOUT_COLUMNS = CLOSED_ATTRIBUTES | {"grants.kind": frozenset(GRANT_KINDS)}
 ABOUT_GRANTS = {
-    "kind": frozenset({*GRANT_KINDS, "transfer"}),
+    "kind": frozenset({*GRANT_KINDS, *ACT_KINDS, "transfer"}),
     "protection": CLOSED_ATTRIBUTES["protection"],
     "protections": CLOSED_ATTRIBUTES["protection"],
 }

@@ -25,6 +25,8 @@ def read_control_entry(data: bytes) -> Entry:
         raise RefusedError(f"`{spec.kind.TYPE}` does not belong in the control log")
     if spec.kind in control.WRITER_ONLY:
         raise RefusedError(f"`{spec.kind.TYPE}` is appended by the writer only")
+    if spec.kind in control.SUPERSEDED:
+        raise RefusedError(f"version {spec.kind.VERSION} of `{spec.kind.TYPE}` is not written any more")
     for name in spec.stated:
         if not is_stated(values[name]):
             raise RefusedError(

@@ -14,15 +14,18 @@ Left out: recording for processes with an event loop (`gateway.provisioner_domai
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.ledger.domains import ERASED, domain_key, domain_of, names
 from ringfort.ledger.entry import format_time
-from ringfort.ledger.entry_control_domains import DomainErased, DomainOpened, DomainRotated
+from ringfort.ledger.entry_control_acts import DomainErasedBy, DomainRotatedBy
+from ringfort.ledger.entry_control_domains import DomainOpened
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.privacy.domain_secrets import SALT_BYTES, domain_secret, fingerprint_key
@@ -42,6 +45,37 @@ if TYPE_CHECKING:
 ATTEMPTS = 3
 
 
+@dataclass(frozen=True)
+class Leave:
+    """Who may do one act that cannot be undone, as was found on a state of the control log.
+
+    `grant` is the approved request; `input` is everything that it was decided on; `keys` must not have
+    changed since the control size `since`; `by` is the operating system's user.
+    """
+
+    principal: str
+    grant: str
+    input: bytes = field(repr=False)
+    keys: tuple[str, ...]
+    since: int
+    by: str
+    reason: str
+
+    def fields(self) -> dict[str, str]:
+        """What every entry about the act says of it."""
+        return {
+            "principal": self.principal,
+            "grant": self.grant,
+            "input": hashlib.sha256(self.input).hexdigest(),
+            "by": self.by,
+            "reason": stated(self.reason),
+        }
+
+    def condition(self, *keys: str) -> Condition:
+        """Nothing that the act stands on has changed, nor `keys`."""
+        return Condition((*self.keys, *keys), self.since)
+
+
 class ErasedDomainError(CheckFailedError):
     """The secret of the epoch is destroyed."""
 
@@ -56,7 +90,13 @@ class ControlLedger(Protocol):
         """The control log folded."""
         ...
 
-    def append(self, entries: Sequence[Entry | bytes], *, condition: Condition | None = None) -> list[int]:
+    def append(
+        self,
+        entries: Sequence[Entry | bytes],
+        *,
+        condition: Condition | None = None,
+        blobs: Sequence[bytes] = (),
+    ) -> list[int]:
         """Append control entries, all or none."""
         ...
 
@@ -167,21 +207,19 @@ class DomainStore:
             domain=domain.id, key_id=self.prepare(domain),
         )  # fmt: skip
 
-    def rotated(self, domain: Domain, by: str, reason: str) -> DomainRotated:
+    def rotated(self, domain: Domain, leave: Leave) -> DomainRotatedBy:
         """The entry that puts an epoch into force instead of the one before."""
-        return DomainRotated(
+        return DomainRotatedBy(
             **self._basic(), recipient=domain.recipient, purpose=domain.purpose, epoch=domain.epoch,
-            domain=domain.id, key_id=self.prepare(domain), by=by, reason=stated(reason),
+            domain=domain.id, key_id=self.prepare(domain), **leave.fields(),
         )  # fmt: skip
 
-    def erasures(
-        self, known: PseudonymisationDomain, epochs: Sequence[Epoch], by: str, reason: str
-    ) -> list[Entry]:
+    def erasures(self, known: PseudonymisationDomain, epochs: Sequence[Epoch], leave: Leave) -> list[Entry]:
         """The entries that erase epochs of a domain; afterwards `settle` destroys."""
         return [
-            DomainErased(
+            DomainErasedBy(
                 **self._basic(), recipient=known.recipient, purpose=known.purpose, epoch=each.number,
-                domain=each.id, by=by, reason=stated(reason),
+                domain=each.id, **leave.fields(),
             )
             for each in epochs
         ]  # fmt: skip
@@ -203,23 +241,24 @@ class DomainStore:
                 continue
         return self.current(recipient, purpose, ledger.state)
 
-    def rotate(self, ledger: ControlLedger, recipient: str, purpose: str, *, by: str, reason: str) -> Domain:
+    def rotate(self, ledger: ControlLedger, recipient: str, purpose: str, leave: Leave) -> Domain:
         """Put a new epoch into force; the one before is retired. `UsageError` if none is in force."""
-        state, since = ledger.state, ledger.state.size
+        state = ledger.state
         self.current(recipient, purpose, state)
         domain = self.next_epoch(recipient, purpose, state)
-        entry = self.rotated(domain, by, reason)
-        ledger.append([entry], condition=Condition((domain_key(recipient, purpose),), since))
+        entry = self.rotated(domain, leave)
+        ledger.append(
+            [entry], condition=leave.condition(domain_key(recipient, purpose)), blobs=(leave.input,)
+        )
         return domain
 
     def erase(
-        self, ledger: ControlLedger, recipient: str, purpose: str, epoch: int = 0, *, by: str, reason: str
+        self, ledger: ControlLedger, recipient: str, purpose: str, leave: Leave, epoch: int = 0
     ) -> list[Epoch]:
         """Destroy the secret of one epoch, or of all (0), on record first; gives the epochs."""
-        since = ledger.state.size
         known, epochs = to_erase(ledger.state, recipient, purpose, epoch)
-        condition = Condition((domain_key(recipient, purpose),), since)
-        ledger.append(self.erasures(known, epochs, by, reason), condition=condition)
+        condition = leave.condition(domain_key(recipient, purpose))
+        ledger.append(self.erasures(known, epochs, leave), condition=condition, blobs=(leave.input,))
         self.settle(ledger.state)
         return epochs
 
@@ -296,6 +335,7 @@ __all__ = [
     "ControlLedger",
     "DomainStore",
     "ErasedDomainError",
+    "Leave",
     "erased_error",
     "to_erase",
 ]

@@ -62,7 +62,7 @@ class Canary:
 def new_canary(  # noqa: PLR0917 - made in one place
     custody: Custody, randomness: Randomness, made: str, domain: str, subject: str = "", note: str = ""
 ) -> Canary:
-    """Make a canary and put it into custody; raises `UsageError` for words that cannot be kept."""
+    """Make up a canary, which `keep` puts into custody; raises `UsageError` for words that cannot be kept."""
     if not _DOMAIN.fullmatch(domain):
         raise UsageError("the domain of a canary's address is not valid", hint="for example mail.example.org")
     note = stated(note, "note")
@@ -78,11 +78,14 @@ def new_canary(  # noqa: PLR0917 - made in one place
         "email": f"{first}.{last}{draw.digits(2)}@{domain}",
         "code": code,
     }
-    canary = Canary(randomness.token(6).hex(), values, subject, made, note)
+    return Canary(randomness.token(6).hex(), values, subject, made, note)
+
+
+def keep(custody: Custody, canary: Canary) -> None:
+    """Put a canary into custody; it is on record before."""
     private_folder(custody.settings.secrets / CANARIES)
-    kept = {"values": values, "subject": subject, "made": made, "note": note}
+    kept = {"values": canary.values, "subject": canary.subject, "made": canary.made, "note": canary.note}
     custody.create(f"{CANARIES}/{canary.id}.key", json.dumps(kept).encode())
-    return canary
 
 
 def names(custody: Custody) -> list[str]:

@@ -6,7 +6,7 @@ import stat
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.transfer_deployment import CONTRACT, NAME, make, shown
+from tests.transfer_deployment import CONTRACT, NAME, PASSWORD, make, shown
 
 from ringfort.ledger.domains import IN_FORCE
 from ringfort.privacy.methods import pseudonymise
@@ -91,7 +91,8 @@ def test_a_dry_run_says_what_a_run_would(deployed):
 
 
 def test_canaries_are_found_in_any_column_and_never_tolerated(deployed):
-    canary = shown(deployed.ringfort("canary", "new", "DIR", "--json", "--note", "in notes", check=True))
+    line = ("canary", "new", "DIR", "--json", "--note", "in notes", *(given := deployed.leave("canary")))
+    canary = shown(deployed.ringfort(*line, stdin=f"{PASSWORD}\n", check=True))
     listed = shown(deployed.ringfort("canary", "list", "DIR", "--json", check=True))["canaries"]
     assert [(each["id"], each["note"]) for each in listed] == [(canary["id"], "in notes")]
     assert canary["email"] not in json.dumps(listed)
@@ -101,14 +102,16 @@ def test_canaries_are_found_in_any_column_and_never_tolerated(deployed):
     for text in (f"<{canary['email'].upper()}>", canary["code"].replace("-", " ")):
         noted(deployed, text)
         assert stopped(deployed)["customers", "note", "canary"] == 1
-    deployed.ringfort("canary", "remove", "DIR", canary["id"], check=True)
+    line = ("canary", "remove", "DIR", canary["id"], *given)
+    deployed.ringfort(*line, stdin=f"{PASSWORD}\n", check=True)
     noted(deployed, canary["code"])
     run_transfer(deployed.config, NAME, InProcess())
 
 
 def test_a_canary_row_in_the_pseudonyms_of_another_recipient(deployed):
     """A planted row leaves as this recipient's pseudonym, but what was made for another does not."""
-    deployed.ringfort("canary", "new", "DIR", "--subject", "77", check=True)
+    line = ("canary", "new", "DIR", "--subject", "77", *deployed.leave("canary"))
+    deployed.ringfort(*line, stdin=f"{PASSWORD}\n", check=True)
     run_transfer(deployed.config, NAME, InProcess())
     with open_ledger(deployed.folder) as ledger:
         domains = DomainStore.of(deployed.config)

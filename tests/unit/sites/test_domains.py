@@ -1,7 +1,9 @@
 """Domains' secrets: one for each epoch, checked against the record, and gone when they are erased."""
 
+from datetime import datetime
+
 import pytest
-from tests.unit.sites.control_ledger import BASIC, MemoryLedger
+from tests.unit.sites.control_ledger import BASIC, MemoryLedger, leave
 
 from ringfort.config import KeysConfig
 from ringfort.errors import CheckFailedError, UsageError
@@ -11,7 +13,7 @@ from ringfort.privacy.pseudonym import Domain, derive_key, key_id
 from ringfort.sites.custody import ROOT, Custody, CustodySettings
 from ringfort.sites.domains import DomainStore, ErasedDomainError
 
-WHO = {"by": "root", "reason": "yearly"}
+NOW = datetime.fromisoformat(BASIC["time"])
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def custody(tmp_path):
 
 @pytest.fixture
 def store(custody):
-    return DomainStore(custody)
+    return DomainStore(custody, now=lambda: NOW)
 
 
 def test_the_first_use_opens_an_epoch_and_later_ones_find_it(store):
@@ -46,7 +48,7 @@ def test_the_first_use_opens_an_epoch_and_later_ones_find_it(store):
 def test_domains_and_epochs_have_secrets_of_their_own(store):
     ledger = MemoryLedger()
     domains = [store.ensure(ledger, *each) for each in (("A", "x"), ("A", "y"), ("B", "x"))]
-    domains.append(store.rotate(ledger, "A", "x", **WHO))
+    domains.append(store.rotate(ledger, "A", "x", leave(ledger, "rotate")))
     assert domains[-1].epoch == 2
     assert len({store.secret(each) for each in domains}) == 4
     assert store.current("A", "x", ledger.state) == domains[-1]
@@ -69,8 +71,8 @@ def test_erasing_destroys_one_domain_and_leaves_the_others(store, custody):
     before = store.secret(gone)
     path = custody.settings.secrets / "domains" / f"{gone.id}.key"
     assert path.exists()
-    store.rotate(ledger, "A", "x", **WHO)
-    assert [each.number for each in store.erase(ledger, "A", "x", **WHO)] == [1, 2]
+    store.rotate(ledger, "A", "x", leave(ledger, "rotate"))
+    assert [each.number for each in store.erase(ledger, "A", "x", leave(ledger, "erase"))] == [1, 2]
     assert not path.exists()
     for each in (store, DomainStore(custody)):
         with pytest.raises(ErasedDomainError):
@@ -79,7 +81,7 @@ def test_erasing_destroys_one_domain_and_leaves_the_others(store, custody):
             each.secret(gone, ledger.state)
         assert each.secret(kept, ledger.state)
     with pytest.raises(UsageError, match="erased already"):
-        store.erase(ledger, "A", "x", **WHO)
+        store.erase(ledger, "A", "x", leave(ledger, "erase"))
     again = store.ensure(ledger, "A", "x")
     assert again.epoch == 3
     assert store.secret(again) != before
@@ -89,7 +91,7 @@ def test_an_erasure_that_was_cut_off_is_finished_and_gives_nothing_meanwhile(sto
     ledger = MemoryLedger()
     domain = store.ensure(ledger, "A", "x")
     known = ledger.state.pseudonymisation["A", "x"]
-    ledger.append(store.erasures(known, known.epochs, "root", ""))
+    ledger.append(store.erasures(known, known.epochs, leave(ledger, "erase")))
     fresh = DomainStore(custody)
     with pytest.raises(ErasedDomainError):
         fresh.secret(domain, ledger.state)
@@ -102,9 +104,11 @@ def test_an_erasure_that_was_cut_off_is_finished_and_gives_nothing_meanwhile(sto
 def test_only_one_of_two_rotations_wins(store, custody):
     ledger = MemoryLedger()
     store.ensure(ledger, "A", "x")
-    ledger.before_append = lambda: DomainStore(custody).rotate(ledger, "A", "x", **WHO)
+    first, second = leave(ledger, "rotate"), leave(ledger, "rotate")
+    other = DomainStore(custody, now=lambda: NOW)
+    ledger.before_append = lambda: other.rotate(ledger, "A", "x", first)
     with pytest.raises(ConditionFailedError):
-        store.rotate(ledger, "A", "x", **WHO)
+        store.rotate(ledger, "A", "x", second)
     assert [each.status for each in ledger.state.pseudonymisation["A", "x"].epochs] == ["retired", "in force"]
 
 
