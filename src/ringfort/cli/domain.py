@@ -23,6 +23,7 @@ from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.gateway.irreversible import ERASE, ROTATE, Act
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
+from ringfort.record.reading import read_ledger
 from ringfort.record.system import operator_name
 from ringfort.sites.domains import DomainStore, to_erase
 from ringfort.sites.paths import runtime_folder
@@ -47,10 +48,8 @@ def list_domains(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
 
     Example: ringfort domain list ./shop
     """
-    with open_ledger(load_config(folder).folder) as ledger:
-        known = sorted(
-            ledger.state.pseudonymisation.values(), key=lambda each: (each.recipient, each.purpose)
-        )
+    state = read_ledger(folder).state
+    known = sorted(state.pseudonymisation.values(), key=lambda each: (each.recipient, each.purpose))
     if as_json:
         typer.echo(json.dumps({"domains": [_json(each) for each in known]}, ensure_ascii=False, indent=2))
         return
@@ -128,8 +127,7 @@ def erase(  # noqa: PLR0917 - typer calls it by name
     act = Act(ERASE, who, grant, operator_name(), stated(reason), recipient, purpose, max(epoch, 0))
     if epoch < 0:
         raise UsageError("there is no epoch with a negative number")
-    with open_ledger(config.folder) as ledger:
-        _, epochs = to_erase(ledger.state, recipient, purpose, epoch)
+    _, epochs = to_erase(read_ledger(folder).state, recipient, purpose, epoch)
     if not yes:
         _confirm(recipient, [each.number for each in epochs])
     password = ask_password(who, stdin=password_stdin)

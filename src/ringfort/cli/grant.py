@@ -25,6 +25,7 @@ from ringfort.policy.grant_rules import duration_seconds
 from ringfort.policy.grants import GrantFacts
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
+from ringfort.record.reading import read_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -252,9 +253,7 @@ def grants(
 
     Example: ringfort grants ./shop --json
     """
-    config = load_config(folder)
-    with open_ledger(config.folder) as ledger:
-        known = sorted(ledger.state.grants.values(), key=lambda each: (each.requested, each.id))
+    known = sorted(read_ledger(folder).state.grants.values(), key=lambda each: (each.requested, each.id))
     now = datetime.now(UTC)
     if not everything:
         known = [each for each in known if each.status(now) in {"requested", "active"} or _open_review(each)]

@@ -17,7 +17,6 @@ from ringfort.config import Config, load_config
 from ringfort.disclosure.served import as_served
 from ringfort.errors import RingfortError, UsageError
 from ringfort.gateway.activation import Folder, activate, load_folder, read_folder
-from ringfort.ledger.folds import ControlState
 from ringfort.policy.decide import AccessRequest, Principal, ViewerSource, decide
 from ringfort.policy.explain import Explanation, as_text, explain, joined_by_position
 from ringfort.policy.request import HeldGrant
@@ -181,12 +180,9 @@ def _principal(
         raise UsageError(
             "nobody to explain for", hint="name a principal with --as, or give --role and --country"
         )
-    from ringfort.record.client import ledger_folder, open_ledger  # noqa: PLC0415 - a what-if needs none
+    from ringfort.record.reading import read_ledger  # noqa: PLC0415 - a what-if needs none
 
-    state = ControlState()
-    if ledger_folder(config.folder).is_dir():  # to explain is to look: no ledger is made for it
-        with open_ledger(config.folder) as ledger:
-            state = ledger.state
+    state = read_ledger(config.folder).state
     known = state.principals.get(name)
     if known is None:
         names = ", ".join(f"`{each}`" for each in sorted(state.principals)[:10]) or "none"

@@ -26,6 +26,7 @@ from ringfort.ledger.entry_control_grants import PrincipalRegisteredUnder
 from ringfort.ledger.folds import Condition
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import SyncLedger, open_ledger
+from ringfort.record.reading import read_ledger
 from ringfort.record.system import SystemRandomness
 from ringfort.sites.keystore import write_private
 from ringfort.sites.paths import private_folder
@@ -192,10 +193,9 @@ def list_principals(
 
     Example: ringfort principal list ./shop --json
     """
-    config = load_config(folder)
-    with open_ledger(config.folder) as ledger:
-        credentials = dict(ledger.state.credentials)
-        found = sorted(ledger.state.principals.values(), key=lambda each: each.name)
+    state = read_ledger(folder).state
+    credentials = dict(state.credentials)
+    found = sorted(state.principals.values(), key=lambda each: each.name)
     rows = [
         {
             "name": each.name,

@@ -31,6 +31,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,7 +115,7 @@ class ServerTls:
 
 def _load(tls: Tls, client_ca: str) -> Identity:
     try:
-        certificate, key = _text(tls.certificate), _text(tls.key)
+        certificate, key = _text(tls.certificate), _secret(tls.key)
         authorities = _text(client_ca)
         context = _context(certificate, key, authorities)
         end_point = server_end_point(x509.load_pem_x509_certificates(certificate)[0])
@@ -150,6 +151,11 @@ def _ask_for_certificates(context: ssl.SSLContext, authorities: bytes) -> None:
 
 def _text(source: str) -> bytes:
     return source.encode() if not source or source.startswith(_PEM) else Path(source).read_bytes()
+
+
+def _secret(source: str) -> bytes:
+    """A private key, as a text or from a file that nobody else may read."""
+    return source.encode() if not source or source.startswith(_PEM) else read_private(Path(source))
 
 
 def _load_texts(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:

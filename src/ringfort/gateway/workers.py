@@ -14,6 +14,7 @@ import os
 import re
 from typing import Any
 
+from ringfort.errors import MissingEnvironmentError
 from ringfort.gateway.ipc import IpcClient, IpcError, IpcTimeoutError
 
 LIST_SECONDS = 5.0
@@ -29,6 +30,10 @@ def worker_sockets(folder: str) -> list[str]:
     """The private sockets that are there, some perhaps of workers that are gone."""
     try:
         names = os.listdir(folder)  # noqa: PTH208 - names are all that is wanted
+    except PermissionError:
+        raise MissingEnvironmentError(
+            f"`{folder}` cannot be read by this account", hint="run as the account that `ringfort up` runs as"
+        ) from None
     except OSError:
         return []
     return [os.path.join(folder, each) for each in sorted(names) if _NAME.fullmatch(each)]  # noqa: PTH118

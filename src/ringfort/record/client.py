@@ -18,6 +18,7 @@ from ringfort.config import load_config
 from ringfort.ledger.entry import Entry, encode
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition, ControlState
+from ringfort.private_files import read_private
 from ringfort.record import evidence, frames
 from ringfort.record.core import LedgerCore, LedgerSettings
 from ringfort.record.errors import LedgerLockedError, LedgerLostError, NoLedgerError, RefusedError
@@ -66,10 +67,10 @@ def ledger_folder(folder: Path) -> Path:
 
 
 def read_key(path: Path) -> bytes:
-    """A 32-byte key kept as base64 text; raises NoLedgerError."""
+    """A 32-byte key kept as base64 text; raises NoLedgerError, or what `read_private` raises."""
     try:
-        key = base64.b64decode(path.read_text().strip(), validate=True)
-    except (OSError, ValueError, binascii.Error):
+        key = base64.b64decode(read_private(path).strip(), validate=True)
+    except (ValueError, binascii.Error):
         raise NoLedgerError(f"`{path}` holds no key", hint="`ringfort init` makes it") from None
     if len(key) != 32:
         raise NoLedgerError(f"`{path}` holds no key of 32 bytes", hint="`ringfort init` makes it")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import threading
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -67,6 +68,14 @@ class SecretStatus:
     kek: str
 
 
+def key_files(folder: Path) -> list[str]:
+    """The names of the keys in a folder, sorted; none if it is not there. OSError if it may not be read."""
+    try:
+        return sorted(each for each in os.listdir(folder) if each.endswith(".key"))  # noqa: PTH208 - names
+    except FileNotFoundError:
+        return []
+
+
 class Custody:
     """The wrapped secrets of one deployment. Thread-safe."""
 
@@ -108,9 +117,9 @@ class Custody:
     def names(self) -> list[str]:
         """The names of the secrets in custody, the root first."""
         inside = [
-            f"{folder}/{each.name}"
+            f"{folder}/{each}"
             for folder in (CANARIES, DOMAINS)
-            for each in sorted((self.settings.secrets / folder).glob("*.key"))
+            for each in key_files(self.settings.secrets / folder)
         ]
         return ([ROOT] if self.has(ROOT) else []) + inside
 
@@ -177,4 +186,4 @@ def _plain_root(stored: bytes, name: str) -> bytes:
     return secret
 
 
-__all__ = ["DOMAINS", "ROOT", "ROOT_BYTES", "Custody", "CustodySettings", "SecretStatus"]
+__all__ = ["DOMAINS", "ROOT", "ROOT_BYTES", "Custody", "CustodySettings", "SecretStatus", "key_files"]

@@ -10,17 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 from dataclasses import dataclass
 from pathlib import Path  # noqa: TC003 - dataclass annotations are read by people and tools at run time
 from typing import TYPE_CHECKING
 
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.private_files import read_private
 
 if TYPE_CHECKING:
     from ringfort.sites.paths import Account
 
-MAX_BYTES = 1024 * 1024
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 
 
@@ -58,33 +57,6 @@ class FileKeyStore:
         if not _NAME.fullmatch(name):
             raise UsageError(f"`{name}` is not the name of a secret")
         return self.folder / name
-
-
-def read_private(path: Path) -> bytes:
-    """The bytes of `path`; raises `MissingEnvironmentError` unless it is a 0600 file of our own."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise MissingEnvironmentError(
-            f"cannot read the secret `{path}`: {(error.strerror or 'error').lower()}",
-            hint="restore it from a backup; `ringfort init` makes the secrets of a new deployment",
-        ) from None
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
-            raise MissingEnvironmentError(
-                f"the secret `{path}` is not a file that belongs to this account",
-                hint="run as the account that made the deployment",
-            )
-        if stat.S_IMODE(found.st_mode) & 0o077:
-            raise MissingEnvironmentError(
-                f"the secret `{path}` is open to others",
-                hint=f"run `chmod 600 {path}`, and replace the secret if others may have read it",
-            )
-        with os.fdopen(descriptor, "rb", closefd=False) as file:
-            return file.read(MAX_BYTES)
-    finally:
-        os.close(descriptor)
 
 
 def write_private(path: Path, value: bytes, *, replace: bool = True, account: Account | None = None) -> None:
@@ -156,3 +128,6 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+__all__ = ["FileKeyStore", "destroy_private", "read_private", "sync_folder", "write_private"]

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from ringfort.private_files import read_private
 from ringfort.sites.keystore import write_private
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def ensure_tls(
     What is there stays if it names the same and is valid for half a year more; `account` gets the files.
     """
     now = now or datetime.now(UTC)
-    if not _good(folder, names, now):
+    if not _good(folder, names, now, account):
         make_tls(folder, names, now=now, account=account)
 
 
@@ -74,11 +75,13 @@ def make_tls(folder: Path, names: Sequence[str], *, now: datetime, account: Acco
     write_private(folder / "server.pem", server.public_bytes(serialization.Encoding.PEM), account=account)
 
 
-def _good(folder: Path, names: Sequence[str], now: datetime) -> bool:
+def _good(folder: Path, names: Sequence[str], now: datetime, account: Account | None) -> bool:
+    secret = folder / "server.key"
+    private = read_private(secret, None if account is None else account.uid) if secret.exists() else b""
     try:
         server = x509.load_pem_x509_certificate((folder / "server.pem").read_bytes())
         ca = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-        key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None)
+        key = serialization.load_pem_private_key(private, None)
         server.verify_directly_issued_by(ca)
         extension = server.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except Exception:  # noqa: BLE001 - whatever is wrong with the files, they are made anew

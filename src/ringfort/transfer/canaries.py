@@ -27,7 +27,7 @@ from ringfort.privacy.fingerprint import FingerprintBuilder
 from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain
 from ringfort.privacy.stated_text import stated
-from ringfort.sites.custody import CANARIES
+from ringfort.sites.custody import CANARIES, key_files
 from ringfort.sites.paths import private_folder
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ def keep(custody: Custody, canary: Canary) -> None:
 
 def names(custody: Custody) -> list[str]:
     """The ids of the canaries, sorted."""
-    folder = custody.settings.secrets / CANARIES
-    return sorted(each.stem for each in folder.glob("*.key")) if folder.is_dir() else []
+    return [each.removesuffix(".key") for each in key_files(custody.settings.secrets / CANARIES)]
 
 
 def read_canary(custody: Custody, name: str) -> Canary:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import RingfortError
-from ringfort.record.client import open_ledger
+from ringfort.record.reading import read_ledger
 from ringfort.transfer.desk import contract_names, read_contract
 from ringfort.transfer.schedule import next_due, overdue, used
 
@@ -115,8 +115,7 @@ class Listed:
 
 def list_transfers(config: Config, now: datetime) -> list[Listed]:
     """Every transfer that has a file or a record, by name."""
-    with open_ledger(config.folder) as ledger:
-        known = dict(ledger.state.transfers)
+    known = dict(read_ledger(config.folder).state.transfers)
     found = []
     for name in sorted({*known, *contract_names(config.folder)}):
         contract, problem = None, ""

@@ -36,8 +36,9 @@ from ringfort.privacy.reidentification_attacks import (
     linkage,
     singling_out,
 )
-from ringfort.record.client import open_ledger, read_key
+from ringfort.record.client import read_key
 from ringfort.record.evidence import SALT_BYTES, Opener, Sealer, digest, public_half
+from ringfort.record.reading import read_ledger
 from ringfort.record.system import SystemRandomness
 from ringfort.sites.domains import DomainStore
 from ringfort.sites.paths import private_folder
@@ -205,16 +206,16 @@ def open_figures(config: Config, document: bytes) -> dict[str, Any]:
 
 def released_figures(config: Config, transfer: str, run: str = "") -> dict[str, Any]:
     """The exact figures of a run that was released, the last one unless `run` names another."""
-    with open_ledger(config.folder) as ledger:
-        known = ledger.state.transfers.get(transfer)
-        runs = [each for each in (() if known is None else known.runs) if each.manifest]
-        found = next((each for each in reversed(runs) if run in {"", each.id}), None)
-        if found is None:
-            raise UsageError(
-                f"`{transfer}` released no such run", hint="`ringfort transfer list` shows what there is"
-            )
-        manifest = read_manifest(ledger.get_blob(found.manifest), signer(config).key)
-        return open_figures(config, ledger.get_blob(manifest.measures))
+    ledger = read_ledger(config.folder)
+    known = ledger.state.transfers.get(transfer)
+    runs = [each for each in (() if known is None else known.runs) if each.manifest]
+    found = next((each for each in reversed(runs) if run in {"", each.id}), None)
+    if found is None:
+        raise UsageError(
+            f"`{transfer}` released no such run", hint="`ringfort transfer list` shows what there is"
+        )
+    manifest = read_manifest(ledger.get_blob(found.manifest), signer(config).key)
+    return open_figures(config, ledger.get_blob(manifest.measures))
 
 
 def shown_lines(shown: Mapping[str, Any]) -> Iterator[str]:

@@ -17,8 +17,8 @@ from ringfort.ledger.folds import Condition
 from ringfort.policy.forms import Form
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.pseudonym import Domain
-from ringfort.record.client import open_ledger
 from ringfort.record.disk import OsDisk
+from ringfort.record.reading import read_ledger
 from ringfort.record.system import SystemClock
 from ringfort.transfer.begin import Begun, Stop, require_approved, require_due
 from ringfort.transfer.desk import TransferDesk, read_contract
@@ -81,20 +81,18 @@ def preview_transfer(
     Raises `ConfigurationError` and `UsageError` for a contract that cannot be read or decided on.
     """
     stated = read_contract(config.folder, name)
-    with open_ledger(config.folder) as ledger:
-        desk = TransferDesk(config, ledger, stated)
-        decision = desk.decide()
-        found = Preview(stated.contract, _columns(stated.contract, decision))
-        found.against += [str(stated.error(each)) for each in decision.faults]
-        if stated.contract.dataset in desk.bundle.settings.accept_stored_order:
-            found.notes.append(
-                f"the policy accepts stored order for dataset `{stated.contract.dataset}`: recipients can be"
-                " joined by position, row by row, whatever their pseudonyms"
-            )
-        _gather(found.against, lambda: require_approved(desk))
-        _gather(found.against, lambda: require_due(desk))
-        state = desk.state.copy()
-        catalogue = desk.catalogue
+    desk = TransferDesk(config, read_ledger(config.folder), stated)
+    decision = desk.decide()
+    found = Preview(stated.contract, _columns(stated.contract, decision))
+    found.against += [str(stated.error(each)) for each in decision.faults]
+    if stated.contract.dataset in desk.bundle.settings.accept_stored_order:
+        found.notes.append(
+            f"the policy accepts stored order for dataset `{stated.contract.dataset}`: recipients can be"
+            " joined by position, row by row, whatever their pseudonyms"
+        )
+    _gather(found.against, lambda: require_approved(desk))
+    _gather(found.against, lambda: require_due(desk))
+    state, catalogue = desk.state, desk.catalogue
     if not decision.faults:
         _gather(found.against, lambda: found.rows.update(_rows(config, stated.contract, desk)))
         if runner is not None:
