@@ -17,6 +17,7 @@ from ringfort.ledger import entry_control as control
 from ringfort.record.client import open_ledger
 from ringfort.record.evidence import public_half
 from ringfort.record.http import LedgerServer
+from ringfort.sites.keystore import write_private
 
 TIME = "2026-11-21T12:00:00.000000Z"
 
@@ -35,7 +36,7 @@ def deployment(tmp_path):
         'organisation = "Example"\n[ledger]\norigin = "ledger.example/shop"\n'
     )
     for name in ("ledger.key", "evidence.key"):
-        (folder / "secrets" / name).write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+        write_private(folder / "secrets" / name, base64.b64encode(os.urandom(32)) + b"\n")
     with open_ledger(folder) as ledger:
         ledger.append([registered("maeve"), registered("una")])
     return folder

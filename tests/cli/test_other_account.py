@@ -13,6 +13,7 @@ from tests.faults.record.ledger_at_work import basic
 from ringfort.ledger import entry_control as control
 from ringfort.record.client import open_ledger
 from ringfort.record.system import SystemClock
+from ringfort.sites.keystore import write_private
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def deployment(tmp_path):
         'organisation = "Example"\n[ledger]\norigin = "ledger.example/shop"\n'
     )
     for name in ("ledger.key", "evidence.key"):
-        (folder / "secrets" / name).write_text(base64.b64encode(os.urandom(32)).decode() + "\n")
+        write_private(folder / "secrets" / name, base64.b64encode(os.urandom(32)) + b"\n")
     with open_ledger(folder) as ledger:
         ledger.append(
             [

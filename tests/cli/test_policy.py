@@ -17,6 +17,7 @@ from ringfort.errors import RingfortError
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.policy.bundle import load_bundle, write_defaults
 from ringfort.record.client import ledger_folder, open_ledger
+from ringfort.sites.keystore import write_private
 
 CATALOGUE = """
 [dataset.shop]
@@ -73,7 +74,7 @@ def test_check_passes_on_the_shipped_set(run_policy, folder):
     code, out, err = run_policy("check", folder)
     assert (code, err) == (0, "")
     lines = out.splitlines()
-    assert lines[0].startswith("policies   31 in 3 files, valid (")
+    assert lines[0].startswith("policies   33 in 3 files, valid (")
     assert "customer-support" in lines.pop(1).removeprefix("purposes   ").split(", ")
     assert lines[1].startswith("catalogue  5 columns, 1 unclassified (")
     assert lines[2] == "tests      80 of 80 pass"
@@ -236,7 +237,7 @@ def keys(folder):
     found = {}
     for name in ("ledger", "evidence"):
         found[name] = base64.b64encode(os.urandom(32)).decode()
-        (secrets / f"{name}.key").write_text(found[name])
+        write_private(secrets / f"{name}.key", found[name].encode())
     return found
 
 

@@ -19,6 +19,7 @@ from ringfort.gateway.tls_server import server_end_point
 from ringfort.pgwire import backend as be
 from ringfort.pgwire.fields import INT32, message, string
 from ringfort.pgwire.startup import SslRequest, serialise_startup
+from ringfort.sites.keystore import write_private
 from ringfort.sites.tls import make_tls
 
 
@@ -174,11 +175,10 @@ def certificate(folder, key, algorithm):
         .sign(key, algorithm)
     )
     (folder / "server.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (folder / "server.key").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    write_private(folder / "server.key", private)
     return made
 
 
