@@ -58,6 +58,7 @@ EVENTS = (
     # -- sessions
     Event("connection-not-taken", "error", "the operating system gave no connection; it is tried again"),
     Event("strangers", "warning", "connections that had not authenticated were turned away: too many, from one address or in all"),
+    Event("clock-jumped", "warning", "the machine's clock was set by five seconds or more"),
     # -- the parser of statements
     Event("text-refused-unread", "warning", "a statement was refused without being read: its turn did not come in time"),
     Event("reader-lost", "warning", "a reader of texts crashed or was too slow; it is replaced, the statement is refused"),
