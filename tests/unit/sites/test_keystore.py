@@ -65,7 +65,7 @@ def test_a_link_a_folder_and_nothing_are_refused(store, tmp_path):
 def test_a_secret_of_somebody_else_is_refused(store):
     store.put("root.key", b"x")
     os.chown(store.folder / "root.key", 65_534, -1)
-    with pytest.raises(MissingEnvironmentError, match="belongs to .*, not to"):
+    with pytest.raises(MissingEnvironmentError, match=r"belongs to .*, not to"):
         store.get("root.key")
 
 
