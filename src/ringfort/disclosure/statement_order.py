@@ -45,6 +45,7 @@ from ringfort.disclosure.statement_order_nodes import (
     unplaced,
     varies,
 )
+from ringfort.disclosure.statement_order_notation import check_notation
 from ringfort.disclosure.statement_order_sources import Sources
 from ringfort.disclosure.statement_order_wrap import wrap, wrap_ties
 from ringfort.disclosure.statement_refusal import StatementRefusedError
@@ -100,6 +101,7 @@ class Orders:
     def _read(self, select: Node, tables: _Tables) -> list[Node]:
         """Fill all that stands inside of a query, but for its own order; the calls of its own level."""
         tables = self._with(select, tables)
+        check_notation(select, self._views, tables)
         for arm in self._arms_of(select):
             self._arms.add(id(arm))
             self._inside(arm, self._read(arm, tables), tables)
@@ -334,14 +336,15 @@ class Orders:
 
     def _order(self, select: Node, *, visible: bool = True) -> None:
         """Complete the order of a query. `visible`: its rows are seen in it, not only chosen by it."""
+        ties = select.get("limitOption") == _TIES
         if id(select) in self._filled:
             return
-        self._filled.add(id(select))
-        ties = select.get("limitOption") == _TIES
-        if ties and "limitOffset" in select:
+        if not ties or visible:  # what is chosen WITH TIES depends on no order; what is seen later may
+            self._filled.add(id(select))
+        if ties and ("limitOffset" in select or any(select.get("distinctClause", ()))):
             raise StatementRefusedError(
-                "WITH TIES beside OFFSET leaves open which of equal rows are left out",
-                hint="leave OFFSET out, or say ROWS ONLY",
+                "WITH TIES beside OFFSET or DISTINCT ON leaves open which of equal rows are left out",
+                hint="leave that out, or say ROWS ONLY",
                 sqlstate="0A000",
             )
         if ties:

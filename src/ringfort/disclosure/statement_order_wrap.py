@@ -80,9 +80,23 @@ def wrap_ties(select: Node, spans: Spans, edits: Edits) -> None:
 
 def _keyword(select: Node, side: str, spans: Spans) -> int:
     """The first or last SELECT, TABLE or VALUES of a query, by `side`."""
-    while side in select:
-        select = select[side]
+    inner: Node | None = select
+    while inner is not None:
+        select = inner
+        inner = select.get(side) or _wrapped(select)
     return spans.values_keyword(select) if "valuesLists" in select else spans.keyword(select)
+
+
+def _wrapped(select: Node) -> Node | None:
+    """What was put into a query that does not stand in the text."""
+    targets, tables = select.get("targetList", ()), select.get("fromClause", ())
+    if len(targets) != 1 or len(tables) != 1 or "location" in targets[0]["ResTarget"]:
+        return None
+    table = tables[0].get("RangeSubselect", {})
+    if table.get("alias", {}).get("aliasname") != WRAPPER:
+        return None
+    query: Node = table["subquery"]["SelectStmt"]
+    return query
 
 
 def _outside(select: Node, item: Node) -> Expression:

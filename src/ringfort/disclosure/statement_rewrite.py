@@ -150,12 +150,12 @@ def _subquery(value: Node) -> Node:
     return {"SubLink": {"subLinkType": "EXPR_SUBLINK", "subselect": {"SelectStmt": select}}}
 
 
-def _column_name(node: Node) -> str:
+def column_name(node: Node) -> str:
     """What the server calls a column of a result made by `node`; "" where a type's name stands in."""
     while "TypeCast" in node or "CollateClause" in node:
         ((kind, fields),) = node.items()
         inner = fields["arg"]
-        name = _column_name(inner)
+        name = column_name(inner)
         if name or kind == "CollateClause":
             return name
         return words(fields["typeName"]["names"])[-1]
@@ -168,7 +168,7 @@ def _column_name(node: Node) -> str:
     if kind == "SubLink" and fields["subLinkType"] == "EXPR_SUBLINK":
         items = fields["subselect"]["SelectStmt"].get("targetList", [])
         item = items[0]["ResTarget"] if items else {}
-        return str(item.get("name", "")) or _column_name(item["val"]) if "val" in item else ""
+        return str(item.get("name", "")) or column_name(item["val"]) if "val" in item else ""
     return ""
 
 
@@ -230,7 +230,7 @@ class _Change:
                     within = ""  # the field of which a name is wanted
                     if key == "ResTarget":
                         if "name" not in fields and "val" in fields:
-                            items.append((fields, _column_name(fields["val"])))
+                            items.append((fields, column_name(fields["val"])))
                         within = "val" if id(fields) in shown else ""
                     elif key == "TypeCast" and words(fields["typeName"]["names"])[-1] in _TEXT_NAMES:
                         within = "arg"
@@ -310,7 +310,7 @@ class _Change:
     def _keep_name(self, item: Node, name: str, ends: dict[int, int]) -> None:
         """An alias where the column of a result would now be called otherwise."""
         value = item["val"]
-        if not name or _column_name(value) == name:
+        if not name or column_name(value) == name:
             return
         tokens = self._edits.tokens
         outer = []
@@ -332,4 +332,4 @@ class _Change:
         item["name"] = name
 
 
-__all__ = ["Replacements", "Rewriting", "same_tree"]
+__all__ = ["Replacements", "Rewriting", "column_name", "same_tree"]

@@ -74,6 +74,14 @@ SELECT grp AS k, count(*), row_number() OVER (ORDER BY count(*)) FROM people GRO
 SELECT born, count(*), row_number() OVER () FROM people GROUP BY 1
 SELECT name FROM people ORDER BY name FETCH FIRST 5 ROWS WITH TIES
 SELECT grp, doc FROM people ORDER BY grp DESC FETCH FIRST 5 ROWS WITH TIES
+SELECT * FROM (SELECT name, doc, grp FROM people ORDER BY grp FETCH FIRST 5 ROWS WITH TIES) s
+SELECT json_agg(s) FROM (SELECT doc, grp FROM people ORDER BY grp FETCH FIRST 5 ROWS WITH TIES) s
+WITH s AS (SELECT doc, grp FROM people ORDER BY grp FETCH FIRST 5 ROWS WITH TIES) SELECT * FROM s
+SELECT count(*) FROM (SELECT doc FROM people ORDER BY grp, name FETCH FIRST 5 ROWS WITH TIES) s
+(SELECT id FROM people UNION SELECT person_id FROM visits LIMIT 9) UNION ALL SELECT id FROM people
+SELECT id FROM people EXCEPT (SELECT id FROM people UNION ALL SELECT person_id FROM visits LIMIT 9)
+SELECT s.array_agg FROM (SELECT array_agg(doc) FROM people) s
+WITH s AS (SELECT json_agg(doc) FROM people) SELECT s.json_agg, s.* FROM s
 SELECT id, (SELECT note FROM visits v WHERE v.person_id = p.id LIMIT 1), \
 ARRAY(SELECT id FROM visits) FROM people p
 SELECT (SELECT doc FROM people LIMIT 1), (SELECT id FROM people OFFSET 3 LIMIT 1)
@@ -137,6 +145,18 @@ REFUSED = [
     "SELECT id, n FROM people, LATERAL (SELECT random() AS n) r",
     "SELECT pg_column_size(name), pg_column_compression(name) FROM people",
     "SELECT any_value(id) FROM people",
+    "SELECT DISTINCT ON (grp) grp, id FROM people ORDER BY grp FETCH FIRST 3 ROWS WITH TIES",
+    "SELECT * FROM (SELECT DISTINCT ON (grp) id FROM people ORDER BY grp FETCH NEXT ROW WITH TIES) s",
+    # functions in the notation of columns
+    "SELECT p.array_agg FROM people p",
+    "SELECT (p).json_agg FROM people p",
+    "SELECT (p.name).array_agg FROM people p",
+    "SELECT (p.name || 'x').pg_column_size FROM people p",
+    "SELECT p.jsonb_agg FROM people p, (SELECT jsonb_agg(1)) s",
+    "SELECT x.json_agg FROM (SELECT * FROM people) x",
+    "SELECT x.json_agg FROM (SELECT name AS json_agg FROM people) x (n)",
+    "SELECT name FROM people p ORDER BY p.json_agg",
+    "SELECT (SELECT p.string_agg) FROM people p",
     "SELECT last_value(id) OVER (ORDER BY grp) FROM people",
     "SELECT nth_value(id, 2) OVER (ORDER BY grp) FROM people",
     "SELECT array_agg(id) OVER (ORDER BY grp) FROM people",
