@@ -432,7 +432,7 @@ class Orders:
                 continue
             if varies(target["val"]):
                 items.append(Expression((texts[at],), target["val"]))
-        return sources.sorted_by(items, stars)
+        return sources.sorted_by(items, stars, targets)
 
     def _append(self, select: Node, fill: list[Expression]) -> None:
         """Put `fill` behind what a SELECT is ordered by already."""

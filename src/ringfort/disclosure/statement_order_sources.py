@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ringfort.disclosure.statement_constants import words
-from ringfort.disclosure.statement_order_nodes import Expression, by_bytes, by_value, column, star
+from ringfort.disclosure.statement_order_nodes import Expression, by_bytes, by_value, column, is_star, star
 from ringfort.disclosure.statement_refusal import StatementRefusedError
+from ringfort.disclosure.statement_rewrite import column_name, same_tree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,13 +83,19 @@ class Sources:
             if len(names) == 1 or each.name == names[0]
         )
 
-    def sorted_by(self, items: Sequence[Expression], first: Sequence[Expression] = ()) -> list[Expression]:
+    def sorted_by(
+        self,
+        items: Sequence[Expression],
+        first: Sequence[Expression] = (),
+        targets: Sequence[Node] = (),
+    ) -> list[Expression]:
         """The sorts that tell apart all rows that differ in `items`: pseudonyms first, which sort quickly.
 
         `first` are pseudonyms that a `*` among the items holds. Two pseudonyms that are equal are the same
-        bytes, so that nothing else is needed where nothing else stands.
+        bytes, so that nothing else is needed where nothing else stands. `targets` is the select list if the
+        sorts stand in ORDER BY of a query: a name alone means the item of that name, which must be this.
         """
-        keys = [each for each in items if self.is_pseudonym(each.node)]
+        keys = [each for each in items if self.is_pseudonym(each.node) and means_itself(each.node, targets)]
         sorts = [by_value(each) for each in (*first, *keys)]
         return sorts if len(keys) == len(items) else [*sorts, by_bytes(items)]
 
@@ -105,4 +112,16 @@ class Sources:
         return [part["String"]["sval"] if "String" in part else "" for part in fields]
 
 
-__all__ = ["Source", "Sources"]
+def means_itself(node: Node, targets: Sequence[Node]) -> bool:
+    """Whether a column in ORDER BY is that column, and not another item of the select list of that name."""
+    fields = node["ColumnRef"]["fields"]
+    if not targets or len(fields) > 1:
+        return True
+    name = fields[0]["String"]["sval"]
+    if any(is_star(target) for target in targets):
+        return False
+    called = [each for each in targets if (each.get("name") or column_name(each["val"])) == name]
+    return bool(called) and all(same_tree(each["val"], node) for each in called)
+
+
+__all__ = ["Source", "Sources", "means_itself"]

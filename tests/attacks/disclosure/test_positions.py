@@ -16,6 +16,12 @@ SELECT doc, spot FROM people
 SELECT score, ratio, span, code, docb FROM people
 SELECT id, name AS n FROM people p WHERE grp < 3 LIMIT 7 OFFSET 5
 SELECT name FROM people LIMIT 5
+SELECT 1 AS id, id AS p FROM people
+SELECT name AS id, id AS name FROM people LIMIT 20
+SELECT grp AS id, id FROM people
+SELECT people.id, s.* FROM people, (SELECT 2 AS id) s
+SELECT p.id, 1 AS id FROM people p OFFSET 3
+SELECT day AS person_id, person_id AS day FROM visits ORDER BY day LIMIT 30
 SELECT doc FROM people OFFSET 40
 SELECT id, doc FROM people FETCH FIRST 5 ROWS ONLY
 SELECT * FROM visits LIMIT 5
