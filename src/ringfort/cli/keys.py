@@ -37,11 +37,12 @@ def status(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     found = Custody(CustodySettings.of(config)).status()
     if as_json:
         secrets = [{"name": each.name, "wrapped_with": each.kek or None} for each in found]
-        typer.echo(json.dumps({"store": config.keys.store, "secrets": secrets}, indent=2))
+        typer.echo(json.dumps({"store": config.keys.store, "opened": False, "secrets": secrets}, indent=2))
         return
     typer.echo(f"store  {config.keys.store}")
     for each in found:
         typer.echo(f"{each.name}  {each.kek or 'plain: run `ringfort keys rewrap`'}")
+    typer.echo("as the files say: nothing was opened, so whether a key opens its secret was not checked")
 
 
 @app.command("rewrap")

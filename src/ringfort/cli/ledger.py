@@ -264,6 +264,7 @@ def _as_json(findings: Findings) -> dict[str, Any]:
             }
             for each in findings.streams
         ],
+        "evidence_groups_not_yet_committed": findings.in_journal,
         "entries_with_uncommitted_evidence": findings.uncommitted,
         "notes": findings.notes,
         "problems": [

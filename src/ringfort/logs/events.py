@@ -76,6 +76,7 @@ EVENTS = (
     Event("ledger-client-slow", "warning", "a client of the ledger writer did not read its answers and was cut off"),
     Event("traffic-refused", "error", "the ledger writer refused a traffic entry"),
     Event("evidence-damaged", "warning", "a segment of evidence was changed: it stays as it is, and `ledger verify` names it"),
+    Event("evidence-missing", "warning", "evidence that a control entry commits is not there: `ledger verify` says which"),
     Event("http-full", "warning", "the ledger over HTTP refuses connections: too many are open"),
     Event("ledger-disk-full", "error", "the ledger's disk is full: nothing is released until there is room"),
     Event("ledger-disk-room", "info", "there is room on the ledger's disk again"),

@@ -7,6 +7,7 @@ or when the parts do not continue one another: going on from such a state would 
 from __future__ import annotations
 
 import hashlib
+import logging
 from typing import TYPE_CHECKING
 
 from ringfort.ledger.checkpoint import open_checkpoint
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ringfort.record.journal import Group
     from ringfort.record.records import Record
 
+LOG = logging.getLogger(__name__)
 _HINT = "most likely a backup was restored; bring back the newest copy of the ledger folder, whole"
 
 
@@ -56,6 +58,12 @@ def recover(core: LedgerCore) -> None:
         return last >= published.get(stream, 0) or oldest <= last + 1
 
     durable_evidence = core.evidence.recover(rebuilt)
+    for stream, last in published.items():
+        if stream not in core.state.dropped_evidence and durable_evidence.get(stream, 0) < last:
+            LOG.warning(
+                "evidence that was committed is missing; what the journal still holds is stored again",
+                extra={"event": "evidence-missing"},
+            )
     evidence: list[tuple[str, int, bytes, int]] = []
     for group in groups:
         records = decode_records(group.body)

@@ -59,6 +59,8 @@ class Findings:
     streams: list[StreamReport] = field(default_factory=list)
     uncommitted: int = 0
     """Published entries that name evidence which nothing commits."""
+    in_journal: int = 0
+    """Groups of evidence that are durable in the journal only, and not committed yet."""
     notes: list[str] = field(default_factory=list)
     """What was not looked at, and what cannot be told apart."""
 
@@ -225,6 +227,7 @@ class _FolderVerification:
         names = set(self.disk.names(self.folder / _EVIDENCE)) | {
             each.stream.stream for each in self.report.commitments
         }
+        stored: dict[str, int] = {}
         for name in sorted(names):
             if name in state.dropped_evidence:
                 self._dropped(name)
@@ -241,6 +244,27 @@ class _FolderVerification:
                         break
                     journal = self.findings.journal
             self._judge(name, check, reader)
+            stored[name] = reader.last
+        self._not_yet_committed(stored)
+
+    def _not_yet_committed(self, stored: dict[str, int]) -> None:
+        """Count what is in the journal alone; `stored`: the last group of each stream's segments."""
+        findings, journal = self.findings, self.findings.journal
+        if journal is None:
+            return
+        known = dict(stored)
+        for each in (*self.report.commitments, *journal.commitments(self.report.state.size)):
+            known[each.stream.stream] = max(known.get(each.stream.stream, 0), each.stream.last)
+        findings.in_journal = sum(
+            number > known.get(stream, 0)
+            for stream, groups in journal.evidence.items()
+            for number, _ in groups
+        )
+        if findings.in_journal:
+            findings.notes.append(
+                f"{findings.in_journal:,} groups of evidence are in the journal and not committed yet: a"
+                " round does that, within the merge delay"
+            )
 
     def _dropped(self, name: str) -> None:
         left = self.disk.names(self.folder / _EVIDENCE / name)
@@ -298,6 +322,11 @@ class _StreamReader:
         """Whether the journal holds groups that no segment does."""
         self.committed = False
         """Whether anything commits this stream."""
+
+    @property
+    def last(self) -> int:
+        """The last group that a segment holds."""
+        return self._check.last
 
     @property
     def torn(self) -> bool:

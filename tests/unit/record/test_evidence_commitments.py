@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.faults.record.ledger_at_work import FOLDER, FixedClock, Work, basic, open_core
+from tests.faults.record.ledger_at_work import (
+    FOLDER,
+    FixedClock,
+    Work,
+    admitted,
+    basic,
+    open_core,
+    session_opened,
+)
 from tests.faults.record.simulated_disk import File, SimulatedDisk
 
 from ringfort.ledger import entry_control as control
@@ -362,6 +370,35 @@ def test_an_unpublished_tail_verifies_and_what_cannot_be_told_is_said():
     assert findings.pending == 3
     assert findings.mark.number == findings.journal.number
     assert any("cannot be told" in each for each in findings.notes)
+
+
+def test_evidence_that_is_in_the_journal_only_is_counted():
+    disk = SimulatedDisk()
+    work = Work(disk)
+    work.begin(open_core)
+    core = open_core(disk, work.clock)
+    core.stage_control([encode(session_opened(work.clock, "s", b"input"))], blobs=[b"input"])
+    core.commit()
+    for seq in range(3):
+        piece = bytes(32) + b"%d" % seq
+        core.stage_traffic(admitted(work.clock, "s", seq, core.durable_control, piece), piece)
+        core.commit()
+        findings = verified(disk)
+        assert findings.ok, [str(each) for each in findings.report.problems]
+        assert findings.in_journal == seq + 1
+        assert any("not committed yet" in each for each in findings.notes)
+    core.close()
+    assert verified(disk).in_journal == 0
+
+
+def test_a_writer_goes_on_when_evidence_is_missing_and_says_so(disk, caplog):
+    for path in segments(disk, "2026-12"):
+        del disk.files[path]
+    core = open_core(disk, FixedClock(FixedClock().moment.replace(month=12, day=6)))
+    core.close()
+    seen = [getattr(each, "event", "") for each in caplog.records]
+    assert any("evidence/2026-12: " in each for each in problems(disk))
+    assert seen == ["evidence-missing"]
 
 
 def test_a_zeroed_tail_is_no_crash():
