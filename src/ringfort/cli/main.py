@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from ringfort import interruption
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; gives the exit code."""
+    from ringfort.cli import application  # noqa: PLC0415 - a second of imports, behind the handler
+
+    return application.run(arguments)
 
 
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     interruption.install()
-    from ringfort.cli.application import run  # noqa: PLC0415 - a second of imports, behind the handler
-
     sys.exit(run(sys.argv[1:]))
 
 
