@@ -6,6 +6,8 @@ line.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +17,7 @@ from ringfort.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from collections.abc import Set as AbstractSet
 
     from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 
@@ -49,7 +52,50 @@ def problems(catalogue: Catalogue) -> list[Problem]:
             for table in dataset.tables
             if places[dataset.database, table.schema, table.name] > 1
         ]
+    found += _views(catalogue)
     return found
+
+
+def _views(catalogue: Catalogue) -> Iterator[Problem]:
+    """Views of one database need names of their own, and a name that is in use stays its table's."""
+    taken: dict[tuple[str, str], Table] = {}
+    every = [(dataset, table) for dataset in catalogue.datasets for table in dataset.tables]
+    # who states its name, or lies where it has always been looked for, keeps it; then the order of the file
+    for dataset, table in sorted(every, key=lambda each: (not each[1].view, each[1].schema != "public")):
+        other = taken.setdefault((dataset.database, table.seen_as), table)
+        if other is table or (other.schema, other.name) == (table.schema, table.name):
+            continue  # a table that stands in two datasets is a problem of its own
+        line = json.dumps(other_view(table, taken_in(catalogue, dataset.database)), ensure_ascii=False)
+        yield Problem(
+            ("dataset", dataset.name, "table", table.name, *(("view",) if table.view else ())),
+            f"`{table.schema}.{table.name}` and `{other.schema}.{other.name}` would both be seen as"
+            f" `{table.seen_as}`",
+            f"under [dataset.{dataset.name}.table.{table.name}] write view = {line}; or name the other"
+            " one, if that came later: the view that is there keeps its name",
+        )
+
+
+def taken_in(catalogue: Catalogue, database: str) -> set[str]:
+    """The names of the views of a database."""
+    return {
+        each.seen_as
+        for dataset in catalogue.datasets
+        if dataset.database == database
+        for each in dataset.tables
+    }
+
+
+def other_view(table: Table, taken: AbstractSet[str]) -> str:
+    """A name for the view of a table whose own name is taken: with its schema, and short enough."""
+    return short_name(f"{table.schema}_{table.name}", taken)
+
+
+def short_name(name: str, taken: AbstractSet[str] = frozenset()) -> str:
+    """`name`, or if it is too long or taken, its beginning and a digest of the whole."""
+    if len(name.encode()) <= MAX_IDENTIFIER_BYTES and name not in taken:
+        return name
+    mark = "_" + hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name.encode()[: MAX_IDENTIFIER_BYTES - len(mark)].decode("utf-8", "ignore") + mark
 
 
 def _dataset(dataset: Dataset) -> Iterator[Problem]:
@@ -73,6 +119,8 @@ def _table(dataset: Dataset, table: Table) -> Iterator[Problem]:
     keys = ("dataset", dataset.name, "table", table.name)
     yield from _name(table.name, keys, "table")
     yield from _name(table.schema, (*keys, "schema"), "schema")
+    if table.view:
+        yield from _name(table.view, (*keys, "view"), "view")
     yield from _unique("column", (each.name for each in table.columns), keys)
     names = {each.name for each in table.columns}
     for each in table.primary_key:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DATASET_KEYS = {"database": str, "subject": str, "table": dict}
-_TABLE_KEYS = {"schema": str, "subject_path": str, "primary_key": list, "column": dict}
+_TABLE_KEYS = {"schema": str, "subject_path": str, "primary_key": list, "view": str, "column": dict}
 _COLUMN_KEYS = {
     "protection": str,
     "identifiability": str,
@@ -80,6 +80,8 @@ def dump_catalogue(catalogue: Catalogue) -> str:
             parts.append(f"\n[{head}]\nschema = {_text(table.schema)}\nprimary_key = [{primary_key}]\n")
             if table.subject_path:
                 parts.append(f"subject_path = {_text(table.subject_path)}\n")
+            if table.view:
+                parts.append(f"view = {_text(table.view)}  # another table has the plain name\n")
             if table.columns:
                 parts.append(f"\n[{head}.column]\n")
                 parts += _column_lines(dataset, table)
@@ -194,9 +196,12 @@ def _table(
         columns.append(_column(document, column, each, (*keys, "column", column), places))
         if "identity_space" in cast("dict[str, object]", each):
             written.add((name, column))
+    if data.get("view") == "":
+        raise document.error("`view` is empty", *keys, "view", hint="leave it out for the table's own name")
     return Table(
-        data.get("schema", "public"), name, tuple(columns), data.get("subject_path", ""), tuple(primary_key)
-    )
+        data.get("schema", "public"), name, tuple(columns), data.get("subject_path", ""), tuple(primary_key),
+        data.get("view", ""),
+    )  # fmt: skip
 
 
 def _column(

@@ -73,13 +73,22 @@ class Hop:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `subject_path` leads to the data subject: hops `column -> table.column`, joined by `, `."""
+    """A table; `subject_path` leads to the data subject: hops `column -> table.column`, joined by `, `.
+
+    `view`: the name under which people see it, where that is not the table's own.
+    """
 
     schema: str
     name: str
     columns: tuple[Column, ...] = ()
     subject_path: str = ""
     primary_key: tuple[str, ...] = ()
+    view: str = ""
+
+    @property
+    def seen_as(self) -> str:
+        """The name of its view."""
+        return self.view or self.name
 
     def column(self, name: str) -> Column:
         """The column called `name`; raises `UsageError` if there is none."""
@@ -201,6 +210,8 @@ def _table_json(table: Table) -> dict[str, Any]:
         "subject_path": table.subject_path,
         "primary_key": list(table.primary_key),
         "columns": [_column_json(each) for each in table.columns],
+        # left out where it is not stated: the bytes of catalogues from before stay what they are
+        **({"view": table.view} if table.view else {}),
     }
 
 
@@ -226,7 +237,10 @@ def _dataset_from(data: dict[str, Any]) -> Dataset:
 
 def _table_from(data: dict[str, Any]) -> Table:
     columns = tuple(_column_from(each) for each in data["columns"])
-    return Table(data["schema"], data["name"], columns, data["subject_path"], tuple(data["primary_key"]))
+    return Table(
+        data["schema"], data["name"], columns, data["subject_path"], tuple(data["primary_key"]),
+        data.get("view", ""),
+    )  # fmt: skip
 
 
 def _column_from(data: dict[str, Any]) -> Column:

@@ -3,8 +3,8 @@
 A proposal, to be looked at: whatever it rests on is doubtful says so in `unsure`, and what is not
 recognised is left unclassified. Declared primary and foreign keys are taken as they are; where there are
 none, names are (a column `customer_id` refers to `customers.id`), and marked. One dataset for a database;
-tables whose name is taken in another schema go into a dataset of their own. Pure, and total over dirty
-data.
+tables whose name is taken in another schema go into a dataset of their own, and their views are called
+`schema_table`. Pure, and total over dirty data.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ringfort.catalog.check import short_name
 from ringfort.catalog.column_words import is_numbered, key_stem, person_rank
 from ringfort.catalog.detect import Finding, detect
 from ringfort.catalog.model import Catalogue, Column, Dataset, Hop, Table
@@ -20,7 +21,7 @@ from ringfort.catalog.words import singular, tokens
 from ringfort.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ringfort.catalog.sample import SampledColumn, SampledTable
 
@@ -42,21 +43,40 @@ def propose(
     """
     groups: dict[str, list[SampledTable]] = {}
     taken: dict[str, str] = {}
+    dataset = short_name(dataset)
     for table in sorted(tables, key=lambda each: (each.schema != "public", each.schema, each.name)):
         own = taken.setdefault(table.name, table.schema) == table.schema
-        groups.setdefault(dataset if own else f"{dataset}_{table.schema}", []).append(table)
+        name = dataset if own else short_name(f"{dataset}_{table.schema}", {dataset})
+        groups.setdefault(name, []).append(table)
+    views = _views(groups, dataset)
     main = groups.get(dataset, [])
     place = _named(main, subject, "subject") if subject else None
     country_place = _named(main, country, "country") if country else None
     return Catalogue(
         tuple(
             _Proposal(
-                name, own, place if name == dataset else None, country_place if name == dataset else None
+                name,
+                own,
+                views,
+                place if name == dataset else None,
+                country_place if name == dataset else None,
             ).dataset(database)
             for name, own in groups.items()
         )
         or (Dataset(dataset, database),)
     )
+
+
+def _views(groups: Mapping[str, Sequence[SampledTable]], main: str) -> dict[tuple[str, str], str]:
+    """(schema, table) -> the view's name, for tables whose own is taken."""
+    taken = {each.name for own in groups.values() for each in own}
+    views = {}
+    for name, own in groups.items():
+        for table in own if name != main else ():
+            view = short_name(f"{table.schema}_{table.name}", taken)
+            taken.add(view)
+            views[table.schema, table.name] = view
+    return views
 
 
 @dataclass(frozen=True)
@@ -70,9 +90,15 @@ class _Proposal:
     """One dataset in the making."""
 
     def __init__(
-        self, name: str, tables: Sequence[SampledTable], subject: _Place | None, country: _Place | None
+        self,
+        name: str,
+        tables: Sequence[SampledTable],
+        views: Mapping[tuple[str, str], str],
+        subject: _Place | None,
+        country: _Place | None,
     ) -> None:
         self.name = name
+        self.views = views
         self.tables = {each.name: each for each in tables}
         self.chosen = subject
         self.country = country
@@ -92,7 +118,8 @@ class _Proposal:
 
     def _table(self, table: SampledTable) -> Table:
         columns = tuple(self._column(table, each) for each in table.columns)
-        return Table(table.schema, table.name, columns, self._path(table.name), table.primary_key)
+        view = self.views.get((table.schema, table.name), "")
+        return Table(table.schema, table.name, columns, self._path(table.name), table.primary_key, view)
 
     def _column(self, table: SampledTable, column: SampledColumn) -> Column:
         place = (table.name, column.name)

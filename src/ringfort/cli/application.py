@@ -29,6 +29,7 @@ _COMMANDS = {  # name -> module and function
     "init": ("init", "command"),
     "up": ("up", "command"),
     "reload": ("reload", "command"),
+    "remove": ("remove", "command"),
     "logs": ("logs", "command"),
     "demo": ("demo", "command"),
     "request": ("grant", "request"),

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from ringfort.catalog.check import problems
 from ringfort.catalog.load import dump_catalogue
 from ringfort.catalog.model import Catalogue, Dataset
 from ringfort.catalog.sample import sampled
@@ -29,7 +30,7 @@ from ringfort.sites.external import WILL_BE_MADE, inspect_site
 from ringfort.sites.introspect import read_tables
 from ringfort.sites.keystore import write_private
 from ringfort.sites.load import load_tabular, table_name
-from ringfort.sites.paths import leftovers
+from ringfort.sites.paths import Layout, leftovers, server_place
 from ringfort.sites.postgres import EmbeddedServer
 from ringfort.sites.tabular import open_tabular
 
@@ -191,7 +192,10 @@ def _scan(
     progress: Callable[[int, int], None] | None = None,
 ) -> Catalogue:
     tables = read_tables(connection, progress=progress)
-    return propose(tables, dataset=dataset, database=database, subject=wishes.subject, country=wishes.country)
+    made = propose(tables, dataset=dataset, database=database, subject=wishes.subject, country=wishes.country)
+    for problem in problems(made):  # what is written must be what can be read
+        raise UsageError(f"no catalogue can be written: {problem.message}", hint=problem.hint)
+    return made
 
 
 def _with_asked_password(source: str) -> str:
@@ -232,6 +236,9 @@ def _show(outcome: _Outcome) -> None:
     site = outcome.site
     where = f"site {site.name} ({site.country}, {site.kind})"
     console.print(f"{where}, database {site.databases[0]}{rows}", markup=False, soft_wrap=True)
+    if site.kind == "embedded":
+        record = Layout(outcome.folder.absolute()).site_folder(site.name)
+        console.print(f"data in {server_place(record)}", markup=False, soft_wrap=True)
     for note in outcome.notes:
         console.print(f"note: {note}", markup=False, soft_wrap=True)
     for dataset in outcome.catalogue.datasets:
@@ -251,7 +258,7 @@ def _show(outcome: _Outcome) -> None:
         soft_wrap=True,
     )
     for place, origin in leftovers():
-        note = f"note: `{place}` holds the database of `{origin}`, which is gone: remove it"
+        note = f"note: `{place}` holds the database of `{origin}`, which is gone: `ringfort remove --orphans`"
         console.print(note, soft_wrap=True, markup=False)
 
 
@@ -270,6 +277,9 @@ def _show_dataset(console: Console, dataset: Dataset) -> None:
         console.print(shown)
         if table.subject_path:
             console.print(Text(f"  {table.subject_path}", style="dim"))
+        if table.view:
+            seen = f"  {table.schema}.{table.name} is seen as {table.view}: another table has the plain name"
+            console.print(Text(seen), soft_wrap=True)
     doubts = [
         (f"{table.name}.{each.name}", each.unsure) for table in dataset.tables for each in table.columns
     ]
@@ -297,6 +307,11 @@ def _json(outcome: _Outcome) -> dict[str, Any]:
         "databases": list(outcome.site.databases),
         "rows": outcome.rows,
         "notes": outcome.notes,
+        "views": {
+            f"{table.schema}.{table.name}": table.seen_as
+            for dataset in outcome.catalogue.datasets
+            for table in dataset.tables
+        },
         "subjects": {each.name: each.subject for each in outcome.catalogue.datasets},
         "columns": [
             {

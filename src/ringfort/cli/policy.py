@@ -17,6 +17,7 @@ from ringfort.config import Config, load_config
 from ringfort.disclosure.served import as_served
 from ringfort.errors import RingfortError, UsageError
 from ringfort.gateway.activation import Folder, activate, load_folder, read_folder
+from ringfort.gateway.catalogue_live import LiveCheck, check_live
 from ringfort.policy.decide import AccessRequest, Principal, ViewerSource, decide
 from ringfort.policy.explain import Explanation, as_text, explain, joined_by_position
 from ringfort.policy.request import HeldGrant
@@ -25,11 +26,13 @@ from ringfort.policy.vocabulary import UNPROVEN_COUNTRY, country_code, entity_na
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ringfort.errors import ConfigurationError
     from ringfort.policy.tests_file import PolicyTestResult
 
 app = typer.Typer(help="Check, explain and apply the policies of a folder.", no_args_is_help=True)
 
 _DIR = typer.Argument(..., metavar="DIR", help="The deployment folder that `ringfort init` made.")
+_OFFLINE = typer.Option(False, "--offline", help="Do not look at the databases.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 _COLOURS = {
     "raw": "bold red",
@@ -41,27 +44,34 @@ _COLOURS = {
 
 
 @app.command("check")
-def check(folder: Path = _DIR, as_json: bool = _JSON) -> None:
+def check(folder: Path = _DIR, offline: bool = _OFFLINE, as_json: bool = _JSON) -> None:
     """Validate policies and catalogue together and run policy/tests.toml.
+
+    The catalogue is held against the databases that can be reached: tables, columns, types, names of views.
 
     Exit code 0 if all is well, 1 if a test fails, 2 if a file is invalid.
 
     Example: ringfort policy check ./shop
     """
     loaded = read_folder(load_config(folder))
+    live = _live(loaded, offline=offline)
+    problems = (*loaded.problems, *live.errors(loaded.config.folder / "catalog.toml"))
     results = () if loaded.problems else loaded.run_tests()
     failed = [each for each in results if not each.passed]
     if as_json:
-        typer.echo(json.dumps(_check_json(loaded, results), ensure_ascii=False, indent=2))
+        document = _check_json(loaded, results, problems, live)
+        typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
-        for problem in loaded.problems:
+        for problem in problems:
             _report(problem)
         for each in failed:
             typer.echo(_failure(loaded, each))
         if not loaded.problems:
             typer.echo(_summary(loaded, results))
-    if loaded.problems or failed:
-        raise typer.Exit(2 if loaded.problems else 1)
+        for note in live.notes:
+            _note(note)
+    if problems or failed:
+        raise typer.Exit(2 if problems else 1)
 
 
 @app.command("explain")
@@ -148,8 +158,10 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
 
 
 @app.command("apply")
-def apply(folder: Path = _DIR, as_json: bool = _JSON) -> None:
+def apply(folder: Path = _DIR, offline: bool = _OFFLINE, as_json: bool = _JSON) -> None:
     """Put the folder's policies, catalogue and network zones into force, if they validate and pass.
+
+    What does not fit the databases that can be reached is refused, as by `ringfort policy check`.
 
     Works whether the gateway is up or not. Open sessions whose view would change are ended.
 
@@ -158,7 +170,15 @@ def apply(folder: Path = _DIR, as_json: bool = _JSON) -> None:
     from ringfort.record.client import open_ledger  # noqa: PLC0415 - checking needs no ledger
 
     config = load_config(folder)
-    load_folder(config)
+    loaded = load_folder(config)
+    live = _live(loaded, offline=offline)
+    errors = live.errors(config.folder / "catalog.toml")
+    for each in errors[:-1]:
+        _report(each)
+    if errors:
+        raise errors[-1]
+    for note in live.notes:
+        _note(note)
     with open_ledger(config.folder) as ledger:
         changes = activate(config, ledger)
         size = ledger.state.size
@@ -166,6 +186,12 @@ def apply(folder: Path = _DIR, as_json: bool = _JSON) -> None:
         typer.echo(json.dumps({"changes": changes, "control_size": size}, indent=2))
     else:
         typer.echo("\n".join(changes) or "everything that DIR says is in force already")
+
+
+def _live(loaded: Folder, *, offline: bool) -> LiveCheck:
+    if offline:
+        return LiveCheck((), ())
+    return check_live(loaded.config, loaded.catalogue)
 
 
 def _principal(
@@ -259,9 +285,14 @@ def _summary(loaded: Folder, results: Sequence[PolicyTestResult]) -> str:
     return "\n".join(lines)
 
 
-def _check_json(loaded: Folder, results: Sequence[PolicyTestResult]) -> dict[str, Any]:
+def _check_json(
+    loaded: Folder,
+    results: Sequence[PolicyTestResult],
+    problems: Sequence[ConfigurationError],
+    live: LiveCheck,
+) -> dict[str, Any]:
     return {
-        "ok": not loaded.problems and all(each.passed for each in results),
+        "ok": not problems and all(each.passed for each in results),
         "policy": loaded.bundle.digest,
         "catalogue": loaded.catalogue.digest(),
         "problems": [
@@ -271,9 +302,9 @@ def _check_json(loaded: Folder, results: Sequence[PolicyTestResult]) -> dict[str
                 "message": each.message,
                 "hint": each.hint,
             }
-            for each in loaded.problems
+            for each in problems
         ],
-        "notes": list(loaded.compiled.remarks()) if loaded.compiled else [],
+        "notes": [*(loaded.compiled.remarks() if loaded.compiled else ()), *live.notes],
         "tests": [
             {
                 "name": each.test.name,

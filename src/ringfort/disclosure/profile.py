@@ -234,15 +234,20 @@ def compile_profile(
 
 
 def view_names(datasets: Iterable[Dataset]) -> dict[tuple[str, str], str]:
-    """(schema, table) -> the view's name: the table's if it is the only one of that name, else schema_table.
+    """(schema, table) -> the view's name: what the catalogue says, else the table's own.
 
-    Names do not depend on what is visible. Raises `UsageError` if two views would have one name.
+    Names do not depend on what is visible. A catalogue that comes into force has one name for each view
+    (`catalog.check`); in those from before, tables that share a name without saying more are seen as
+    schema_table. Raises `UsageError` if two views would have one name.
     """
-    tables = [(table.schema, table.name) for dataset in datasets for table in dataset.tables]
-    counted = Counter(name for _, name in tables)
+    every = [table for dataset in datasets for table in dataset.tables]
+    tables = [(table.schema, table.name) for table in every]
+    counted = Counter(table.name for table in every if not table.view)
     names = {
-        (schema, name): name if counted[name] == 1 else f"{schema}_{name}"[:MAX_IDENTIFIER]
-        for schema, name in tables
+        (table.schema, table.name): table.seen_as
+        if table.view or counted[table.name] == 1
+        else f"{table.schema}_{table.name}"[:MAX_IDENTIFIER]
+        for table in every
     }
     if len(names) != len(tables):
         raise UsageError("a table stands in the catalogue twice", hint="name each table in one dataset only")
@@ -251,7 +256,7 @@ def view_names(datasets: Iterable[Dataset]) -> dict[tuple[str, str], str]:
         if taken[view] > 1:
             raise UsageError(
                 f"tables of the database share the view name `{view}`, one is `{schema}.{name}`",
-                hint="rename a table",
+                hint="give one of them another `view` in catalog.toml",
             )
     return names
 

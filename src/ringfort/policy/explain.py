@@ -26,6 +26,7 @@ class Explanation:
     table: str
     column: str
     disclosure: ColumnDisclosure
+    view: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The explanation as a JSON object."""
@@ -33,6 +34,7 @@ class Explanation:
             "dataset": self.dataset,
             "table": self.table,
             "column": self.column,
+            "view": self.view or self.table,
             "form": str(self.disclosure.form),
             "policies": list(self.disclosure.policies),
             "reason": self.disclosure.reason,
@@ -64,11 +66,13 @@ def explain(decision: DisclosureMap, catalogue: Catalogue, table: str = "") -> t
     several = len({dataset for dataset, _ in tables}) > 1
     return tuple(
         Explanation(
-            label=entity_name(*([dataset] if several else []), each.name, column.name),
+            label=entity_name(*([dataset] if several else []), each.name, column.name)
+            + (f" (view {each.view})" if each.view else ""),
             dataset=dataset,
             table=each.name,
             column=column.name,
             disclosure=decision.columns[dataset, each.name, column.name],
+            view=each.view,
         )
         for dataset, each in tables
         for column in each.columns
@@ -88,7 +92,10 @@ def joined_by_position(decision: DisclosureMap, stored_order: AbstractSet[str]) 
 
 
 def as_text(explanations: Sequence[Explanation]) -> str:
-    """Aligned lines `table.column  form  reason`, full width, one per column."""
+    """Aligned lines `table.column  form  reason`, full width, one per column.
+
+    A table whose view has another name is followed by that name.
+    """
     widths = (
         max((len(each.label) for each in explanations), default=0),
         max((len(each.disclosure.form) for each in explanations), default=0),

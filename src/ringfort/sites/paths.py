@@ -206,6 +206,12 @@ def server_folder(folder: Path, account: Account | None) -> Path:
     return place
 
 
+def server_place(folder: Path) -> Path:
+    """Where the files of the server that `folder` stands for lie; changes nothing."""
+    record = folder / LOCATION
+    return Path(_read_json(record)["folder"]) if record.exists() else folder
+
+
 def remove_server_folder(folder: Path) -> None:
     """Delete what `server_folder` made, wherever it lies. The server must not be running."""
     record = folder.absolute() / LOCATION

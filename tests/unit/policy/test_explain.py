@@ -36,6 +36,7 @@ def test_the_dataset_is_named_where_there_are_several(defaults, shop, request_of
         "dataset": "web",
         "table": "hits",
         "column": "n",
+        "view": "hits",
         "form": "raw",
         "policies": ["public-is-for-every-principal"],
         "reason": "public-is-for-every-principal",
