@@ -419,10 +419,8 @@ def test_a_client_that_never_reads_is_no_harm(tmp_path):
         idle.connect(config["socket"])
         idle.sendall(frames.json_frame(frames.HELLO, {"v": 1, "actor": "x", "follow": True}))
         channel = await connect(config)
-        for number in range(30):
-            large = control.PrincipalRegistered(
-                **basic(), name=f"p{number}", country="IE", employer="x" * 60_000, role="support"
-            )
+        for _ in range(30):
+            large = control.GatewayStarted(**basic(), version="x" * 60_000)
             await channel.append([encode(large)])
         idle.close()
         channel.close()
