@@ -92,7 +92,7 @@ def test_the_glass_is_broken_and_reviewed(live, approver):
         ({"--for": "30d"}, "at most"),
         ({"--table": "vault"}, "no table or dataset"),
         ({"--purpose": "a b"}, "purpose"),
-        ({"--reason": "for jo@example.com"}, "name no person"),
+        ({"--reason": "for jo@example.com"}, "look like an e-mail address"),
     ],
 )
 def test_what_is_no_request_is_refused_with_a_hint(live, changes, word):
