@@ -300,7 +300,7 @@ UNSUPPORTED: Final[dict[str, tuple[str, str]]] = {
         "a relation is named with a database",
         "leave the database out: a session reaches only the one that it is connected to",
     ),
-    "RangeTableSample": ("TABLESAMPLE is not available", "use ORDER BY random() LIMIT n"),
+    "RangeTableSample": ("TABLESAMPLE is not available", "use ORDER BY gen_random_uuid() LIMIT n"),
     "RangeTableFunc": ("XMLTABLE is not available", "XML functions are refused"),
     "XmlExpr": ("XML functions are not available", "XML functions are refused"),
     "XmlSerialize": ("XML functions are not available", "XML functions are refused"),
