@@ -50,7 +50,8 @@ def site_port(live):
 
 def test_the_ready_file_says_where_to_connect(live):
     assert set(live.ready) == {"gateway", "ledger_url", "databases"}
-    assert live.ready["databases"] == [{"name": "demo", "site": "dublin-1"}]
+    (database,) = live.ready["databases"]
+    assert (database["name"], database["site"], database["served"]) == ("demo", "dublin-1", True)
     host, port = live.address
     assert (host, listening(port)) == ("127.0.0.1", True)
     with urllib.request.urlopen(live.ready["ledger_url"] + "/", timeout=10) as answer:

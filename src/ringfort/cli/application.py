@@ -31,6 +31,7 @@ _COMMANDS = {  # name -> module and function
     "reload": ("reload", "command"),
     "remove": ("remove", "command"),
     "logs": ("logs", "command"),
+    "status": ("status", "command"),
     "demo": ("demo", "command"),
     "request": ("grant", "request"),
     "approve": ("grant", "approve"),

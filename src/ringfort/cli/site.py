@@ -10,8 +10,8 @@ from typing import Any
 import typer
 
 from ringfort.config import Config, load_config
-from ringfort.errors import MissingEnvironmentError, UsageError
-from ringfort.gateway.ipc import IpcClient, IpcLostError
+from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
+from ringfort.gateway.ipc import IpcClient, IpcLostError, IpcTimeoutError, RemoteError
 from ringfort.sites.paths import runtime_folder
 
 AUDIT_SECONDS = 120.0
@@ -27,18 +27,24 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JSON) -> None:
     """List what a profile's role can reach, and the SQL that takes a surplus away.
 
-    A database with a surplus is not served. Nothing is changed here. Exit code 1 if there is a surplus.
+    A database with a surplus is not served. Nothing is changed here. Exit code 1 if there is a surplus, 3 if
+    the database could not be audited.
 
     Example: ringfort site audit ./crm
     """
     config = load_config(folder)
-    answer = _call(config, "audit", _database(config, database))
+    name = _database(config, database)
+    answer = _call(config, "audit", name)
+    if answer["state"] == "failed":
+        raise MissingEnvironmentError(
+            f"database `{name}` could not be audited: {answer['reason']}", hint=answer["hint"]
+        )
     if as_json:
         typer.echo(json.dumps({key: answer[key] for key in ("served", "findings", "hardening")}, indent=2))
     else:
         for severity, sort, grantee, thing, privilege, _ in answer["findings"]:
             typer.echo(f"{severity:9} {sort}: {grantee} has {privilege} on {thing}")
-        typer.echo("served" if answer["served"] else "not served: there is a surplus")
+        typer.echo("served" if answer["served"] else f"not served: {answer['reason']}")
         if answer["hardening"]:
             typer.echo("\n-- takes it away; read it before you run it as the owner:")
             for statement in answer["hardening"]:
@@ -80,10 +86,20 @@ def _call(config: Config, operation: str, database: str) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
         path = runtime_folder(config.folder) / "provisioner.sock"
         client = IpcClient(str(path), timeout=AUDIT_SECONDS)
-        return await client.request(operation, database=database)
+        try:
+            return await client.request(operation, database=database)
+        finally:
+            client.close()
 
     try:
         return asyncio.run(ask())
+    except RemoteError as error:
+        raise CheckFailedError(error.message, hint=error.hint, sqlstate=error.sqlstate) from None
+    except IpcTimeoutError:
+        raise MissingEnvironmentError(
+            f"database `{database}` did not answer within {AUDIT_SECONDS:.0f} seconds",
+            hint="see `ringfort logs DIR --process provisioner`",
+        ) from None
     except IpcLostError:
         raise MissingEnvironmentError(
             f"`{config.folder}` is not up", hint="start it with `ringfort up` first"

@@ -35,7 +35,10 @@ def command(
         ..., metavar="DIR", help="The deployment folder that `ringfort init` made."
     ),
     ready_file: Path | None = typer.Option(
-        None, "--ready-file", metavar="PATH", help="Write a JSON file there once clients can connect."
+        None,
+        "--ready-file",
+        metavar="PATH",
+        help="Keep a JSON file there exactly while every database is served.",
     ),
     log_format: LogFormat | None = typer.Option(
         None, "--log-format", help="How log lines are written; else what `log.format` in ringfort.toml says."
@@ -55,8 +58,7 @@ def command(
     with supervisor.interruptible():
         supervisor.start()
         ready = True
-        if ready_file is not None:
-            supervisor.write_ready_file(ready_file)
+        supervisor.serve_ready_file(ready_file)
         if not quiet:
             typer.echo(supervisor.describe())
         supervisor.wait()

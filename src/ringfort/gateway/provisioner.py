@@ -18,7 +18,7 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
     readiness                        see `provisioner_readiness`
     health     {}                    -> {control_size, databases: [{site, database, served, reason, maps,
                                         faults, fills}]}
-    audit      {database}            -> {served, findings: [[...]], hardening: [SQL]}
+    audit      {database}            -> {served, state, reason, hint, findings: [[...]], hardening: [SQL]}
     reach      {tables}              -> {tables, effects}: what a change of them reaches beside them
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
     domain-rotate, domain-erase      see `provisioner_domains`
@@ -53,6 +53,7 @@ from ringfort.disclosure.positions import shown_views
 from ringfort.disclosure.statement_surface import Surface
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
 from ringfort.gateway.authentication_desk import OPERATIONS, Desk
+from ringfort.gateway.client_words import TELL_OPERATOR, in_client_words
 from ringfort.gateway.clock_watch import require_clock
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.irreversible import LeaveDesk
@@ -220,18 +221,9 @@ class Provisioner:
             await self._thread(served.prepare, self._domains.usable, pool=served.changes)
             await self._audit(served)
         except RingfortError as error:
-            served.ready, served.reason = False, error.message
+            served.close_gate(error, "failed")
         except psycopg.Error as error:
-            served.ready, served.reason = False, administration_error(served.site.database, error).message
-        if served.reason != served.said:
-            served.said = served.reason
-            if served.reason:
-                LOG.error(
-                    "database %s is not served: %s", served.site.database, served.reason,
-                    extra={"event": "database-not-served"},
-                )  # fmt: skip
-            else:
-                LOG.info("database %s is served", served.site.database, extra={"event": "database-served"})
+            served.close_gate(administration_error(served.site.database, error), "failed")
 
     async def _audit(self, served: Served) -> None:
         """Audit, put on record what differs from the last time, and serve or not."""
@@ -251,8 +243,17 @@ class Provisioner:
             if not await self._append([entry], condition, (report,)):
                 return
         surplus = audit.surplus(served.site.findings)
-        served.ready = not surplus
-        served.reason = "; ".join(map(str, surplus[:20]))
+        if surplus:
+            named = "; ".join(map(str, surplus[:20])) + ("; ..." if len(surplus) > 20 else "")
+            served.close_gate(
+                CheckFailedError(
+                    f"profile roles could reach more than they need: {named}",
+                    hint=f"`ringfort site audit DIR --database {database}` prints the SQL that takes it away",
+                ),
+                "surplus",
+            )
+        else:
+            served.open_gate()
 
     async def _watch(self, served: Served) -> None:
         """Tries again what failed, audits and collects every now and then, binds a new catalogue."""
@@ -279,7 +280,7 @@ class Provisioner:
         if op in OPERATIONS:
             return await self._desk.asked(op, request)
         if op == "open":
-            return await self._open(request)
+            return await in_client_words(self._open(request), request.get("database"))
         if op == "readiness":
             return await self._readiness.asked(self._database(request), request)
         if op == "health":
@@ -289,6 +290,9 @@ class Provisioner:
             await self._prepare(served)
             return {
                 "served": served.ready,
+                "state": served.state,
+                "reason": served.reason,
+                "hint": served.hint,
                 "findings": [each.to_json() for each in served.site.findings],
                 "faults": served.faults(),
                 "hardening": audit.hardening_statements(served.site.findings),
@@ -337,7 +341,10 @@ class Provisioner:
                     "site": served.site.site,
                     "database": name,
                     "served": served.ready,
+                    "state": served.state,
                     "reason": served.reason,
+                    "hint": served.hint,
+                    "reference": served.reference,
                     "maps": len(served.filler.ids),
                     "faults": served.faults(),
                     "fills": served.filler.fills(),
@@ -366,9 +373,9 @@ class Provisioner:
                 raise NotDecidedError("the credential is not on record any more", hint="connect again")
         served = self._database(fields)
         if not served.ready:
-            raise CheckFailedError(
-                f"database `{served.site.database}` is not served at present",
-                hint="the operator finds the reason in the provisioner's log",
+            raise NotDecidedError(
+                f"database `{served.site.database}` is not served at present (reference {served.reference})",
+                hint=TELL_OPERATOR,
                 sqlstate="57P03",
             )
         place = (served.site.site, served.site.country)

@@ -152,13 +152,13 @@ def owner_of(connection: Connection, operation: Operation, bound: Binding) -> st
     ).fetchall()
     numbers = {name: table.oid for (schema, name), table in bound.items() if schema == operation.schema}
     if {row[0]: row[1] for row in rows} != {name: numbers.get(name) for name in names}:
-        raise CheckFailedError(
+        raise NotDecidedError(
             "a table of the grant is no longer what was classified",
             hint="the operator looks, then runs `ringfort site rebind`",
             sqlstate="55000",
         )
     if len({row[2] for row in rows}) != 1:
-        raise CheckFailedError(
+        raise NotDecidedError(
             "the tables of the grant have several owners",
             hint="ask for a grant on tables of one owner",
             sqlstate=_REFUSED,
@@ -170,7 +170,7 @@ def owner_of(connection: Connection, operation: Operation, bound: Binding) -> st
         (rows[0][2],),
     ).fetchone()
     if powerful is not None:
-        raise CheckFailedError(
+        raise NotDecidedError(
             "the owner of the tables may do more than own tables",
             hint="give the tables to a role without SUPERUSER, CREATEROLE and predefined roles",
             sqlstate=_REFUSED,

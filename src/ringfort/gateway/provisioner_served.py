@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from ringfort.disclosure import audit
 from ringfort.disclosure.binding import binding_digest
 from ringfort.disclosure.profile import compile_profile, rekeyed
 from ringfort.disclosure.views import RoleLimits
+from ringfort.gateway.client_words import new_reference
 from ringfort.gateway.mapping import MappingFiller
 from ringfort.gateway.mapping_state import Waiting
 from ringfort.gateway.provisioner_operate import Operation, decide_operation
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from ringfort.catalog.model import Catalogue
     from ringfort.disclosure.profile import Binding, Profile
+    from ringfort.errors import RingfortError
     from ringfort.gateway.provisioner_decision import Decider, Decision, Ground
     from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
     from ringfort.policy.request import AccessRequest
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from ringfort.sites.domains import DomainStore
 
 
+LOG = logging.getLogger(__name__)
 MOST_COMPILED = 512
 
 
@@ -72,8 +76,10 @@ class Served:
         self._on_change = changed
         self._compiled: dict[tuple[bytes, str, str, str], tuple[Binding, Binding, Profile]] = {}
         self.ready = False
+        self.state = "preparing"  # then `served`, or why not: `surplus`, `failed`
         self.reason = "it is being prepared"
-        self.said = ""
+        self.hint = "it is opened by itself"
+        self.reference = new_reference()
         self.used: set[str] = set()
         self._bootstrapped = False
         self._stop = threading.Event()
@@ -83,6 +89,28 @@ class Served:
     def key(self) -> tuple[str, str]:
         """Site and database, as the ledger names them."""
         return self.site.site, self.site.database
+
+    def open_gate(self) -> None:
+        """From now on there are sessions."""
+        if not self.ready:
+            LOG.info("database %s is served", self.site.database, extra={"event": "database-served"})
+        self.ready, self.state = True, "served"
+        self.reason = self.hint = self.reference = ""
+
+    def close_gate(self, why: RingfortError, state: str) -> None:
+        """There are no new sessions; a client hears the reference under which the log has the reason."""
+        if self.ready or self.reason != why.message:
+            self.reference = new_reference()
+            LOG.error(
+                "incident %s: database %s is not served: %s (%s)",
+                self.reference,
+                self.site.database,
+                why,
+                why.hint,
+                extra={"event": "database-not-served"},
+            )
+        self.ready, self.state = False, state
+        self.reason, self.hint = why.message, why.hint
 
     def prepare(self, usable: Callable[[Domain, str], bool]) -> None:
         """Bootstrap, drop what stands on an epoch that is over, take over the mapping tables of the rest."""

@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
-import json
 import logging
 import os
 import re
@@ -44,6 +43,7 @@ from ringfort.gateway import child_configs
 from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child
 from ringfort.gateway.request_socket import RequestSocket
+from ringfort.gateway.serving import Serving, where_to_connect
 from ringfort.gateway.worker_set import WorkerSet
 from ringfort.interruption import AGAIN_SECONDS, BASE_CODE
 from ringfort.logs import LogSettings
@@ -95,6 +95,10 @@ class Supervisor:
         self._deaths: defaultdict[str, deque[float]] = defaultdict(lambda: deque(maxlen=MOST_DEATHS))
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._stopping = False
+        self.serving = Serving(
+            str(runtime_folder(self.folder) / "provisioner.sock"),
+            [(name, site.name) for site in self.config.sites for name in site.databases],
+        )
         self._stopping_since = 0.0
 
     # -- starting ------------------------------------------------------------------------------------
@@ -113,6 +117,7 @@ class Supervisor:
             self._start_sites()
             self._start_children(first=True)
             self._requests = RequestSocket(str(runtime_folder(self.folder) / SUPERVISOR_SOCKET))
+            self.serving.look()
             LOG.info("everything is up", extra={"event": "started"})
         except BaseException:
             self.stop()
@@ -363,6 +368,8 @@ class Supervisor:
             except RingfortError as error:
                 LOG.warning("nothing was reloaded: %s", error, extra={"event": "reload-refused"})
                 raise
+        if op == "status":
+            return self.status()
         raise UsageError(f"the supervisor knows no `{op}`")
 
     def reload(self) -> dict[str, Any]:
@@ -420,40 +427,34 @@ class Supervisor:
         host = self.config.ledger.http_host
         return f"http://{f'[{host}]' if ':' in host else host}:{self.children['ledger-http'].ready['port']}"
 
-    def ready(self) -> dict[str, Any]:
-        """What the ready file holds."""
+    def serve_ready_file(self, path: Path | None) -> None:
+        """From now on the file at `path` is there exactly while every database is served."""
         host, port = self.address
-        return {
-            "gateway": {"host": host, "port": port},
-            "ledger_url": self.ledger_url,
-            "databases": [
-                {"name": database, "site": site.name}
-                for site in self.config.sites
-                for database in site.databases
-            ],
-        }
-
-    def write_ready_file(self, path: Path) -> None:
-        """Write the ready file whole or not at all."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            temporary.write_text(json.dumps(self.ready()) + "\n")
-            temporary.replace(path)
-        except OSError as error:
-            temporary.unlink(missing_ok=True)
-            raise MissingEnvironmentError(f"`{path}` cannot be written: {error.strerror}") from None
+        facts = {"gateway": {"host": host, "port": port}, "ledger_url": self.ledger_url}
+        self.serving.begin(path, facts)
 
     def describe(self) -> str:
-        """Where to connect, for a person."""
+        """What is served and where to connect, or why not and what to do next; for a person."""
         host, port = self.address
-        names = [database for site in self.config.sites for database in site.databases]
-        lines = [f"gateway   {host}:{port} (PostgreSQL protocol)", f"ledger    {self.ledger_url}"]
-        lines += [
-            f'connect   psql "host={host} port={port} dbname={name} user=NAME'
-            ' options=-cringfort.purpose=PURPOSE"'
-            for name in names
-        ]
-        return "\n".join(lines)
+        return where_to_connect(host, port, self.ledger_url, self.serving.databases)
+
+    def status(self) -> dict[str, Any]:
+        """What runs, and what is served."""
+        workers = () if self.workers is None else self.workers.children()
+        return {
+            "version": __version__,
+            "process": os.getpid(),
+            "gateway": "{}:{}".format(*self.address),
+            "ledger_url": self.ledger_url,
+            "logs": str(Layout(self.folder).logs),
+            "processes": [
+                {"name": each.name, "process": each.process.pid, "running": each.poll() is None}
+                for each in [*self.children.values(), *workers]
+                if each.process is not None
+            ],
+            "sites": [{"name": name, "running": each.running} for name, each in self.sites.items()],
+            "databases": self.serving.databases,
+        }
 
     # -- stopping ------------------------------------------------------------------------------------
 
@@ -469,6 +470,7 @@ class Supervisor:
         """Stop everything, in order; safe to call twice. Sessions are told, ends are recorded."""
         if self.children:
             LOG.info("stopping", extra={"event": "stopping"})
+        self.serving.end()
         if self._requests is not None:
             self._requests.close()
             self._requests = None

@@ -54,8 +54,11 @@ EVENTS = (
     Event("view-left-out", "warning", "a profile was made without the view of a table; it is tried again"),
     Event("profile-made", "info", "a new profile was made, which took longer than a second"),
     Event("profile-by-view", "info", "a table is in the way of a new profile: its views are made one by one"),
+    Event("database-not-served", "error", "the database is closed to sessions; clients hear only the reference of the incident"),
+    Event("mapping-skipped", "warning", "a source of pseudonyms was left out, for a reason that the message says"),
     Event("domain-cleaning-failed", "warning", "what an erased or rotated domain left is not dropped yet"),
     # -- sessions
+    Event("session-not-opened", "error", "a session was not opened for a fault of the deployment; the client heard only the incident's reference"),
     Event("connection-not-taken", "error", "the operating system gave no connection; it is tried again"),
     Event("strangers", "warning", "connections that had not authenticated were turned away: too many, from one address or in all"),
     Event("clock-jumped", "warning", "the machine's clock was set by five seconds or more"),
