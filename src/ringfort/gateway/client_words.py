@@ -1,7 +1,8 @@
 """What a client may hear of a fault that concerns administrators: plain words and a reference, never a name.
 
 Schemas, tables, columns, roles and addresses are the organisation's own names; a client has not asked for
-them. An error whose words are made for clients is one of `MADE_FOR_CLIENTS`; every other one is put into the log, whole, under a reference, and the client gets the reference.
+them. Errors of the three classes below are worded for clients; every other one is put into the log, whole,
+under a reference, and the client gets the reference.
 """
 
 from __future__ import annotations

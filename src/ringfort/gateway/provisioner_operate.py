@@ -201,7 +201,7 @@ def require_reach(connection: Connection, operation: Operation, bound: Binding) 
         LOG.warning(
             "an operate session is refused: its tables reach %s", lacking, extra={"event": "operate-reach"}
         )
-        raise CheckFailedError(
+        raise NotDecidedError(
             "a change of the grant's tables reaches more than the grant covers",
             hint="`ringfort request --operate` shows what; ask for all of the tables, or --with-triggers",
             sqlstate=_REFUSED,
