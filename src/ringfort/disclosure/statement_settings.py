@@ -4,13 +4,14 @@ What may be set changes only how this session formats, plans or limits itself. N
 refused: `role`, `session_authorization`, `search_path`, `row_security`, `default_transaction_read_only =
 off`, everything that changes how a text is read (`standard_conforming_strings = off`, `backslash_quote`,
 another `client_encoding`), everything that logs or debugs, and parameters that nobody defined (values could
-be parked there).
+be parked there). Limits (`CEILINGS`) may be lowered, not lifted.
 
 A value is always a constant that the client wrote, never computed from data.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 _ON: Final = frozenset({"on", "true", "yes", "1"})
@@ -27,24 +28,18 @@ _FREE: Final = frozenset(
         "default_transaction_isolation",
         "escape_string_warning",
         "extra_float_digits",
-        "from_collapse_limit",
         "geqo",
-        "idle_in_transaction_session_timeout",
         "idle_session_timeout",
         "intervalstyle",
         "jit",
         "jit_above_cost",
         "jit_inline_above_cost",
         "jit_optimize_above_cost",
-        "join_collapse_limit",
         "lc_monetary",
         "lc_numeric",
         "lc_time",
-        "lock_timeout",
-        "max_parallel_workers_per_gather",
         "plan_cache_mode",
         "quote_all_identifiers",
-        "statement_timeout",
         "synchronous_commit",
         "timezone",
         "transaction_deferrable",
@@ -59,7 +54,19 @@ _RESTRICTED: Final[dict[str, frozenset[str]]] = {
     "standard_conforming_strings": _ON,
     "transaction_read_only": _ON,
 }
-SETTABLE: Final = _FREE | frozenset(_RESTRICTED)
+CEILINGS: Final[dict[str, int]] = {
+    "from_collapse_limit": 12,
+    "idle_in_transaction_session_timeout": 300_000,
+    "join_collapse_limit": 12,
+    "lock_timeout": 10_000,
+    "max_parallel_workers_per_gather": 2,
+    "statement_timeout": 300_000,
+}
+"""What a session may lower and not lift; times in milliseconds. A profile's role begins with these."""
+_TIMES: Final = frozenset(name for name in CEILINGS if name.endswith("timeout"))
+_NUMBER: Final = re.compile(r"\s*([0-9]{1,12}(?:\.[0-9]{0,12})?)\s*(us|ms|s|min|h|d)?\s*")
+_UNITS: Final = {"us": 0.001, "ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+SETTABLE: Final = _FREE | frozenset(_RESTRICTED) | CEILINGS.keys()
 
 SHOWABLE: Final = SETTABLE | frozenset(
     {
@@ -104,6 +111,8 @@ def setting_refused(name: str, value: str | None) -> tuple[str, str] | None:
             "this parameter may not be set in such a session",
             "formats, time zone, time limits and planner settings may be set; see the documentation",
         )
+    if key in CEILINGS:
+        return _over_ceiling(key, value)
     allowed = _RESTRICTED.get(key)
     # the default of transaction_read_only is off: RESET of it would make a transaction writable
     if allowed is None or (value is None and key not in _READ_ONLY_NAMES):
@@ -115,6 +124,22 @@ def setting_refused(name: str, value: str | None) -> tuple[str, str] | None:
     if key == "client_encoding":
         return "the client encoding is always UTF8", "set client_encoding to UTF8"
     return f"`{key}` may be set only to: {', '.join(sorted(allowed))}", "leave it at its default"
+
+
+def _over_ceiling(key: str, value: str | None) -> tuple[str, str] | None:
+    """Why a limit may not be set to `value`: it may be lowered, never lifted, and no time be taken away."""
+    if value is None:
+        return None  # what the role begins with
+    most = CEILINGS[key]
+    found = _NUMBER.fullmatch(value)
+    if found is not None and (found[2] is None or key in _TIMES):
+        # PostgreSQL rounds to milliseconds: what would be rounded to 0 is no limit
+        number = float(found[1]) * _UNITS[found[2] or "ms"]
+        if number <= most and (number >= 1 or key not in _TIMES):
+            return None
+    shown = f"{most // 1000} s" if key in _TIMES else str(most)
+    least = "1 ms" if key in _TIMES else "0"
+    return f"`{key}` may be lowered only", f"set it to {least} to {shown}, or leave it at its default"
 
 
 def takes_any_value(name: str) -> bool:

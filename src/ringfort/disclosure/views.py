@@ -20,6 +20,7 @@ from psycopg import sql
 
 from ringfort.disclosure.catalog_copies import SCHEMAS as COPIES
 from ringfort.disclosure.forms_sql import SCHEMA, bare_type
+from ringfort.disclosure.statement_settings import CEILINGS
 from ringfort.disclosure.statement_surface import ORDERED_SUFFIX
 from ringfort.policy.forms import Form
 
@@ -38,9 +39,12 @@ class RoleLimits:
     """What one profile role may take. Times in milliseconds; 0 is no limit."""
 
     connections: int = 200
-    statement_ms: int = 300_000
-    idle_in_transaction_ms: int = 300_000
-    lock_ms: int = 10_000
+    statement_ms: int = CEILINGS["statement_timeout"]
+    idle_in_transaction_ms: int = CEILINGS["idle_in_transaction_session_timeout"]
+    lock_ms: int = CEILINGS["lock_timeout"]
+    work_mem: str = "16MB"  # for each sort or hash of each worker of a statement
+    hash_mem_multiplier: float = 2.0
+    parallel_workers: int = CEILINGS["max_parallel_workers_per_gather"]
     connection_check_ms: int = 2_000  # a statement whose worker was killed must not run on for nobody
 
 
@@ -162,6 +166,9 @@ def role_settings(profile: Profile, limits: RoleLimits) -> list[sql.Composed]:
         ("statement_timeout", sql.Literal(limits.statement_ms)),
         ("idle_in_transaction_session_timeout", sql.Literal(limits.idle_in_transaction_ms)),
         ("lock_timeout", sql.Literal(limits.lock_ms)),
+        ("work_mem", sql.Literal(limits.work_mem)),
+        ("hash_mem_multiplier", sql.Literal(limits.hash_mem_multiplier)),
+        ("max_parallel_workers_per_gather", sql.Literal(limits.parallel_workers)),
         ("client_connection_check_interval", sql.Literal(limits.connection_check_ms)),
         ("row_security", sql.SQL("on")),
         # no statistics pass a security barrier: joins are overestimated a thousandfold, so that they would be

@@ -126,6 +126,7 @@ class Desk:
 
     def request(self, who: str, facts: GrantFacts, reason: str) -> Grant:
         """Ask for a grant; `facts.id` is made here."""
+        facts = self._spelled(facts)
         reason = self._checked(facts, reason, facts.kind)
         name = _fresh(self.state)
         entry = _with_effects(GrantRequested, GrantRequestedWithEffects, facts.effects)(
@@ -226,6 +227,7 @@ class Desk:
 
     def break_glass(self, who: str, facts: GrantFacts, reason: str) -> Grant:
         """Take a grant without asking: in force at once, to be reviewed by somebody else."""
+        facts = self._spelled(facts)
         if facts.kind in UNDOING:
             raise UsageError("nobody undoes pseudonyms without an approval", hint="run `ringfort request`")
         reason = self._checked(facts, reason, "break_glass")
@@ -302,6 +304,15 @@ class Desk:
                 hint="look at the machine's clock; revoke it, and have it asked for again",
             )
         return known
+
+    def _spelled(self, facts: GrantFacts) -> GrantFacts:
+        """The same with the purpose as the policy in force spells it, which must list it."""
+        purposes = self.policy.settings.purposes
+        purpose = purposes.admitted(facts.purpose)
+        if purpose is None:
+            message, hint = purposes.fault(facts.purpose) or ("the purpose is not listed", "")
+            raise UsageError(message, hint=hint)
+        return replace(facts, purpose=purpose)
 
     def _checked(self, facts: GrantFacts, reason: str, longest: str) -> str:
         """The reason as it is recorded, if what is asked for can be."""

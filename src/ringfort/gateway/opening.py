@@ -18,6 +18,7 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ringfort.disclosure.statement_settings import CEILINGS, setting_refused
 from ringfort.disclosure.statements import Surface
 from ringfort.errors import RingfortError
 from ringfort.gateway.control import ground
@@ -108,6 +109,10 @@ class Opener:
         raise AssertionError
 
     async def _open(self, request: SessionRequest, address: str, client: Authenticated) -> Opened:
+        for name, value in request.settings.items():
+            refused = setting_refused(name, value) if name.lower() in CEILINGS else None
+            if refused is not None:
+                raise SessionRefusedError(f"`{name}`: {refused[0]}", hint=refused[1], sqlstate="42501")
         opened = await self._provisioner.request(
             "open",
             timeout=OPEN_SECONDS,
@@ -157,7 +162,7 @@ class Opener:
             actor=self._settings.actor,
             session=session,
             principal=request.user,
-            purpose=request.purpose,
+            purpose=str(opened.get("purpose", request.purpose)),
             ticket=request.ticket,
             site=str(decision["site"]),
             database=request.database,

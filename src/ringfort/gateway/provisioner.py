@@ -42,6 +42,7 @@ import hashlib
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -79,6 +80,7 @@ from ringfort.ledger.entry import Entry, encode, format_time
 from ringfort.ledger.entry_control import SiteAudited
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
+from ringfort.policy.settings import Purposes
 from ringfort.record.channel import LedgerChannel
 from ringfort.record.store import BlobStore
 from ringfort.record.system import SystemClock
@@ -123,7 +125,9 @@ class Provisioner:
             lambda: self.control.state,
         )
         leaves = LeaveDesk(settings, self.control, self.decider, self._thread)
-        self._domains = Domains(store, self.control, self.databases, self._append, self._thread, leaves)
+        self._domains = Domains(
+            store, self.control, self.databases, self._append, self._thread, leaves, purposes=self._purposes
+        )
         self._undoing = UndoingDesk(
             settings, self.control, self.decider, self._domains, self._append, self._put_traffic, self._thread
         )
@@ -179,6 +183,7 @@ class Provisioner:
         self._domains.heard(index)
         if (state.policy, state.catalogue) != (self._policy, self._catalogue):
             self._policy, self._catalogue = state.policy, state.catalogue
+            self._domains.policy_changed()
             for served in self.databases.values():
                 served.used = set()
 
@@ -204,6 +209,11 @@ class Provisioner:
             raise AssertionError
         evidence = SALTS.take() + facts
         await self._ledger.put_traffic(encode(make(hashlib.sha256(evidence).hexdigest())), evidence)
+
+    def _purposes(self) -> Purposes:
+        """The purposes of the policy in force."""
+        policy = self.control.state.policy
+        return self.decider.purposes(policy) if policy else Purposes()
 
     def _now(self) -> str:
         return format_time(self._clock.now())
@@ -382,12 +392,13 @@ class Provisioner:
         now = self._clock.now()
         operate = fields.get("session") == "operate"
         held = self.control.held(name, "operate" if operate else "view", now)
-        if operate:
-            stated = (fields.get("purpose"), fields.get("ticket"))
-            held = tuple(each for each in held if (each.purpose, each.ticket) == stated)
         zones = await self._thread(self.decider.zones, ground.zones)
         request = read_request(fields, ground, zones, place, format_time(now), held)
+        request = await self._thread(self.decider.spelled, ground, request)
         if operate:
+            stated = (request.purpose, request.ticket)
+            held = tuple(each for each in held if (each.purpose, each.ticket) == stated)
+            request = replace(request, grants=held)
             return await self._operate(served, ground, request)
         decision = await self._thread(self.decider.decide, ground, request)
         domain, kept_key = await self._domains.of(decision)
@@ -408,6 +419,7 @@ class Provisioner:
         return {
             **served.target(),
             "profile": profile.digest,
+            "purpose": request.purpose,
             "role": profile.role,
             "password": password,
             "database": served.site.database,
@@ -450,6 +462,7 @@ class Provisioner:
             **served.target(),
             "session": "operate",
             "profile": operation.digest,
+            "purpose": request.purpose,
             "role": operation.role,
             "password": password,
             "database": served.site.database,

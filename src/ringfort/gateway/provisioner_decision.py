@@ -14,6 +14,7 @@ and free of the event loop; the process calls it from threads.
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
@@ -28,7 +29,9 @@ from ringfort.ledger.folds import ControlState
 from ringfort.ledger.grants import active_grants
 from ringfort.policy.bundle import PolicyBundle
 from ringfort.policy.decide import decide, decision_input
+from ringfort.policy.forms import Form
 from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
+from ringfort.policy.settings import SETTINGS_FILE, PolicySettings, Purposes, parse_settings
 from ringfort.policy.vocabulary import UNPROVEN_COUNTRY
 
 if TYPE_CHECKING:
@@ -39,6 +42,8 @@ if TYPE_CHECKING:
     from ringfort.policy.disclosure_map import DisclosureMap
 
 MEMORY = 4096
+MOST_NEAR = 5
+LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,127}")
 ALWAYS = ("policy", "catalogue", "zones")
 PROOFS = frozenset({"certificate", "token"})
 """What a worker may state of the viewer's country: all else is taken from the ground."""
@@ -144,6 +149,7 @@ class Decider:
         self._lock = threading.Lock()
         self._bundles: dict[str, CompiledBundle] = {}
         self._catalogues: dict[str, Catalogue] = {}
+        self._purposes: dict[str, Purposes] = {}
         self._zones: dict[str, Zones] = {"": Zones()}
         self._remembered: OrderedDict[str, tuple[DisclosureMap, bytes]] = OrderedDict()
 
@@ -160,6 +166,35 @@ class Decider:
             if digest not in self._zones:
                 self._zones = {"": Zones(), digest: Zones.from_json(self._blob(digest))}
             return self._zones[digest]
+
+    def purposes(self, policy: str) -> Purposes:
+        """The purposes that may be stated under the policy of this digest."""
+        with self._lock:
+            if policy not in self._purposes:
+                bundle = PolicyBundle.from_bytes(self._blob(policy))
+                source = bundle.file(SETTINGS_FILE)
+                settings = PolicySettings() if source is None else parse_settings(source.text)
+                self._purposes = {policy: settings.purposes}
+            return self._purposes[policy]
+
+    def spelled(self, ground: Ground, request: AccessRequest) -> AccessRequest:
+        """The request with its purpose as the policy spells it; raises if the policy does not list it.
+
+        The hint names the nearest purpose under which this principal would be shown anything.
+        """
+        purposes = self.purposes(ground.policy)
+        purpose = purposes.admitted(request.purpose)
+        if purpose is not None and (purposes.listed is not None or not purpose or LABEL.fullmatch(purpose)):
+            return replace(request, purpose=purpose)
+        near = ""
+        for each in purposes.nearest(request.purpose)[:MOST_NEAR]:
+            disclosure = self.decide(ground, replace(request, purpose=each, grants=())).disclosure
+            if any(form is not Form.HIDDEN for form in disclosure.forms().values()):
+                near = f"state `{each}`, if that is what you mean; or "
+                break
+        raise NotDecidedError(
+            "the purpose is not one that the policy lists", hint=f"{near}ask the operator for the list"
+        )
 
     def bundle(self, ground: Ground) -> CompiledBundle:
         """The policy bundle in force, ready to decide."""

@@ -28,6 +28,7 @@ from ringfort.gateway.irreversible import ERASE, ROTATE
 from ringfort.ledger.domains import domain_key, domain_of
 from ringfort.ledger.folds import Condition
 from ringfort.policy.forms import Form
+from ringfort.policy.settings import Purposes
 from ringfort.privacy.pseudonym import Domain
 from ringfort.sites.domains import to_erase
 
@@ -67,8 +68,11 @@ class Domains:
         append: Append,
         thread: Thread,
         leaves: LeaveDesk,
+        *,
+        purposes: Callable[[], Purposes] = Purposes,
     ) -> None:
         self._leaves = leaves
+        self._purposes = purposes
         self.store = store
         self._control = control
         self._databases = databases
@@ -85,6 +89,8 @@ class Domains:
 
     def usable(self, domain: Domain, kept_key: str) -> bool:
         """Whether pseudonyms may be served in this epoch under the key of this id."""
+        if not self._purposes().holds(domain.purpose):
+            return False  # retired: the policy in force does not list its purpose
         if domain.id in self._ahead:
             return True
         known = domain_of(self.state, domain.recipient, domain.purpose)
@@ -102,6 +108,7 @@ class Domains:
 
     async def in_force(self, recipient: str, purpose: str) -> tuple[Domain, str]:
         """The epoch in force, which is opened if there is none; its secret is there and the right one."""
+        self._require_listed(purpose)
         for _ in range(ATTEMPTS):
             state = self.state
             known = domain_of(state, recipient, purpose)
@@ -115,6 +122,17 @@ class Domains:
             entry = await self._thread(self.store.opened, domain)
             await self._append([entry], Condition((domain_key(recipient, purpose),), since), ())
         raise _changed()
+
+    def _require_listed(self, purpose: str) -> None:
+        if not self._purposes().holds(purpose):
+            raise CheckFailedError(
+                "the pseudonymisation domain is retired: the policy in force does not list its purpose",
+                hint="list it under [purposes] in policy/policy.toml and run `ringfort policy apply`",
+            )
+
+    def policy_changed(self) -> None:
+        """Another policy is in force: domains of purposes that it does not list are dropped soon."""
+        self._changed.set()
 
     # -- what entries end ----------------------------------------------------------------------------
 
@@ -176,6 +194,7 @@ class Domains:
         return await self._erase(recipient, purpose, int(fields.get("epoch", 0)), leave)
 
     async def _rotate(self, recipient: str, purpose: str, leave: Leave) -> dict[str, Any]:
+        self._require_listed(purpose)
         state = self.state
         before = self.store.current(recipient, purpose, state)
         domain = self.store.next_epoch(recipient, purpose, state)

@@ -126,6 +126,7 @@ class Profiles(SiteConnections):
         """A profile of an earlier run, as of now with a password of this one."""
         password, verifier = _new_password()
         connection.execute(views.password_statement(profile.role, verifier))
+        _execute(connection, views.role_settings(profile, self.limits))  # those of this release
         missing = dict.fromkeys(sorted(set(profile.relations) - found.keys()), "it was not there before")
         made = _Made(profile, password, "", missing)
         self._made[profile.digest] = made

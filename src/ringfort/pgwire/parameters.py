@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _NAME_BYTES = 63
 _SPACE = " \t\n\r\f\v"
+_PURPOSE_CHARACTERS = 128
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/#-]{0,127}")
 _UTF8 = frozenset({"utf8", "utf-8", "unicode", "utf_8"})
 _TRUE = frozenset({"on", "true", "yes", "1", "t", "y"})
@@ -160,7 +161,7 @@ def read_parameters(message: StartupMessage) -> SessionRequest:
         raise StartupRefusedError(
             f"`{SESSION}` is not valid", hint=f"one of {', '.join(SESSIONS)}", sqlstate="22023"
         )
-    purpose, ticket = _label(PURPOSE, own.get(PURPOSE, "")), _label(TICKET, own.get(TICKET, ""))
+    purpose, ticket = _purpose(own.get(PURPOSE, "")), _label(TICKET, own.get(TICKET, ""))
     return SessionRequest(user, database, purpose, ticket, settings, session)
 
 
@@ -183,6 +184,15 @@ def _name(kind: str, value: str) -> str:
         )
     if len(value.encode()) > _NAME_BYTES or not value.isprintable():
         raise StartupRefusedError(f"the {kind} name is not valid", sqlstate="28000")
+    return value
+
+
+def _purpose(value: str) -> str:
+    """A purpose in any spelling: the policy says which there are, after authentication."""
+    if len(value) > _PURPOSE_CHARACTERS or not value.isprintable():
+        raise StartupRefusedError(
+            f"`{PURPOSE}` is not valid", hint="state one that the policy lists", sqlstate="22023"
+        )
     return value
 
 

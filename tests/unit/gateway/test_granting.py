@@ -186,7 +186,7 @@ def test_breaking_the_glass(ledger):
     assert ledger.desk().break_glass("aoife", FACTS, "again").break_glass
     with pytest.raises(UsageError, match="waits for no review"):
         ledger.desk().review("ronan", grant.id, "justified", "")
-    for who, facts in (("ronan", FACTS), ("aoife", GrantFacts("", "view", "p", "", ("shop",), 60))):
+    for who, facts in (("ronan", FACTS), ("aoife", GrantFacts("", "view", "incident", "", ("shop",), 60))):
         with pytest.raises(NotPermittedError):
             ledger.desk().break_glass(who, facts, "why")
 

@@ -150,7 +150,7 @@ def test_the_ground_of_a_decision_is_taken_once_whatever_comes_while_a_profile_i
             await channel.append([encode(activated), encode(registered("IE"))], blobs=[zones.to_json()])
             async with await psycopg.AsyncConnection.connect(deployment.dsn) as holder:
                 await holder.execute("LOCK TABLE customers IN ACCESS EXCLUSIVE MODE")
-                fields = opening(deployment, purpose="slow", address=ADDRESS)
+                fields = opening(deployment, purpose="incident", address=ADDRESS)
                 asking = asyncio.create_task(client.request("open", **fields))
                 while not asking.done() and not await waits(deployment):  # noqa: ASYNC110 - the server's lock table tells nobody
                     await asyncio.sleep(0.02)

@@ -273,7 +273,7 @@ def test_from_an_opening_to_a_session_on_record(deployment):
                 await asyncio.sleep(0.05)
         again = await client.request("open", **opening(deployment, ticket="T-2"))
         assert (again["role"], again["password"]) == (answer["role"], answer["password"])
-        other = await client.request("open", **opening(deployment, purpose="something else"))
+        other = await client.request("open", **opening(deployment, purpose="complaint"))
         assert other["role"] != answer["role"]
         health = await client.request("health")
         assert [each["served"] for each in health["databases"]] == [True]
