@@ -75,6 +75,15 @@ _LETTERS = "ghjkmnpqrstuvwxyz"
 _DRAW = random.Random(20261101)
 
 
+FRESH_PURPOSES = [f"p-{letter}{other}" for letter in "ghjkmn" for other in "ghjkmnpqrs"]
+_UNUSED = iter(FRESH_PURPOSES)
+
+
+def fresh_purpose():
+    """A listed purpose that no other test of this process states."""
+    return next(_UNUSED)
+
+
 def fresh_word(letters=12):
     """A word that no other test states, without digits, which the record takes for somebody's number."""
     return uuid.uuid4().hex.translate(str.maketrans("0123456789", "ghijklmnop"))[:letters]
@@ -210,6 +219,9 @@ class Live:
         deployment.begin()
         self.edit("ringfort.toml", "\nport = 6432 ", "\nport = 0    ")
         self.edit("ringfort.toml", "http_port = 6480", "http_port = 0")
+        listed = (self.folder / "policy" / "policy.toml").read_text(encoding="utf-8")
+        more = "".join(f'{each} = ""\n' for each in (*FRESH_PURPOSES, "other", "analytics", "p"))
+        (self.folder / "policy" / "policy.toml").write_text(listed + more, encoding="utf-8")
         layout = deployment.layout
         server = EmbeddedServer(
             layout.site_folder(SITE.name), secret=layout.site_dsn(SITE.name), durable=False

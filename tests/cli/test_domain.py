@@ -20,7 +20,7 @@ from tests.live_deployment import (
     SITE,
     SUPPORT,
     Who,
-    fresh_word,
+    fresh_purpose,
     wait_for,
 )
 
@@ -68,7 +68,7 @@ def added(live, who):
 @pytest.fixture
 def purpose():
     """A domain of the test's own."""
-    return f"p-{fresh_word(8)}"
+    return fresh_purpose()
 
 
 @dataclass
