@@ -156,8 +156,9 @@ def _fetch(fields: Node, walk: Walk, block: Block) -> str:
 
 
 def _close(fields: Node, walk: Walk, block: Block) -> str:
-    del walk
     _only(fields, "ClosePortalStmt", "portalname")
+    name = fields.get("portalname", "")
+    walk.frees.append(("CLOSE CURSOR" if name else "CLOSE CURSOR ALL", name))
     block.flags.add("close")
     return "cursor"
 
@@ -202,8 +203,9 @@ def _execute(fields: Node, walk: Walk, block: Block) -> str:
 
 
 def _deallocate(fields: Node, walk: Walk, block: Block) -> str:
-    del walk
     _only(fields, "DeallocateStmt", "name", "isall")
+    name = fields.get("name", "")
+    walk.frees.append(("DEALLOCATE" if name else "DEALLOCATE ALL", name))
     block.flags.add("deallocate")
     return "utility"
 
@@ -251,8 +253,9 @@ def _show(fields: Node, walk: Walk, block: Block) -> str:
 
 def _discard(fields: Node, walk: Walk, block: Block) -> str:
     """Settings fall back to those of the role, which are the profile's."""
-    del walk
     _only(fields, "DiscardStmt", "target")
+    if fields.get("target", "DISCARD_ALL") == "DISCARD_ALL":
+        walk.frees.append(("DISCARD ALL", ""))
     block.flags.add("discard")
     return "utility"
 

@@ -57,6 +57,7 @@ class Walk:
         self.replacements = replacements if replacements is not None else Replacements()
         self.notation = Notation(surface.columns)
         self.harmless: list[Node] = []
+        self.frees: list[tuple[str, str]] = []  # command tags of what takes names away, and the names
         self.views: dict[int, str] = {}  # relations of the surface, by identity of their nodes' fields
         self._todo: list[tuple[str, Node, Place]] = []
 

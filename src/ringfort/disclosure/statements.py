@@ -58,8 +58,9 @@ class Verdict:
     depends on a literal and must not be cached by `normalised_key`. `statements` counts those of the text.
     `rewritten` is what must be sent in place of the text, "" if that may be sent as it is; `template` the
     same with the constants of the text left open (words, or the number of a constant), for texts of one
-    `normalised_key`; empty if there is none. `relations` are
-    those of the surface that the text names.
+    `normalised_key`; empty if there is none. `relations` are those of the surface that the text names.
+    `frees`: for each statement that takes away prepared statements or portals its command tag, and the name or
+    "".
     """
 
     allowed: bool
@@ -73,6 +74,7 @@ class Verdict:
     rewritten: str = ""
     template: tuple[str | int, ...] = ()
     relations: tuple[str, ...] = ()
+    frees: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As the parser process answers it."""
@@ -82,8 +84,14 @@ class Verdict:
     def from_json(cls, value: dict[str, Any]) -> Verdict:
         """The inverse of `to_json`."""
         fields = {name: value[name] for name in cls.__dataclass_fields__}
+        frees = tuple((str(tag), str(name)) for tag, name in fields["frees"])
         return cls(
-            **fields | {"template": tuple(fields["template"]), "relations": tuple(fields["relations"])}
+            **fields
+            | {
+                "template": tuple(fields["template"]),
+                "relations": tuple(fields["relations"]),
+                "frees": frees,
+            }
         )
 
 
@@ -107,6 +115,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
             return Verdict(allowed=True, kind="empty", shape=render([("empty", Block())]))
         judged: list[tuple[str, Block]] = []
         named: set[str] = set()
+        frees: list[tuple[str, str]] = []
         replacements = Replacements()
         unordered: list[tuple[Node, dict[int, Shown]]] = []
         for tree in trees:
@@ -118,6 +127,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
                 literal_dependent = literal_dependent or walk.literal_dependent
             named.update(walk.views.values())
             judged.append((kind, block))
+            frees += walk.frees
             views = {each: shown[name] for each, name in walk.views.items() if name in shown}
             if not all(each.stored_order for each in views.values()):
                 unordered.append((tree, views))
@@ -164,6 +174,7 @@ def judge(sql: str, surface: Surface) -> Verdict:
         rewritten=rewritten,
         template=template,
         relations=tuple(sorted(named)),
+        frees=tuple(frees),
     )
 
 

@@ -11,12 +11,21 @@ import asyncio
 from typing import TYPE_CHECKING, Final
 
 from ringfort.disclosure.parameter_types import may_name
-from ringfort.gateway.kept import MAX_PORTALS, MAX_STATEMENTS, Bound, Kept, Prepared
+from ringfort.gateway.kept import (
+    MAX_PORTALS,
+    MAX_STATEMENTS,
+    TOO_LONG_BIND,
+    TOO_MANY_NAMES,
+    UNKNOWN_PORTAL,
+    UNKNOWN_STATEMENT,
+    Bound,
+    Kept,
+    Prepared,
+)
 from ringfort.gateway.one_constant import learn
 from ringfort.gateway.rewritten import parse_message
 from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, NAMING_PARAMETER, TOO_LONG, Known
 from ringfort.pgwire import evidence
-from ringfort.pgwire.backend import error_response
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.exchange import UNSETTLED, Exchange
 from ringfort.pgwire.fields import UINT32
@@ -47,21 +56,6 @@ _FLUSH = b"H\0\0\0\x04"
 _SYNC, _TERMINATE, _COPY_DATA = 0x53, 0x58, 0x64
 _NEVER_SKIPPED = b"SX"
 _IN_COPY = b"dcfSHX"
-_UNKNOWN_STATEMENT = error_response(
-    "ERROR",
-    "26000",
-    "prepared statement does not exist",
-    hint="prepare it with a Parse message; names made by SQL PREPARE are for SQL EXECUTE",
-)
-_UNKNOWN_PORTAL = error_response(
-    "ERROR", "34000", "portal does not exist", hint="cursors made by DECLARE are for FETCH"
-)
-_TOO_MANY_NAMES = error_response(
-    "ERROR", "54000", "too many or too long prepared statements or portals", hint="close some"
-)
-_TOO_LONG_BIND = error_response(
-    "ERROR", "54000", "the message is too long", hint="send smaller parameters, or in several statements"
-)
 
 
 class Forwarder:
@@ -273,10 +267,11 @@ class Forwarder:
         """Forward what waited for its record; whether to go on."""
         self._site.write(self._deferred)
         self._deferred = b""
-        if not self._copy_next:
+        copies, self._copy_next = self._copy_next, False
+        # what comes next is read in one way if the site takes COPY data, in another if not; of a segment that
+        # an error has ended already it will not say another word
+        if not copies or self._exchange.quiet:
             return True
-        # what comes next is read one way if the site takes COPY data, another way if it does not
-        self._copy_next = False
         self._waiting = _COPY
         return False
 
@@ -311,11 +306,15 @@ class Forwarder:
         reader.rewind(reader.end - reader.start + 5)
         return _WAIT
 
-    def _defer(self, reader: FrameReader, known: Known, message: bytes | None = None) -> object:
+    def _defer(
+        self, reader: FrameReader, known: Known, message: bytes | None = None, running: bytes | None = None
+    ) -> object:
         """Forward the message, or `message` in its place, when its record is durable, and nothing before."""
         if known.copies_in:
             self._exchange.expect_copy()
             self._copy_next = True
+        if known.frees:
+            self._exchange.expect_freeing(known.frees, running)
         self._waiting = _DURABLE
         self._deferred = message or reader.data[reader.start - 5 : reader.end]
         return _WAIT
@@ -389,28 +388,32 @@ class Forwarder:
             self._recorder.refuse(known.sqlstate, known.reason, evidence.parse_text(sql, types))
             return exchange.refuse_step(known.refusal, name)
         if len(exchange.statements) >= MAX_STATEMENTS or not self._kept.has_room(len(sql)):
-            return exchange.refuse_step(_TOO_MANY_NAMES, name)
+            if exchange.frees:
+                return self._let_answer(reader)
+            return exchange.refuse_step(TOO_MANY_NAMES, name)
         exchange.parse(name, Prepared(known, evidence.prefix(sql, types)))
         return None if known.sent is None else parse_message(name, known.sent, types)
 
     def _bind(self, reader: FrameReader) -> object:
         exchange = self._exchange
         if reader.oversize:
-            return exchange.refuse_step(_TOO_LONG_BIND)
+            return exchange.refuse_step(TOO_LONG_BIND)
         data = reader.data
         portal, name, at = read_bind(data, reader.start, reader.end)
         prepared = exchange.statement(name)
         if prepared is UNSETTLED or exchange.portal(portal) is UNSETTLED:
             return self._settle(reader)
         if prepared is None:
-            return exchange.refuse_step(_UNKNOWN_STATEMENT)
+            return exchange.refuse_step(UNKNOWN_STATEMENT)
         if TYPE_CHECKING:
             assert isinstance(prepared, Prepared)
         size = len(prepared.evidence) + reader.end - at
         if self._kept.overtakes(size):
             return self._let_answer(reader)
         if len(exchange.portals) >= MAX_PORTALS or not self._kept.has_room(size):
-            return exchange.refuse_step(_TOO_MANY_NAMES)
+            if exchange.frees:
+                return self._let_answer(reader)
+            return exchange.refuse_step(TOO_MANY_NAMES)
         exchange.bind(portal, Bound(prepared.known, evidence.bound(prepared.evidence, data[at : reader.end])))
         return None
 
@@ -423,7 +426,7 @@ class Forwarder:
         if bound is UNSETTLED:
             return self._settle(reader)
         if bound is None:
-            return exchange.refuse_step(_UNKNOWN_PORTAL)
+            return exchange.refuse_step(UNKNOWN_PORTAL)
         if TYPE_CHECKING:
             assert isinstance(bound, Bound)
         known = bound.known
@@ -434,7 +437,7 @@ class Forwarder:
             self._recorder.refuse(MIXED_NAMES.sqlstate, MIXED_NAMES.reason, bound.evidence + rows)
             return exchange.refuse_step(MIXED_NAMES.refusal)
         exchange.execute(self._recorder.admit(known.form, bound.evidence + rows))
-        return None if known.at_once else self._defer(reader, known)
+        return None if known.at_once else self._defer(reader, known, running=name)
 
     def _describe(self, reader: FrameReader) -> object:
         read_target(reader.data, reader.start, reader.end)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ringfort.pgwire.backend import error_response
+
 if TYPE_CHECKING:
     from ringfort.gateway.verdicts import Known
     from ringfort.pgwire.exchange import Exchange
@@ -16,6 +18,21 @@ MAX_STATEMENTS = 10_000
 MAX_PORTALS = 1_000
 KEPT_MOST = 16_777_216
 UNANSWERED_MOST = 4_194_304
+UNKNOWN_STATEMENT = error_response(
+    "ERROR",
+    "26000",
+    "prepared statement does not exist",
+    hint="prepare it with a Parse message; names made by SQL PREPARE are for SQL EXECUTE",
+)
+UNKNOWN_PORTAL = error_response(
+    "ERROR", "34000", "portal does not exist", hint="cursors made by DECLARE are for FETCH"
+)
+TOO_MANY_NAMES = error_response(
+    "ERROR", "54000", "too many or too long prepared statements or portals", hint="close some"
+)
+TOO_LONG_BIND = error_response(
+    "ERROR", "54000", "the message is too long", hint="send smaller parameters, or in several statements"
+)
 
 
 class Prepared:
@@ -70,4 +87,16 @@ class Kept:
         return self._bytes <= KEPT_MOST
 
 
-__all__ = ["KEPT_MOST", "MAX_PORTALS", "MAX_STATEMENTS", "UNANSWERED_MOST", "Bound", "Kept", "Prepared"]
+__all__ = [
+    "KEPT_MOST",
+    "MAX_PORTALS",
+    "MAX_STATEMENTS",
+    "TOO_LONG_BIND",
+    "TOO_MANY_NAMES",
+    "UNANSWERED_MOST",
+    "UNKNOWN_PORTAL",
+    "UNKNOWN_STATEMENT",
+    "Bound",
+    "Kept",
+    "Prepared",
+]

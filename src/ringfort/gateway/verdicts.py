@@ -63,6 +63,7 @@ class Known:
         "copies_in",
         "declares",
         "form",
+        "frees",
         "prepares",
         "query",
         "reason",
@@ -81,11 +82,13 @@ class Known:
         cut = '"cut"' in verdict.shape
         self.prepares = cut or '"prepare"' in verdict.shape or '"execute"' in verdict.shape
         self.declares = cut or '"declare"' in verdict.shape or '"fetch"' in verdict.shape
-        self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not (self.prepares or self.declares)
+        names = self.prepares or self.declares or bool(verdict.frees)
+        self.at_once = verdict.allowed and verdict.kind in _AT_ONCE and not names
         self.sent = verdict.rewritten.encode("utf-8") if verdict.rewritten else None
         self.query = None if self.sent is None else query_message(self.sent)
         self.template = [each.encode() if isinstance(each, str) else each for each in verdict.template]
         self.as_it_came = self.at_once and self.sent is None
+        self.frees = [(tag.encode(), name.encode()) for tag, name in verdict.frees]
         self.copies_in = verdict.allowed and verdict.kind == "copy_in"
         self.relations = frozenset(verdict.relations)
         self.form = StatementForm(verdict.kind, verdict.shape) if verdict.allowed else None

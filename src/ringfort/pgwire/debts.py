@@ -40,9 +40,12 @@ PAYS: dict[int, frozenset[int]] = {
 
 
 class Awaited:
-    """An answer that the server owes: to what, under which admission, and what to undo if it never comes."""
+    """An answer that the server owes: to what, under which admission, and what to undo if it never comes.
 
-    __slots__ = ("kind", "sequence", "substitute", "undo")
+    `copies`: it may begin a COPY IN. `frees`: what its CommandCompletes, in their order, take away by SQL.
+    """
+
+    __slots__ = ("copies", "frees", "kind", "sequence", "substitute", "undo")
 
     def __init__(
         self,
@@ -55,6 +58,8 @@ class Awaited:
         self.sequence = sequence
         self.undo = None if undo is None else (*undo, undo[0].get(undo[1]))
         self.substitute = substitute
+        self.copies = False
+        self.frees: list[Freed] = []
 
 
 class Entry(NamedTuple):
@@ -62,6 +67,13 @@ class Entry(NamedTuple):
 
     value: object  # None: closed
     segment: int
+
+
+class Freed(NamedTuple):
+    """What one statement takes away once the server says that it was done, with which command tag."""
+
+    tag: bytes
+    entries: list[tuple[dict[bytes, Entry], bytes, Entry]]
 
 
 class Unsettled:
@@ -92,5 +104,6 @@ __all__ = [
     "UNSETTLED",
     "Awaited",
     "Entry",
+    "Freed",
     "Unsettled",
 ]

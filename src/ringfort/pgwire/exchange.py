@@ -52,6 +52,7 @@ from ringfort.pgwire.debts import (
 )
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.framing import MAX_FRAME
+from ringfort.pgwire.freeing import command_done, freed
 from ringfort.pgwire.frontend import Parse, Query, serialise_frontend
 from ringfort.pgwire.redaction import redact_error, redact_notice
 from ringfort.pgwire.scanner import skip_run
@@ -92,7 +93,6 @@ class Exchange:
         self.limit_reached = ""
         self.fatal = False
         self.copying = False
-        self._copy_expected = False
         self.row_limit = row_limit or (1 << 62)
         self.byte_limit = byte_limit or (1 << 62)
         self._segment = 1
@@ -203,7 +203,11 @@ class Exchange:
 
     def expect_copy(self) -> None:
         """The last statement begins a COPY IN. Nothing may be forwarded until `copying` or `quiet`."""
-        self._copy_expected = True
+        self.awaited[-1].copies = True
+
+    def expect_freeing(self, frees: Sequence[tuple[bytes, bytes]], running: bytes | None = None) -> None:
+        """The last statement takes names away: command tags, each with a name or b"" for all."""
+        self.awaited[-1].frees = [freed(*each, self.statements, self.portals, running) for each in frees]
 
     def copy_ended(self) -> None:
         """A CopyDone or CopyFail is forwarded."""
@@ -213,6 +217,11 @@ class Exchange:
     def quiet(self) -> bool:
         """Whether every segment that was forwarded is answered."""
         return not self.awaited
+
+    @property
+    def frees(self) -> bool:
+        """Whether something that takes names away is unanswered."""
+        return any(each.frees for each in self.awaited)
 
     @property
     def at_rest(self) -> bool:
@@ -238,7 +247,7 @@ class Exchange:
 
     # -- backend: what comes back --------------------------------------------------------------------
 
-    def receive(self, data: bytes) -> Sequence[bytes]:  # noqa: C901, PLR0912 - runs for each message
+    def receive(self, data: bytes) -> Sequence[bytes]:  # noqa: C901, PLR0912, PLR0915 - runs for each message
         """Take the server's bytes; gives what may be passed on, in order.
 
         After it, look at `ended` (drain it), `limit_reached` and `fatal`. Raises `ProtocolViolationError`
@@ -291,6 +300,8 @@ class Exchange:
                 continue
             if length > MAX_MESSAGE:
                 raise ProtocolViolationError("invalid message length from the site")
+            if kind == 0x43 and awaited[0].frees:
+                command_done(awaited, data[position + 5 : stop - 1])
             if kind == 0x5A:
                 self._ready(data, position, length)
             elif kind == 0x47:
@@ -396,9 +407,10 @@ class Exchange:
         self._marked_bytes = self.bytes
 
     def _copy_begins(self) -> None:
-        if not self._copy_expected or len(self.awaited) != 1 or self.awaited[0].substitute:
+        debt = self.awaited[0]
+        if not debt.copies or len(self.awaited) != 1 or debt.substitute:
             raise ProtocolViolationError("forbidden message from the site")
-        self._copy_expected = False
+        debt.copies = False
         self.copying = True
 
     def _ready(self, data: bytes, position: int, length: int) -> None:
@@ -406,7 +418,7 @@ class Exchange:
         if status not in b"ITE":
             raise ProtocolViolationError("invalid transaction status from the site")
         self._pay(self.awaited.popleft(), FAILED if self._failed else COMPLETE)
-        self._failed = self.copying = self._copy_expected = False
+        self._failed = self.copying = False
         self._answered(status)
 
     def _answered(self, status: int) -> None:
@@ -443,7 +455,7 @@ class Exchange:
             return framed
         if not self.awaited:
             raise ProtocolViolationError("unexpected error from the site")
-        self.copying = self._copy_expected = False
+        self.copying = False
         debt = self.awaited[0]
         if debt.substitute:
             framed = debt.substitute

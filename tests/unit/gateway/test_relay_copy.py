@@ -157,3 +157,51 @@ def test_a_message_of_data_that_is_too_long_ends_the_session(bench):
     begun(bench, COPY)
     bench.relay.from_client(sent(CopyData(b"x" * 1_100_000)))
     assert bench.ended[0][0] == "protocol violation"
+
+
+def test_what_was_sent_before_it_may_be_answered_while_it_waits(bench):
+    for before, answer in (
+        (SELECT, (be.CommandComplete(b"SELECT 0"), READY)),
+        (SELECT, (FAILED, READY)),
+    ):
+        bench.relay.from_client(sent(before, COPY, DATA, CopyDone(), before))
+        bench.answer(*answer)  # the COPY waits for its record, and is not what was answered
+        bench.ledger.settle()
+        bench.site.take()
+        bench.relay.from_site(BEGINS)
+        assert not bench.ended
+        assert bench.site.take() == sent(DATA, CopyDone(), before)
+        bench.answer(COPIED, READY)
+        bench.answer(be.CommandComplete(b"SELECT 0"), READY)
+        bench.ledger.settle()
+
+
+def test_an_answer_to_an_earlier_segment_is_not_that_of_the_copy(bench):
+    bench.relay.from_client(sent(Parse(b"", b"SELECT 1"), Bind(b"", b""), Execute(b""), Sync()))
+    bench.relay.from_client(sent(Parse(b"c", b"COPY t FROM STDIN"), Bind(b"p", b"c"), Execute(b"p")))
+    bench.ledger.settle()
+    bench.relay.from_site(PREPARED + wire(be.CommandComplete(b"SELECT 0"), READY) + PREPARED + BEGINS)
+    assert not bench.ended
+    bench.site.take()
+    bench.relay.from_client(sent(Sync(), DATA, CopyDone(), Sync()))
+    assert bench.site.take() == sent(DATA, CopyDone(), Sync())
+
+
+@pytest.mark.parametrize("recorded_first", [True, False])
+def test_an_error_earlier_in_the_segment_is_no_end_of_the_session(bench, recorded_first):
+    bench.relay.from_client(sent(Parse(b"", b"SELECT 1"), Bind(b"", b""), Execute(b""), *EXTENDED))
+    bench.relay.from_client(sent(Sync(), DATA, CopyDone(), Sync(), SELECT))
+    if recorded_first:
+        bench.ledger.settle()
+        bench.answer(FAILED)
+    else:
+        bench.answer(FAILED)
+        bench.ledger.settle()
+    assert not bench.ended
+    assert bench.site.take().endswith(sent(Sync(), Sync(), SELECT))
+    bench.ledger.settle()
+    bench.answer(READY)
+    bench.answer(READY)
+    bench.answer(be.CommandComplete(b"SELECT 0"), READY)
+    assert bench.client.reading
+    assert bench.relay.exchange.quiet
