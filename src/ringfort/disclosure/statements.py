@@ -59,8 +59,8 @@ class Verdict:
     `rewritten` is what must be sent in place of the text, "" if that may be sent as it is; `template` the
     same with the constants of the text left open (words, or the number of a constant), for texts of one
     `normalised_key`; empty if there is none. `relations` are those of the surface that the text names.
-    `frees`: for each statement that takes away prepared statements or portals its command tag, and the name or
-    "".
+    `frees`: for each statement that takes away prepared statements or portals its command tag, and the name
+    or "".
     """
 
     allowed: bool
