@@ -3,7 +3,7 @@
 A process is started as `python -m MODULE` with one JSON object on standard input (its secrets included, so
 that they stand in no argument list and no environment). On standard output it says one line:
 `{"ready": true, ...}` when it serves, or `{"ready": false, "message", "hint"}` when it cannot. It ends with
-0 on SIGTERM, and dies when its parent dies. The object's `log` says where its log lines go
+0 on SIGTERM, and dies when its parent dies. It leaves no core file and keeps its memory to itself. The object's `log` says where its log lines go
 (`logs.LogSettings`).
 """
 
@@ -13,6 +13,7 @@ import ctypes
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("ringfort.process")  # not `__name__`: this stands in what `python -m` runs, too
 FAULT_CODE = 70
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _said_ready = False
 
 
@@ -39,6 +41,13 @@ def die_with_parent() -> None:
         os._exit(1)
 
 
+def conceal() -> None:
+    """No core file of this process, and (Linux) no look into its memory by others of the same account."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
 def ready(**facts: object) -> None:
     """Say on standard output that the process serves."""
     global _said_ready  # noqa: PLW0603 - a process says it once
@@ -50,6 +59,7 @@ def ready(**facts: object) -> None:
 def main(run: Callable[[dict[str, Any]], None]) -> None:
     """Read the configuration, run, and turn what goes wrong into a log line and an exit code."""
     die_with_parent()
+    conceal()
     try:
         run(_configuration())
         LOG.info("stopped", extra={"event": "process-stopped"})
@@ -93,4 +103,4 @@ def _say(facts: dict[str, object]) -> None:
         LOG.debug("nobody reads standard output")
 
 
-__all__ = ["FAULT_CODE", "die_with_parent", "main", "ready"]
+__all__ = ["FAULT_CODE", "conceal", "die_with_parent", "main", "ready"]

@@ -21,6 +21,9 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     interruption.install()
+    from ringfort.process import conceal  # noqa: PLC0415 - behind the handler
+
+    conceal()
     sys.exit(run(sys.argv[1:]))
 
 

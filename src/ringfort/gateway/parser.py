@@ -8,9 +8,9 @@ It holds no secret and serves one operation on a unix socket (gateway/ipc.py):
         -> the fields of a `statements.Verdict`
 
 The process itself never parses. It keeps `readers` child processes (`--reader`) that do, each under limits of
-memory, CPU time, files and rights. Which text is next, who is answered and what is remembered is the pool's
-to say (`reader_pool.py`). A reader that crashes, or does not answer within `statement_seconds`, is killed and
-replaced: a hostile text costs one refused statement.
+memory and CPU time, and confined to its two pipes (`confinement.py`). Which text is next, who is answered and
+what is remembered is the pool's to say (`reader_pool.py`). A reader that crashes, or does not answer within
+`statement_seconds`, is killed and replaced: a hostile text costs one refused statement.
 
 Invariants: both kinds of process die with their parent; a reader is given one text at a time.
 """
@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import logging
 import math
 import os
 import resource
@@ -27,13 +28,14 @@ import signal
 import struct
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 import orjson
 
 from ringfort import process
 from ringfort.disclosure.statements import Surface, judge
 from ringfort.errors import ConfigurationError
+from ringfort.gateway.confinement import LANDLOCK, SECCOMP, confine
 from ringfort.gateway.ipc import MAX_FRAME, IpcServer
 from ringfort.gateway.reader_pool import READERS, STATEMENT_SECONDS, Parser, ReaderLostError
 
@@ -43,12 +45,16 @@ if TYPE_CHECKING:
 READER_MEMORY_BYTES: Final = 1024 * 1024 * 1024
 SURFACES_PER_READER: Final = 64
 IN_FLIGHT: Final = 8_192  # of one worker: its sessions have one text each, and the queue bounds what waits
+LOG = logging.getLogger(__name__)
 _LENGTH = struct.Struct(">I")
 _PR_SET_NO_NEW_PRIVS = 38
 
 
 class Reader:
     """One reading child process, seen from the parser process."""
+
+    lacking: ClassVar[frozenset[str]] = frozenset()
+    """Layers of confinement that this machine does not have."""
 
     def __init__(self) -> None:
         self._process: asyncio.subprocess.Process | None = None
@@ -65,7 +71,14 @@ class Reader:
             stdout=asyncio.subprocess.PIPE,
             env=_plain_environment(),
         )
-        await self._receive()
+        ready = await self._receive()
+        Reader.lacking = frozenset({LANDLOCK, SECCOMP} - set(ready.get("confined", ())))
+        if Reader.lacking:
+            LOG.warning(
+                "the reader of texts is not confined by %s: this kernel does not have it",
+                " and ".join(sorted(Reader.lacking)),
+                extra={"event": "confinement"},
+            )
 
     @property
     def running(self) -> bool:
@@ -130,6 +143,24 @@ def _plain_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
+_WARM_UP = (
+    "SELECT 1",
+    "SELECT a, count(*) FROM t WHERE a = 'x' GROUP BY a ORDER BY 1",
+    "SELECT",
+    "SELEKT 1",
+    "SELECT 'ä', U&'\\00e4', 1e400, E'\\ud800'",
+    "SELECT pg_sleep(1)",
+    "SELECT set_config('search_path', 'x', false)",
+    "SET TIME ZONE 'UTC'",
+    "COPY t TO STDOUT",
+    "PREPARE p AS SELECT 1",
+    "DECLARE c CURSOR FOR SELECT a FROM t",
+    "SELECT relname FROM pg_catalog.pg_class",
+    "INSERT INTO t VALUES (1)",
+    "DO $$ BEGIN END $$",
+)
+
+
 # -- processes -----------------------------------------------------------------------------------------------
 
 
@@ -163,6 +194,13 @@ def _allow_cpu(seconds: float) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
 
+def _warm_up() -> None:
+    """Load what reading needs, the grammar first: nothing can be opened once the limits are drawn."""
+    surface = Surface(frozenset({"t"}), "s", frozenset({"a"}))
+    for text in _WARM_UP:
+        judge(text, surface)
+
+
 def run_reader() -> None:
     """Read texts on standard input, one at a time, until it ends."""
     process.die_with_parent()
@@ -170,9 +208,9 @@ def run_reader() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     source, sink = sys.stdin.buffer, sys.stdout.buffer
     surfaces: dict[str, Surface] = {}
-    judge("SELECT 1", Surface(frozenset()))  # loads the grammar before the limits are drawn
+    _warm_up()
     _confine_reader()
-    answer: dict[str, Any] = {"ready": True}
+    answer: dict[str, Any] = {"ready": True, "confined": confine()}
     while True:
         body = orjson.dumps(answer)
         sink.write(_LENGTH.pack(len(body)) + body)
@@ -211,7 +249,7 @@ async def serve(config: Mapping[str, Any]) -> None:
     try:
         await parser.start()
         await server.start()
-        process.ready(pid=os.getpid())
+        process.ready(pid=os.getpid(), lacking=sorted(Reader.lacking))
         await ended.wait()
     finally:
         await server.stop()

@@ -436,7 +436,16 @@ class Supervisor:
     def describe(self) -> str:
         """What is served and where to connect, or why not and what to do next; for a person."""
         host, port = self.address
-        return where_to_connect(host, port, self.ledger_url, self.serving.databases)
+        said = where_to_connect(host, port, self.ledger_url, self.serving.databases)
+        lacking = self._lacking()
+        if lacking:
+            said += f"\nwarning   the reader of texts is not confined by {' and '.join(lacking)}"
+        return said
+
+    def _lacking(self) -> list[str]:
+        """Layers that should confine the reader of texts and that this machine does not have."""
+        parser = self.children.get("parser")
+        return [] if parser is None else list(parser.ready.get("lacking", []))
 
     def status(self) -> dict[str, Any]:
         """What runs, and what is served."""
