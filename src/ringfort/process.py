@@ -3,8 +3,8 @@
 A process is started as `python -m MODULE` with one JSON object on standard input (its secrets included, so
 that they stand in no argument list and no environment). On standard output it says one line:
 `{"ready": true, ...}` when it serves, or `{"ready": false, "message", "hint"}` when it cannot. It ends with
-0 on SIGTERM, and dies when its parent dies. It leaves no core file and keeps its memory to itself. The object's `log` says where its log lines go
-(`logs.LogSettings`).
+0 on SIGTERM, and dies when its parent dies. It leaves no core file and keeps its memory to itself. The
+object's `log` says where its log lines go (`logs.LogSettings`).
 """
 
 from __future__ import annotations

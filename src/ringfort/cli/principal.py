@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
+import os
 import re
 import secrets
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +20,7 @@ from rich.table import Table
 
 from ringfort.cli.password import read_line
 from ringfort.config import load_config
-from ringfort.errors import UsageError
+from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.authentication_certificate import MOST, credential
 from ringfort.gateway.verifiers import PRINCIPAL_NAME, make_verifier
 from ringfort.ledger.entry import format_time
@@ -35,6 +39,7 @@ ROLES = ("support", "analyst", "engineer", "operator", "approver", "overseer")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _ROLE = re.compile(r"[a-z][a-z0-9_-]{0,62}")
 _ACTOR = "operator"
+ALONE_SECONDS = 30.0
 
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove who may connect.")
 
@@ -94,7 +99,7 @@ def add(  # noqa: PLR0917 - typer calls it by name
         )
     no_password = no_password or bool(token)
     password = read_line() if password_stdin else secrets.token_urlsafe(18)
-    with open_ledger(config.folder) as ledger:
+    with _alone(config.folder), open_ledger(config.folder) as ledger:
         size = ledger.state.size
         if name in ledger.state.principals:
             raise UsageError(
@@ -113,7 +118,9 @@ def add(  # noqa: PLR0917 - typer calls it by name
             if manager
             else PrincipalRegistered(time=_now(), actor=_ACTOR, **facts)
         )
-        ledger.append([entry, *credentials], condition=Condition((f"principal:{name}",), size))
+        people = (name, manager) if manager else (name,)
+        keys = tuple(f"principal:{each}" for each in people)
+        ledger.append([entry, *credentials], condition=Condition(keys, size))
     if role not in ROLES:
         _note(f"`{role}` is not a shipped role: only policies that name it permit it anything")
     typer.echo(f"registered {name} ({role}, {country})")
@@ -140,7 +147,8 @@ def credential_command(
     config = load_config(folder)
     _check_name(name)
     entries: list[CredentialRegistered | CredentialRemoved] = [*_credentials(name, certificate, token)]
-    with open_ledger(config.folder) as ledger:
+    with _alone(config.folder), open_ledger(config.folder) as ledger:
+        condition = Condition((f"principal:{name}",), ledger.state.size)
         _require(ledger, name)
         _require_free(ledger, entries)
         if remove_method:
@@ -149,7 +157,7 @@ def credential_command(
             entries.append(CredentialRemoved(time=_now(), actor=_ACTOR, name=name, method=remove_method))
         if not entries:
             raise UsageError("nothing to register or remove", hint="give --certificate, --token or --remove")
-        ledger.append(entries)
+        ledger.append(entries, condition=condition)
     typer.echo(f"changed the credentials of {name}")
 
 
@@ -162,9 +170,9 @@ def password(folder: Path = _FOLDER, name: str = _NAME, password_stdin: bool = _
     config = load_config(folder)
     _check_name(name)
     fresh = read_line() if password_stdin else secrets.token_urlsafe(18)
-    with open_ledger(config.folder) as ledger:
+    with _alone(config.folder), open_ledger(config.folder) as ledger:
         _require(ledger, name)
-    _write_verifier(config.folder, name, fresh)
+        _write_verifier(config.folder, name, fresh)
     typer.echo(f"changed the password of {name}")
     if not password_stdin:
         typer.echo(f"password {fresh}")
@@ -178,10 +186,11 @@ def remove(folder: Path = _FOLDER, name: str = _NAME) -> None:
     """
     config = load_config(folder)
     _check_name(name)
-    with open_ledger(config.folder) as ledger:
+    with _alone(config.folder), open_ledger(config.folder) as ledger:
+        condition = Condition((f"principal:{name}",), ledger.state.size)
         _require(ledger, name)
-        ledger.append([PrincipalRemoved(time=_now(), actor=_ACTOR, name=name)])
-    (config.folder / "secrets" / "scram" / f"{name}.json").unlink(missing_ok=True)
+        ledger.append([PrincipalRemoved(time=_now(), actor=_ACTOR, name=name)], condition=condition)
+        (config.folder / "secrets" / "scram" / f"{name}.json").unlink(missing_ok=True)
     typer.echo(f"removed {name}")
 
 
@@ -273,6 +282,31 @@ def _require(ledger: SyncLedger, name: str) -> None:
 def _write_verifier(folder: Path, name: str, text: str) -> None:
     place = private_folder(folder / "secrets" / "scram")
     write_private(place / f"{name}.json", make_verifier(text, SystemRandomness()))
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One command at a time changes principals: a verifier is a file, which no condition guards.
+
+    Hold it before the ledger is opened, so that what is read there is newer than what any other has done.
+    """
+    place = private_folder(folder / "secrets" / "scram")
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    deadline = time.monotonic() + ALONE_SECONDS
+    try:
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise CheckFailedError(
+                        "another command changes principals at present", hint="try again in a moment"
+                    ) from None
+                time.sleep(0.05)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _note(text: str) -> None:

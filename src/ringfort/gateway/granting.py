@@ -1,7 +1,8 @@
 """Acts on grants: ask, approve, deny, revoke, break the glass, review.
 
 Policy and catalogue are those that the control log names, never the files of a folder. Every append demands
-that nothing of what was read has changed since: the policy, the catalogue, both principals, the grant. What
+that nothing of what was read has changed since: the policy, the catalogue, the grant, and everybody whom the
+decision looks at (who acts, whom it is for, who has approved already, and who manages them). What
 an approval was decided on is kept as a blob with the entry, so that it can be decided again. Who the actor
 is has been proven before (`proven`): here it is a name.
 
@@ -51,7 +52,7 @@ from ringfort.policy.grants import (
     grant_input,
     protections,
 )
-from ringfort.policy.people import managers_above, registered
+from ringfort.policy.people import managers_above, people_keys, registered
 from ringfort.privacy.stated_text import stated
 from ringfort.sites.keystore import read_private
 
@@ -201,7 +202,7 @@ class Desk:
             )
         blob = self._permitted(APPROVE, who, known)
         entry = GrantApproved(**self._basic(), grant=grant, approver=who, input=digest_of(blob))
-        return self._append(entry, grant, who, known.principal, blobs=(blob,))
+        return self._append(entry, grant, who, known.principal, *known.approvers, blobs=(blob,))
 
     def deny(self, who: str, grant: str, reason: str) -> Grant:
         """Say no to a request, for good."""
@@ -209,7 +210,7 @@ class Desk:
         reason = stated(reason)
         blob = self._permitted(APPROVE, who, known)
         entry = GrantDenied(**self._basic(), grant=grant, approver=who, reason=reason, input=digest_of(blob))
-        return self._append(entry, grant, who, known.principal, blobs=(blob,))
+        return self._append(entry, grant, who, known.principal, *known.approvers, blobs=(blob,))
 
     def revoke(self, who: str, grant: str, reason: str) -> Grant:
         """End a grant or withdraw a request: for whom it is, and for whoever may approve it."""
@@ -223,7 +224,7 @@ class Desk:
         if who != known.principal and who not in known.approvers:
             self._permitted(APPROVE, who, known)
         entry = GrantRevoked(**self._basic(), grant=grant, principal=who, reason=reason)
-        return self._append(entry, grant, who)
+        return self._append(entry, grant, who, known.principal, *known.approvers)
 
     def break_glass(self, who: str, facts: GrantFacts, reason: str) -> Grant:
         """Take a grant without asking: in force at once, to be reviewed by somebody else."""
@@ -280,7 +281,7 @@ class Desk:
             reason=reason,
             input=digest_of(blob),
         )
-        return self._append(entry, grant, who, known.principal, blobs=(blob,))
+        return self._append(entry, grant, who, known.principal, *known.approvers, blobs=(blob,))
 
     # -- what acts are made of ---------------------------------------------------------------------
 
@@ -385,7 +386,7 @@ class Desk:
         return {"time": format_time(self._now()), "actor": "command"}
 
     def _append(self, entry: Entry, grant: str, *people: str, blobs: tuple[bytes, ...] = ()) -> Grant:
-        keys = ("policy", "catalogue", f"grant:{grant}", *(f"principal:{each}" for each in people))
+        keys = ("policy", "catalogue", f"grant:{grant}", f"review:{grant}", *people_keys(self.state, people))
         self._ledger.append([entry], condition=Condition(keys, self._since), blobs=blobs)
         return self.state.grants[grant]
 

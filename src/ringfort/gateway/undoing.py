@@ -43,7 +43,7 @@ from ringfort.ledger.entry_traffic import PseudonymsDisclosed
 from ringfort.ledger.folds import Condition
 from ringfort.ledger.grants import ACTIVE
 from ringfort.policy.grants import ActRequest, GrantFacts, covered, decide_grant, grant_input
-from ringfort.policy.people import managers_above, registered
+from ringfort.policy.people import managers_above, people_keys, registered
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import METHODS, check
 from ringfort.privacy.pseudonym import Domain
@@ -122,10 +122,10 @@ class UndoingDesk:
         question = read_question(act, fields)
         password = fields["password"]
         state = self._control.state
+        since = state.size  # before who asks has proven it: the proof is of the registration of that moment
         secrets_folder = self._settings.verifiers.parent
         await self._thread(proven, secrets_folder, state, question.principal, password)
         require_clock(state, self._clock.now())
-        since = state.size
         ground = self._control.ground(question.principal)
         catalogue = self._decider.catalogue(ground.catalogue)
         dataset, table, column = _column(catalogue, question.column)
@@ -148,7 +148,7 @@ class UndoingDesk:
         keys = (
             "policy",
             "catalogue",
-            f"principal:{question.principal}",
+            *people_keys(state, (question.principal, *grant.approvers)),
             f"grant:{grant.id}",
             domain_key(question.recipient, question.purpose),
             asked_key(question.principal, question.recipient, question.purpose),

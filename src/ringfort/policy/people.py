@@ -8,6 +8,8 @@ from ringfort.errors import UsageError
 from ringfort.policy.request import Principal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from ringfort.ledger.folds import ControlState
 
 
@@ -29,4 +31,10 @@ def managers_above(state: ControlState, name: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-__all__ = ["managers_above", "registered"]
+def people_keys(state: ControlState, names: Iterable[str]) -> tuple[str, ...]:
+    """The state keys of all who a decision about `names` looks at: they, and everybody above them."""
+    found = {name for each in names for name in (each, *managers_above(state, each))}
+    return tuple(f"principal:{each}" for each in sorted(found))
+
+
+__all__ = ["managers_above", "people_keys", "registered"]

@@ -30,7 +30,7 @@ from ringfort.policy.contract_check import (
 )
 from ringfort.policy.contract_source import load_contract
 from ringfort.policy.grants import decide_grant, grant_input
-from ringfort.policy.people import managers_above, registered
+from ringfort.policy.people import managers_above, people_keys, registered
 from ringfort.policy.request import Principal
 from ringfort.privacy.stated_text import stated
 from ringfort.record.system import operator_name
@@ -202,7 +202,9 @@ class TransferDesk:
             approver=who,
             input=digest_of(blob),
         )
-        self.ledger.append([entry], condition=self.condition(), blobs=(contract.to_json(), blob))
+        people = people_keys(self.state, (who, contract.owner))
+        condition = Condition((*self.condition().keys, *people), self.since)
+        self.ledger.append([entry], condition=condition, blobs=(contract.to_json(), blob))
 
     def withdraw(self, who: str, reason: str) -> None:
         """The approval is taken back by approver or owner."""
@@ -215,7 +217,8 @@ class TransferDesk:
                 f"`{who}` is neither approver nor owner of `{known.name}`", hint=f"`{known.approver}` is"
             )
         entry = TransferWithdrawn(**self._basic(), transfer=known.name, principal=who, reason=reason)
-        self.ledger.append([entry], condition=Condition((f"transfer:{known.name}",), self.since))
+        keys = (f"transfer:{known.name}", f"principal:{who}")
+        self.ledger.append([entry], condition=Condition(keys, self.since))
 
     def _basic(self) -> dict[str, str]:
         return {"time": format_time(self.now()), "actor": ACTOR}

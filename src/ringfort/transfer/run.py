@@ -33,8 +33,10 @@ from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_transfers import TransferPublished, TransferReleased
 from ringfort.ledger.errors import ConditionFailedError
+from ringfort.ledger.folds import Condition
 from ringfort.ledger.note import VerifierKey
 from ringfort.ledger.transfers import RELEASED
+from ringfort.policy.contract_check import ContractRefusedError
 from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.disk import OsDisk
 from ringfort.record.inspect import published_size
@@ -193,6 +195,7 @@ class _Run:
         note = marked["note"].encode()
         proof = self._prove()
         release = check_release(note, proof, VerifierKey.parse(self.begun.vkey))
+        self._require_standing()
         address = self._publish(note, release.manifest)
         self._finish()
         manifest = release.manifest
@@ -359,6 +362,20 @@ class _Run:
         self._disk.write_whole(path, proof)
         self._disk.sync_folder(path.parent)
         return proof
+
+    def _require_standing(self) -> None:
+        """Nothing that the release stands on has changed since it was recorded, however long ago that is."""
+        released = self._released
+        if released is None or self.folder.marked("published") is not None:
+            return
+        with open_ledger(self.config.folder) as ledger:
+            try:
+                ledger.state.require(Condition(self.begun.condition.keys, released.index + 1))
+            except ConditionFailedError as error:
+                raise ContractRefusedError(
+                    f"the run is on record and stays here: {error.message}",
+                    hint=f"`ringfort transfer abandon DIR {self.contract.name}` gives it up; then run anew",
+                ) from None
 
     def _publish(self, note: bytes, manifest: Manifest) -> str:
         place = place_of(self.contract.target, self.folder.run, self.config.folder, self.contract.name)
