@@ -66,6 +66,7 @@ EVENTS = (
     Event("text-refused-unread", "warning", "a statement was refused without being read: its turn did not come in time"),
     Event("reader-lost", "warning", "a reader of texts crashed or was too slow; it is replaced, the statement is refused"),
     Event("reader-not-started", "warning", "a reader of texts cannot be started; it is tried again"),
+    Event("confinement", "warning", "the reader of texts is not confined by all that it should be: the kernel lacks it"),
     # -- credentials
     Event("failures", "warning", "logins fail so often that they are counted on record, not each put there"),
     Event("certificate-renewed", "info", "the gateway presents a new certificate"),
