@@ -134,3 +134,9 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
             self.process.wait()
+
+
+def unconfined(parser: Child | None) -> str:
+    """A line that names what should confine the reader of texts and is not on this machine, "" if all is."""
+    lacking = [] if parser is None else parser.ready.get("lacking", [])
+    return f"\nwarning   the reader of texts is not confined by {' and '.join(lacking)}" if lacking else ""

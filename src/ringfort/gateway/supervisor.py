@@ -41,7 +41,7 @@ from ringfort.errors import (
 )
 from ringfort.gateway import child_configs
 from ringfort.gateway.activation import activate, load_folder
-from ringfort.gateway.child import Child
+from ringfort.gateway.child import Child, unconfined
 from ringfort.gateway.request_socket import RequestSocket
 from ringfort.gateway.serving import Serving, where_to_connect
 from ringfort.gateway.worker_set import WorkerSet
@@ -436,16 +436,8 @@ class Supervisor:
     def describe(self) -> str:
         """What is served and where to connect, or why not and what to do next; for a person."""
         host, port = self.address
-        said = where_to_connect(host, port, self.ledger_url, self.serving.databases)
-        lacking = self._lacking()
-        if lacking:
-            said += f"\nwarning   the reader of texts is not confined by {' and '.join(lacking)}"
-        return said
-
-    def _lacking(self) -> list[str]:
-        """Layers that should confine the reader of texts and that this machine does not have."""
-        parser = self.children.get("parser")
-        return [] if parser is None else list(parser.ready.get("lacking", []))
+        served = where_to_connect(host, port, self.ledger_url, self.serving.databases)
+        return served + unconfined(self.children.get("parser"))
 
     def status(self) -> dict[str, Any]:
         """What runs, and what is served."""
