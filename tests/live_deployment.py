@@ -50,6 +50,7 @@ PEOPLE = 300
 VAULT_ROWS = 8
 READY_SECONDS = 900  # the last resort: a start that fails ends the process, and a slow machine is no fault
 COMMAND = [sys.executable, "-m", "ringfort.cli.main"]
+WITH_PARENT = [sys.executable, str(Path(__file__).parent / "with_parent.py")]
 
 
 @dataclass(frozen=True)
@@ -255,7 +256,15 @@ class Live:
         self.ready_file.unlink(missing_ok=True)
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [*COMMAND, "up", str(self.folder), "--ready-file", str(self.ready_file), *options],
+                [
+                    *WITH_PARENT,
+                    *COMMAND,
+                    "up",
+                    str(self.folder),
+                    "--ready-file",
+                    str(self.ready_file),
+                    *options,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
