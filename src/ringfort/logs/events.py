@@ -46,7 +46,7 @@ EVENTS = (
     Event("site-started", "info", "an embedded server serves"),
     Event("site-stopped", "info", "an embedded server was stopped"),
     Event("database-served", "info", "the database is open to sessions"),
-    Event("database-not-served", "error", "the database is closed to sessions, for a reason that the message says"),
+    Event("database-not-served", "error", "the database is closed to sessions: the message says why, clients hear only an incident's reference"),
     Event("fills-stopped", "warning", "the mapping tables of a database are not followed at present"),
     Event("fill-failed", "warning", "a column gets no new pseudonyms, for a reason that the message says; it is tried again"),
     Event("filled", "info", "every key of a column has its pseudonym"),
@@ -54,8 +54,6 @@ EVENTS = (
     Event("view-left-out", "warning", "a profile was made without the view of a table; it is tried again"),
     Event("profile-made", "info", "a new profile was made, which took longer than a second"),
     Event("profile-by-view", "info", "a table is in the way of a new profile: its views are made one by one"),
-    Event("database-not-served", "error", "the database is closed to sessions; clients hear only the reference of the incident"),
-    Event("mapping-skipped", "warning", "a source of pseudonyms was left out, for a reason that the message says"),
     Event("domain-cleaning-failed", "warning", "what an erased or rotated domain left is not dropped yet"),
     # -- sessions
     Event("session-not-opened", "error", "a session was not opened for a fault of the deployment; the client heard only the incident's reference"),
