@@ -289,7 +289,7 @@ class Live:
         if self.process.poll() is None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(60)
+            code = self.process.wait(150)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
@@ -423,7 +423,7 @@ def environment():
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}
 
 
-def run_ringfort(*arguments, stdin="", timeout=90):
+def run_ringfort(*arguments, stdin="", timeout=200):
     """Run a `ringfort` command line."""
     return subprocess.run(
         [*COMMAND, *arguments],
@@ -435,7 +435,7 @@ def run_ringfort(*arguments, stdin="", timeout=90):
     )
 
 
-def wait_for(what, seconds=10.0, pause=0.02):
+def wait_for(what, seconds=120.0, pause=0.02):
     """Wait until `what()` is true; its value."""
     deadline = time.monotonic() + seconds
     while not (found := what()):

@@ -437,7 +437,7 @@ def rows(messages):
     return [each.values for each in messages if isinstance(each, be.DataRow)]
 
 
-def wait_for(condition, seconds=5.0):
+def wait_for(condition, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

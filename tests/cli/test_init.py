@@ -243,7 +243,7 @@ def test_killed_half_way_it_finishes_on_the_next_try(tmp_path, people):
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     first = start("init", folder, "--from", people, **quiet)
     dsn = Layout(folder).site_dsn("site-1")
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not dsn.exists() and first.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     os.kill(first.pid, signal.SIGKILL)
@@ -265,7 +265,7 @@ def test_interrupted_it_cleans_up(tmp_path, people):
     folder = tmp_path / "d"
     running = start("init", folder, "--from", people, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     place = folder / "state" / "sites" / "site-1"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not place.exists() and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
     time.sleep(0.2)

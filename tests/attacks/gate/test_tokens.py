@@ -144,7 +144,7 @@ def test_keys_are_rotated_without_a_restart(stand, issuer):
 def test_tokens_are_nowhere_but_in_the_evidence(stand, issuer):
     assert connect(stand, issuer.token())
     refused(stand, issuer.token(aud="other"))
-    wait_for(lambda: any("evidence" in str(path) for path in stand.folder.rglob("*") if path.is_file()), 30)
+    wait_for(lambda: any("evidence" in str(path) for path in stand.folder.rglob("*") if path.is_file()))
     sealed = 0
     for path in stand.folder.rglob("*"):
         if path.is_file():

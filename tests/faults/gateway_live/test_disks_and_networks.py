@@ -144,5 +144,5 @@ def test_a_site_that_is_cut_in_the_middle_of_a_result(own_live, text, how):
         with contextlib.suppress(psycopg.Error), live.connect(ANALYST) as connection:
             return connection.execute("SELECT count(*) FROM people").fetchone() == (300,)
 
-    wait_for(answers_again, seconds=30, pause=0.2)
+    wait_for(answers_again, pause=0.2)
     live.verify()

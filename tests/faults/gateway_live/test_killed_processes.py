@@ -100,7 +100,7 @@ def test_a_killed_server_of_the_site_comes_back(broken):
             except KeyError:
                 return False
 
-        wait_for(again, seconds=60)
+        wait_for(again)
         clients.wait_for_answers()
     check_told(clients)
     assert clients.said()
@@ -120,7 +120,7 @@ def all_published(live):
         same = len(reports) > 1 and reports[-1]["entries"] == reports[-2]["entries"]
         return same and reports[-1]["journal"]["unpublished_entries"] == 0
 
-    wait_for(settled, seconds=60)
+    wait_for(settled)
     return reports[-1]
 
 
@@ -262,7 +262,7 @@ def test_too_many_deaths_end_the_whole_with_a_reason():
                     os.kill(pid, signal.SIGKILL)
             return live.process.poll() is not None
 
-        wait_for(given_up, seconds=60)
+        wait_for(given_up)
         assert live.process.wait(30) == 1
         said = live.output.read_text()
         assert re.search(r"error: parser ended.*, and there were 5 such ends within 60 seconds", said)
