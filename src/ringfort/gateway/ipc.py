@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 import orjson
 
 from ringfort.errors import MissingEnvironmentError, RingfortError
+from ringfort.logs import slowly
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -138,13 +139,17 @@ class IpcClient:
 
     A request that was in flight when the connection was lost raises `IpcLostError` and is never repeated:
     whether the peer acted on it is not known here. With `cancels` the peer is told of a request that was
-    cancelled or timed out here, so that it need not work on it; the server must know that word.
+    cancelled or timed out here, so that it need not work on it; the server must know that word. `slow` names
+    the peer in log lines about requests that take longer than a second; without it there are none.
     """
 
-    def __init__(self, path: str, *, timeout: float = DEFAULT_TIMEOUT, cancels: bool = False) -> None:
+    def __init__(
+        self, path: str, *, timeout: float = DEFAULT_TIMEOUT, cancels: bool = False, slow: str = ""
+    ) -> None:
         self.path = path
         self.timeout = timeout
         self._cancels = cancels
+        self._slow = slow
         self._connection: _ClientConnection | None = None
         self._connecting = asyncio.Lock()
         self._last_id = 0
@@ -162,7 +167,10 @@ class IpcClient:
         try:
             async with asyncio.timeout(self.timeout if timeout is None else timeout):
                 connection = await self._connected()
-                answer = await connection.call(number, frame)
+                answering = connection.call(number, frame)
+                if self._slow:
+                    answering = slowly(answering, f"{self._slow} (`{op}`)")
+                answer = await answering
         except TimeoutError:
             raise IpcTimeoutError(f"`{op}` was not answered in time", hint="try again") from None
         finally:

@@ -30,6 +30,7 @@ from ringfort.ledger.entry_control import SessionOpened
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.ledger.grants import moment
+from ringfort.logs import slowly
 from ringfort.pgwire import backend
 
 if TYPE_CHECKING:
@@ -135,9 +136,10 @@ class Opener:
             session = os.urandom(12).hex()
             blobs = [b64decode(decision[name]) for name in ("input", "map")]
             entry = self._entry(session, request, opened, blobs)
-            await self._ledger.append(
+            appending = self._ledger.append(
                 [encode(entry)], condition=Condition(tuple(sorted(keys)), since), blobs=blobs
             )
+            await slowly(appending, "the record of a session's opening", session=session)
         except BaseException:
             site.conversation.abort()
             raise

@@ -23,6 +23,9 @@ from ringfort.gateway.limits import SessionClock, SpentEvidence
 from ringfort.gateway.outbox import Outbox, OutgoingSite
 from ringfort.gateway.recording import EndsBatch, session_ended
 from ringfort.gateway.relay import Relay
+from ringfort.gateway.session_lines import record_goes_on, record_waits, sessions_ended
+from ringfort.gateway.session_lines import session_ended as log_session_ended
+from ringfort.gateway.session_lines import session_opened as log_session_opened
 from ringfort.ledger.entry import format_time
 from ringfort.pgwire.debts import QUERY, SYNC
 from ringfort.pgwire.exchange import Exchange
@@ -43,12 +46,14 @@ LOG = logging.getLogger(__name__)
 GRACE_SECONDS = 5.0
 WRITE_HIGH = 262_144
 TICK_SECONDS = 1.0
+SLOW_TICKS = 1  # a statement seen without its record at this many looks may have come just before the first
 _IDLE = ord("I")
 CLOSE_SECONDS = 1.0
 OPERATE_ROWS = 100_000  # real values: a session on real tables takes less away than one on views
 OPERATE_BYTES = 100_000_000
 LOOK_SECONDS = 30.0  # the clock may be set while a timer runs
 CUT_SECONDS = 0.7
+SAID = ("policy", "catalogue", "zones")  # a change of these is a line of the log, whom it ends or not
 
 
 GRANT_ENDED = (
@@ -166,6 +171,7 @@ class Sessions:
         self._outbox = Outbox(self._loop)
         self._by_process: dict[int, Session] = {}
         self._spent = SpentEvidence()
+        self._record_waits = False
         self._leaving: set[Relay] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watch = ClockWatch(datetime.now(UTC).timestamp(), self._loop.time())
@@ -222,6 +228,7 @@ class Sessions:
             opened, process, secret, relay, verdicts, clock, datetime.now(UTC), facts or {}, on_end
         )
         self._on_number()
+        log_session_opened(opened.session, operate=opened.surface.operate)
         try:
             conversation.write(words(process, secret))
             _, early = conversation.hand_over(_ClientEnd(relay))
@@ -279,13 +286,15 @@ class Sessions:
         if kind == "grant":
             self.end_sessions(stands_on_it, *GRANT_ENDED)
             return
-        self.end_sessions(
+        ended = self.end_sessions(
             stands_on_it,
             "57P01",
             f"the session ends: {text}",
             "connect again: a new decision is made",
             "ground changed",
         )
+        if ended or kind in SAID:
+            sessions_ended(ended, text)
 
     def end_sessions(
         self,
@@ -340,6 +349,7 @@ class Sessions:
         spent = session.clock.evidence_of_last_minute(relay.recorder.evidence_bytes)
         self._spent.add(session.opened.principal, self._loop.time(), spent)
         self._ends.flush()
+        log_session_ended(session.opened.session, outcome, relay.recorder.issued, exchange.rows)
         self._ledger.note(
             session_ended(
                 self._settings.actor,
@@ -376,6 +386,7 @@ class Sessions:
         if jumped:
             LOG.warning("the machine's clock jumped by %.0f seconds", jumped, extra={"event": "clock-jumped"})
         self._connector.sweep()
+        stalled = 0
         for session in list(self._by_process.values()):
             relay = session.relay
             if relay.durable < relay.recorder.issued and relay.durable == session.seen:
@@ -383,6 +394,7 @@ class Sessions:
             else:
                 session.stalled = 0
             session.seen = relay.durable
+            stalled += session.stalled > SLOW_TICKS
             if session.stalled * TICK_SECONDS >= self._settings.record_seconds:
                 relay.end(
                     "58030",
@@ -401,6 +413,11 @@ class Sessions:
             )
             if end is not None:
                 relay.end(*end)
+        if stalled and not self._record_waits:
+            record_waits(stalled)
+        elif self._record_waits and not stalled:
+            record_goes_on()
+        self._record_waits = bool(stalled)
 
 
 __all__ = ["Session", "Sessions"]

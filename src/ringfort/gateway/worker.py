@@ -45,6 +45,7 @@ from ringfort.gateway.recording import (
     record_accepted_credential,
     record_refused_session,
 )
+from ringfort.gateway.session_lines import Refusals
 from ringfort.gateway.sessions import Sessions
 from ringfort.gateway.settings import WorkerSettings, read_settings
 from ringfort.gateway.site_connection import SiteConnector
@@ -74,7 +75,6 @@ STOP_SECONDS = 5.0
 OWN_FILES = 64
 SAY_SECONDS = 10.0
 MOST_NAME = 256  # characters of a claimed name that are kept as evidence
-LOG = logging.getLogger(__name__)
 
 
 class Worker:
@@ -100,6 +100,7 @@ class Worker:
         self._denied = ""
         self._stop = asyncio.Event()
         self._said = 0.0
+        self._refusals = Refusals()
 
     async def start(self) -> int:
         """Connect to the other processes and listen; gives the port."""
@@ -107,7 +108,9 @@ class Worker:
         self._ledger = await LedgerChannel.connect(
             settings.ledger_socket, actor=settings.actor, on_control=self._follow, on_lost=self._lost
         )
-        self._provisioner = IpcClient(settings.provisioner_socket, timeout=PROVISIONER_SECONDS)
+        self._provisioner = IpcClient(
+            settings.provisioner_socket, timeout=PROVISIONER_SECONDS, slow="the provisioner"
+        )
         self._failures = FailureRecords(self._ledger, settings.actor)
         self._authenticator = Authenticator(
             self._provisioner,
@@ -116,7 +119,9 @@ class Worker:
             Tokens(settings.oidc) if settings.oidc.issuer else None,
             lambda method, facts: record_accepted_credential(self._ledger, settings.actor, method, facts),
         )
-        self._parser = IpcClient(settings.parser_socket, timeout=PARSER_SECONDS, cancels=True)
+        self._parser = IpcClient(
+            settings.parser_socket, timeout=PARSER_SECONDS, cancels=True, slow="the parser"
+        )
         connector = self._pool = SitePool(SiteConnector(), settings.idle_site_connections)
         verdicts = Verdicts(self._parser, settings.statement_text_bytes)
         self._sessions = Sessions(settings, self._ledger, verdicts, connector, self._number_changed)
@@ -213,6 +218,7 @@ class Worker:
         except TimeoutError:
             self._refuse(conversation, "08P01", "the connection took too long to start", "connect again")
         except RingfortError as error:
+            self._note(error)
             self._refuse(conversation, error.sqlstate, error.message, error.hint)
         except asyncio.CancelledError:
             if stranger is not None and stranger.pushed_out:
@@ -248,6 +254,13 @@ class Worker:
                 sqlstate="53300",
             )
         return stranger
+
+    def _note(self, error: RingfortError) -> None:
+        """Log why somebody is turned away; who breaks the protocol is nobody's concern."""
+        if isinstance(error, AuthenticationFailedError):
+            self._refusals.login(error.reason)
+        elif not isinstance(error, ProtocolViolationError):
+            self._refusals.session(error.message, error.sqlstate)
 
     def _refuse(self, conversation: Conversation, sqlstate: str, text: str, hint: str) -> None:
         with contextlib.suppress(ConnectionGoneError):
@@ -439,6 +452,7 @@ class Worker:
         self._ledger.close()
         self._provisioner.close()
         self._parser.close()
+        self._refusals.close()
         await asyncio.sleep(0.05)  # let the last words and records leave their buffers
 
 

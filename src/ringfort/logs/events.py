@@ -56,6 +56,12 @@ EVENTS = (
     Event("profile-by-view", "info", "a table is in the way of a new profile: its views are made one by one"),
     Event("domain-cleaning-failed", "warning", "what an erased or rotated domain left is not dropped yet"),
     # -- sessions
+    Event("session-opened", "info", "a session is open; the record says whose, under its id"),
+    Event("session-ended", "info", "a session is over, for the reason that the message says"),
+    Event("session-refused", "warning", "somebody who had authenticated, or whom a stopped gateway cannot serve, got no session"),
+    Event("ground-changed", "info", "policy, catalogue, zones or a registration changed, and so many sessions of one worker ended"),
+    Event("record-waits", "warning", "statements wait longer than a second for the ledger: nothing of theirs is released meanwhile"),
+    Event("record-goes-on", "info", "no statement waits long for the ledger any more"),
     Event("session-not-opened", "error", "a session was not opened for a fault of the deployment; the client heard only the incident's reference"),
     Event("connection-not-taken", "error", "the operating system gave no connection; it is tried again"),
     Event("strangers", "warning", "connections that had not authenticated were turned away: too many, from one address or in all"),
@@ -66,6 +72,7 @@ EVENTS = (
     Event("reader-not-started", "warning", "a reader of texts cannot be started; it is tried again"),
     Event("confinement", "warning", "the reader of texts is not confined by all that it should be: the kernel lacks it"),
     # -- credentials
+    Event("login-refused", "warning", "somebody did not prove who they are: the first of a kind at once, then how many more in ten seconds"),
     Event("failures", "warning", "logins fail so often that they are counted on record, not each put there"),
     Event("certificate-renewed", "info", "the gateway presents a new certificate"),
     Event("certificate-kept", "warning", "a new certificate cannot be used; the one in use stays"),
