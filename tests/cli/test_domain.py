@@ -597,3 +597,30 @@ def test_pseudonyms_need_a_deployment_that_is_up(folder, capsys, tmp_path):
         "a.b.c", "--file", given, "--password-stdin", stdin="secret\n",
     )  # fmt: skip
     assert (code, "is not up" in err) == (3, True)
+
+
+def test_a_domain_whose_purpose_is_not_listed_any_more_is_shown_as_retired(own_live):
+    """Until the purpose is listed again, which goes on with the same epoch."""
+
+    def shown():
+        text = done(own_live, "domain", "list", "DIR")
+        (line,) = [each for each in text.splitlines() if each.startswith(f"{EMPLOYER}  {purpose}")]
+        (known,) = [
+            each
+            for each in done(own_live, "domain", "list", "DIR", "--json")["domains"]
+            if each["purpose"] == purpose
+        ]
+        return "retired" in line, known["retired"], known["epochs"]
+
+    purpose = fresh_purpose()
+    with own_live.connect(ANALYST, purpose=purpose) as session:
+        session.execute(JOIN)
+    retired, as_json, epochs = shown()
+    assert (retired, as_json) == (False, False)
+    own_live.edit("policy/policy.toml", f'{purpose} = ""\n', "")
+    done(own_live, "policy", "apply", "DIR")
+    assert shown() == (True, True, epochs)
+    with (own_live.folder / "policy" / "policy.toml").open("a") as file:
+        file.write(f'{purpose} = ""\n')
+    done(own_live, "policy", "apply", "DIR")
+    assert shown() == (False, False, epochs)

@@ -21,6 +21,8 @@ from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.gateway.irreversible import ERASE, ROTATE, Act
+from ringfort.policy.bundle import purposes_of
+from ringfort.policy.settings import Purposes
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.reading import read_ledger
@@ -46,15 +48,25 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 def list_domains(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     """List the domains with every epoch that there was, and what became of it.
 
+    A domain is retired while the policy in force does not list its purpose: nothing is shown in it, and its
+    mapping tables are gone.
+
     Example: ringfort domain list ./shop
     """
-    state = read_ledger(folder).state
+    reading = read_ledger(folder)
+    state = reading.state
+    listed = Purposes() if not state.policy else purposes_of(reading.get_blob(state.policy))
     known = sorted(state.pseudonymisation.values(), key=lambda each: (each.recipient, each.purpose))
     if as_json:
-        typer.echo(json.dumps({"domains": [_json(each) for each in known]}, ensure_ascii=False, indent=2))
+        typer.echo(
+            json.dumps({"domains": [_json(each, listed) for each in known]}, ensure_ascii=False, indent=2)
+        )
         return
     for each in known:
-        typer.echo(f"{each.recipient}  {each.purpose}")
+        retired = (
+            "" if listed.holds(each.purpose) else "  retired: the policy in force does not list the purpose"
+        )
+        typer.echo(f"{each.recipient}  {each.purpose}{retired}")
         for epoch in each.epochs:
             ended = f", {epoch.status} {epoch.ended[:19]}Z" if epoch.ended else f", {epoch.status}"
             typer.echo(f"  epoch {epoch.number}  {epoch.id}  opened {epoch.opened[:19]}Z{ended}")
@@ -183,10 +195,11 @@ def _confirm(recipient: str, epochs: list[int]) -> None:
         raise UsageError("that is not the recipient's name", hint="nothing was erased")
 
 
-def _json(domain: PseudonymisationDomain) -> dict[str, Any]:
+def _json(domain: PseudonymisationDomain, listed: Purposes) -> dict[str, Any]:
     return {
         "recipient": domain.recipient,
         "purpose": domain.purpose,
+        "retired": not listed.holds(domain.purpose),
         "epochs": [_epoch(each) for each in domain.epochs],
     }
 

@@ -23,6 +23,8 @@ _KEPT = {
     ("policy", "check"): "nothing was changed",
     ("policy", "explain"): "nothing was changed",
     ("site", "audit"): "nothing was changed",
+    ("pseudonym", "prepare"): "the provisioner goes on with it, if it was asked already;"
+    " the same command shows how far it is",
 }
 _OTHER = "what is on record stands, nothing else was done; run the same command again"
 

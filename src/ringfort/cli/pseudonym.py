@@ -16,6 +16,7 @@ import typer
 
 from ringfort.cli.domain import ask_provisioner
 from ringfort.cli.password import ask_password
+from ringfort.cli.pseudonym_prepare import prepare
 from ringfort.config import load_config
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.gateway.undoing import MOST_AT_ONCE, MOST_LENGTH, parse_pseudonym
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 MOST_LINE = MOST_LENGTH + 2
 
-app = typer.Typer(no_args_is_help=True, help="Lead pseudonyms back, on record and with an approval.")
+app = typer.Typer(no_args_is_help=True, help="Prepare pseudonyms; lead them back, with an approval.")
 
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
 _AS = typer.Option(
@@ -41,6 +42,8 @@ _METHOD = typer.Option(
 _FILE = typer.Option(None, "--file", metavar="FILE", help="Read them from this file, not standard input.")
 _STDIN = typer.Option(False, "--password-stdin", help="Read the password from standard input, one line.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
+
+app.command("prepare")(prepare)
 
 
 @app.command("resolve")

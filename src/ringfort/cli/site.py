@@ -12,6 +12,7 @@ import typer
 from ringfort.config import Config, load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, IpcTimeoutError, RemoteError
+from ringfort.gateway.serving import described_waits
 from ringfort.sites.paths import runtime_folder
 
 AUDIT_SECONDS = 120.0
@@ -25,7 +26,7 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 
 @app.command("audit")
 def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JSON) -> None:
-    """List what a profile's role can reach, and the SQL that takes a surplus away.
+    """List what a profile's role can reach, the SQL that takes a surplus away, and tables not readable.
 
     A database with a surplus is not served. Nothing is changed here. Exit code 1 if there is a surplus, 3 if
     the database could not be audited.
@@ -33,18 +34,21 @@ def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JS
     Example: ringfort site audit ./crm
     """
     config = load_config(folder)
-    name = _database(config, database)
+    name = database_named(config, database)
     answer = _call(config, "audit", name)
     if answer["state"] == "failed":
         raise MissingEnvironmentError(
             f"database `{name}` could not be audited: {answer['reason']}", hint=answer["hint"]
         )
     if as_json:
-        typer.echo(json.dumps({key: answer[key] for key in ("served", "findings", "hardening")}, indent=2))
+        shown = ("served", "findings", "hardening", "faults", "fills")
+        typer.echo(json.dumps({key: answer[key] for key in shown}, indent=2))
     else:
         for severity, sort, grantee, thing, privilege, _ in answer["findings"]:
             typer.echo(f"{severity:9} {sort}: {grantee} has {privilege} on {thing}")
         typer.echo("served" if answer["served"] else f"not served: {answer['reason']}")
+        for line in described_waits(answer["faults"], answer["fills"]):
+            typer.echo(line)
         if answer["hardening"]:
             typer.echo("\n-- takes it away; read it before you run it as the owner:")
             for statement in answer["hardening"]:
@@ -63,14 +67,15 @@ def rebind(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _J
     Example: ringfort site rebind ./crm
     """
     config = load_config(folder)
-    answer = _call(config, "rebind", _database(config, database))
+    answer = _call(config, "rebind", database_named(config, database))
     if as_json:
         typer.echo(json.dumps({"relations": answer["relations"]}))
     else:
         typer.echo(f"bound the catalogue to {answer['relations']} relations")
 
 
-def _database(config: Config, name: str) -> str:
+def database_named(config: Config, name: str) -> str:
+    """The database that a command is about: `name`, or the only one there is."""
     known = [each for site in config.sites for each in site.databases]
     if not name and len(known) == 1:
         return known[0]

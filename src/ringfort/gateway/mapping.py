@@ -89,9 +89,18 @@ class MappingFiller:
 
     # -- what is known -------------------------------------------------------------------------------
 
-    def add(self, domain: Domain, plans: Iterable[MapPlan]) -> None:
-        """Take over mapping tables of a domain; known ones stay as they are. Waits for nothing."""
-        wanted = [each for each in plans if each.id not in self._maps]
+    def add(self, domain: Domain, plans: Iterable[MapPlan], *, ahead: bool = False) -> None:
+        """Take over mapping tables of a domain; known ones stay as they are. Waits for nothing.
+
+        What nobody waits for is added `ahead`: lanes take it when there is nothing else.
+        """
+        wanted = []
+        for each in plans:
+            known = self._maps.get(each.id)
+            if known is None:
+                wanted.append(each)
+            elif not ahead:
+                known.ahead = False
         if not wanted:
             return
         secret = self._secret(domain)
@@ -99,6 +108,7 @@ class MappingFiller:
             key = derive_key(secret, domain, plan.identity_space, plan.pseudonym_type)
             codec = MappingCodec(plan.storage_type, Pseudonymiser(key, plan.pseudonym_type))
             made = Map(plan, domain, key_id(secret, domain), codec, [Source(each) for each in plan.sources])
+            made.ahead = ahead
             with self._lock:
                 kept = self._maps.setdefault(plan.id, made)
                 self._enqueue(kept)
@@ -167,6 +177,7 @@ class MappingFiller:
                 {
                     "table": f"{source.source.schema}.{source.source.table}",
                     "column": source.source.column,
+                    "map": kept.plan.id,
                     "domain": kept.domain.id,
                     "reason": source.progress.fault,
                     "since": source.progress.since,
@@ -195,6 +206,27 @@ class MappingFiller:
                 for source in kept.sources
                 if not source.full
             ]
+
+    def how_far(self, ids: Iterable[str]) -> dict[str, Any]:
+        """Of these mapping tables: per cent of keys that have a pseudonym, columns that wait, and faults.
+
+        A column of unknown size counts as half done while it is filled.
+        """
+        wanted = set(ids)
+        with self._lock:
+            kept = [
+                (each, source) for key, each in self._maps.items() if key in wanted for source in each.sources
+            ]
+            ready = sum(not each.suspect and source.full for each, source in kept)
+            shares = sum(0 if each.suspect else source.progress.share for each, source in kept)
+        faults = [each for each in self.faults() if each["map"] in wanted and not each["readable"]]
+        return {
+            "percent": 100 if ready == len(kept) else min(int(100 * shares / len(kept)), 99),
+            "columns": len(kept),
+            "ready": ready,
+            "waiting": max(len(kept) - ready - len(faults), 0),
+            "faults": faults,
+        }
 
     # -- work ----------------------------------------------------------------------------------------
 
@@ -309,7 +341,7 @@ class MappingFiller:
         """The next job for a lane; a job is claimed. None if there was none for a while."""
         with self._news:
             for _ in range(2):
-                for job in list(self._jobs):
+                for job in sorted(self._jobs, key=lambda each: each[0].ahead):  # stable: else as they came
                     kept, source = job
                     if not kept.alive or not self._holds:
                         self._jobs.remove(job)

@@ -94,7 +94,10 @@ class Source:
 
 @dataclass(eq=False)
 class Map:
-    """A mapping table. `alone`: a lane has it for itself; `suspect`: the server may have emptied it."""
+    """A mapping table. `alone`: a lane has it for itself; `suspect`: the server may have emptied it.
+
+    `ahead`: no session waits for it.
+    """
 
     plan: MapPlan
     domain: Domain
@@ -108,6 +111,7 @@ class Map:
     to_prune: bool = False
     pruning: bool = False
     prune_fault: str = ""
+    ahead: bool = False
     alone: bool = False
     suspect: bool = False
     alive: bool = True

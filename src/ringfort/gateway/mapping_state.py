@@ -125,6 +125,15 @@ class Progress:
         """Whether views over the column can be read."""
         return self.stage is Stage.FILLED
 
+    @property
+    def share(self) -> float:
+        """How much of it is done, from 0 to 1; of unknown size half."""
+        if self.stage is Stage.FILLED:
+            return 1.0
+        if self.stage is Stage.WAITING or not self.done:
+            return 0.0
+        return min(self.done / self.expected, 0.99) if self.expected > 0 else 0.5
+
     def begin(self, expected: int, now: float) -> None:
         """The keys are being read; of a column that is filled already only what is new."""
         if self.stage is not Stage.FILLED:

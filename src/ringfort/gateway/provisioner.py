@@ -23,6 +23,7 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
     rebind     {database}            -> {relations}: bind the catalogue in force to the database as it is now
     domain-rotate, domain-erase      see `provisioner_domains`
     resolve, bridge                  see `undoing`
+    prepare, prepared                see `provisioner_ahead`
 
 Invariants: Cedar and the databases are used in threads, so the socket always answers; a database is served
 only after its audit found no surplus, and the audit is on record (`SiteAudited`) before; a domain's epoch is
@@ -58,6 +59,8 @@ from ringfort.gateway.client_words import TELL_OPERATOR, in_client_words
 from ringfort.gateway.clock_watch import require_clock
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.irreversible import LeaveDesk
+from ringfort.gateway.provisioner_ahead import OPERATIONS as AHEAD_OPERATIONS
+from ringfort.gateway.provisioner_ahead import Ahead
 from ringfort.gateway.provisioner_decision import (
     ALWAYS,
     ControlView,
@@ -131,6 +134,7 @@ class Provisioner:
         self._undoing = UndoingDesk(
             settings, self.control, self.decider, self._domains, self._append, self._put_traffic, self._thread
         )
+        self._ahead = Ahead(self.control, self.decider, self._domains, self._clock, self._thread)
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._ledger: LedgerChannel | None = None
@@ -150,6 +154,7 @@ class Provisioner:
         await asyncio.gather(*(self._prepare(each) for each in self.databases.values()))
         await self._server.start()
         self._tasks = [asyncio.create_task(self._watch(each)) for each in self.databases.values()]
+        self._tasks += [asyncio.create_task(self._ahead.follow(each)) for each in self.databases.values()]
         self._tasks.append(asyncio.create_task(self._domains.follow()))
 
     async def run(self) -> None:
@@ -305,8 +310,11 @@ class Provisioner:
                 "hint": served.hint,
                 "findings": [each.to_json() for each in served.site.findings],
                 "faults": served.faults(),
+                "fills": served.filler.fills(),
                 "hardening": audit.hardening_statements(served.site.findings),
             }
+        if op in AHEAD_OPERATIONS:
+            return await self._ahead.asked(op, self._database(request), request)
         if op in {"domain-rotate", "domain-erase"}:
             return await self._domains.asked(op, request)
         if op in {"resolve", "bridge"}:

@@ -23,15 +23,15 @@ from typing import TYPE_CHECKING, Any
 from ringfort.catalog.model import Catalogue
 from ringfort.catalog.zones import Zones
 from ringfort.errors import RingfortError, UsageError
+from ringfort.ledger.domains import names
 from ringfort.ledger.entry import decode, format_time
-from ringfort.ledger.entry_control import SiteAudited
+from ringfort.ledger.entry_control import SessionOpened, SiteAudited
 from ringfort.ledger.folds import ControlState
 from ringfort.ledger.grants import active_grants
-from ringfort.policy.bundle import PolicyBundle
+from ringfort.policy.bundle import PolicyBundle, purposes_of
 from ringfort.policy.decide import decide, decision_input
 from ringfort.policy.forms import Form
 from ringfort.policy.request import AccessRequest, HeldGrant, Principal, ViewerSource
-from ringfort.policy.settings import SETTINGS_FILE, PolicySettings, Purposes, parse_settings
 from ringfort.policy.vocabulary import UNPROVEN_COUNTRY
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from ringfort.policy.bundle import CompiledBundle
     from ringfort.policy.disclosure_map import DisclosureMap
+    from ringfort.policy.settings import Purposes
 
 MEMORY = 4096
 MOST_NEAR = 5
@@ -86,11 +87,15 @@ class Decision:
 
 
 class ControlView:
-    """The control log folded, and the last audit's findings of each database."""
+    """The control log folded, the last audit's findings of each database, and when domains were last used.
+
+    `last_opened`: recipient and purpose -> when a principal of that employer last opened a session for it.
+    """
 
     def __init__(self) -> None:
         self.state = ControlState()
         self.findings: dict[tuple[str, str], str] = {}
+        self.last_opened: dict[tuple[str, str], str] = {}
 
     def take(self, _index: int, data: bytes) -> None:
         """The next entry; raises EntryError or FoldError if it does not follow."""
@@ -98,6 +103,10 @@ class ControlView:
         self.state.apply(entry)
         if isinstance(entry, SiteAudited):
             self.findings[entry.site, entry.database] = entry.findings
+        elif isinstance(entry, SessionOpened) and (by := self.state.principals.get(entry.principal)):
+            key = names(by.employer, entry.purpose)
+            if key in self.state.pseudonymisation:
+                self.last_opened[key] = max(entry.time, self.last_opened.get(key, ""))
 
     def ground(self, name: str) -> Ground:
         """What a decision for a principal stands on now."""
@@ -171,10 +180,7 @@ class Decider:
         """The purposes that may be stated under the policy of this digest."""
         with self._lock:
             if policy not in self._purposes:
-                bundle = PolicyBundle.from_bytes(self._blob(policy))
-                source = bundle.file(SETTINGS_FILE)
-                settings = PolicySettings() if source is None else parse_settings(source.text)
-                self._purposes = {policy: settings.purposes}
+                self._purposes = {policy: purposes_of(self._blob(policy))}
             return self._purposes[policy]
 
     def spelled(self, ground: Ground, request: AccessRequest) -> AccessRequest:

@@ -89,20 +89,30 @@ class Domains:
 
     def usable(self, domain: Domain, kept_key: str) -> bool:
         """Whether pseudonyms may be served in this epoch under the key of this id."""
-        if not self._purposes().holds(domain.purpose):
-            return False  # retired: the policy in force does not list its purpose
+        if not self.usable_purpose(domain.purpose):
+            return False  # retired
         if domain.id in self._ahead:
             return True
         known = domain_of(self.state, domain.recipient, domain.purpose)
         epoch = None if known is None else known.in_force
         return epoch is not None and (epoch.id, epoch.key_id) == (domain.id, kept_key)
 
+    def usable_purpose(self, purpose: str) -> bool:
+        """Whether the policy in force lists a purpose; domains of others are retired."""
+        return self._purposes().holds(purpose)
+
     # -- serving -------------------------------------------------------------------------------------
 
-    async def of(self, decision: Decision) -> tuple[Domain, str]:
-        """The domain of a decision and its key's id; no epoch is opened for one that shows no pseudonym."""
+    async def of(self, decision: Decision, *, opening: bool = True) -> tuple[Domain, str]:
+        """The domain of a decision and its key's id; no epoch is opened for one that shows no pseudonym.
+
+        Without `opening` none is opened at all: a domain without one in force has no key.
+        """
         recipient, purpose = decision.request.principal.employer, decision.request.purpose
         if Form.PSEUDONYM not in decision.disclosure.forms().values():
+            return Domain(recipient, purpose), ""
+        known = domain_of(self.state, recipient, purpose)
+        if not opening and (known is None or known.in_force is None):
             return Domain(recipient, purpose), ""
         return await self.in_force(recipient, purpose)
 

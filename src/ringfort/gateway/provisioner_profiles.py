@@ -79,6 +79,7 @@ class _Made:
     missing: dict[str, str] = field(default_factory=dict)
     due: float = 0.0
     pause: float = 2.0
+    since: float = field(default_factory=time.time)
 
 
 class Profiles(SiteConnections):
@@ -173,12 +174,15 @@ class Profiles(SiteConnections):
         made = self._made.get(profile.digest)
         return dict(made.missing) if made is not None else {}
 
-    def left_out(self) -> list[tuple[str, str, str]]:
-        """Role, base table and reason of each view that is not there."""
+    def left_out(self) -> list[tuple[str, str, str, float]]:
+        """Role, base table, reason and since when (seconds since 1970) of each view that is not there."""
         found = []
         for made in list(self._made.values()):
             tables = {each.name: f"{each.schema}.{each.table}" for each in made.profile.views}
-            found += [(made.profile.role, tables.get(name, name), why) for name, why in made.missing.items()]
+            found += [
+                (made.profile.role, tables.get(name, name), why, made.since)
+                for name, why in made.missing.items()
+            ]
         return found
 
     def complete(self) -> bool:
@@ -324,6 +328,11 @@ class Profiles(SiteConnections):
                     for statement in views.map_statements(plan):
                         connection.execute(statement)
                 self._expected[plan.id] = (domain, key)
+
+    def unexpect(self, ids: Iterable[str]) -> None:
+        """These mapping tables are not kept for themselves any more."""
+        for each in ids:
+            self._expected.pop(each, None)
 
     def retire(self, usable: Callable[[Domain, str], bool]) -> list[str]:
         """Drop every profile whose epoch (domain, key id) is not usable any more, in use or not.

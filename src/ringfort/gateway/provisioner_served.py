@@ -28,10 +28,10 @@ from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
 from ringfort.policy.grants import covered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from ringfort.catalog.model import Catalogue
-    from ringfort.disclosure.profile import Binding, Profile
+    from ringfort.disclosure.profile import Binding, MapPlan, Profile
     from ringfort.errors import RingfortError
     from ringfort.gateway.provisioner_decision import Decider, Decision, Ground
     from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
@@ -81,6 +81,7 @@ class Served:
         self.hint = "it is opened by itself"
         self.reference = new_reference()
         self.used: set[str] = set()
+        self._ahead: set[str] = set()
         self._bootstrapped = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -199,8 +200,8 @@ class Served:
     def faults(self) -> list[dict[str, Any]]:
         """What cannot be read at present, for the operator: table, why, since when (seconds since 1970)."""
         without = [
-            {"table": table, "role": role, "reason": f"its view is not made: {reason}"}
-            for role, table, reason in self.site.left_out()
+            {"table": table, "role": role, "reason": f"its view is not made: {reason}", "since": since}
+            for role, table, reason, since in self.site.left_out()
         ]
         return self.filler.faults() + without
 
@@ -228,6 +229,18 @@ class Served:
                 self.site.expect(domain, kept_key, plans.values())
                 self.filler.add(domain, plans.values())
                 self.filler.ensure(each.id for each in plans.values())
+
+    def expect_ahead(self, domain: Domain, kept_key: str, plans: Sequence[MapPlan]) -> None:
+        """Make these mapping tables if they are not there, and have them filled when nobody waits."""
+        with self._administering():
+            self.site.expect(domain, kept_key, plans)
+        self._ahead |= {each.id for each in plans}
+        self.filler.add(domain, plans, ahead=True)
+
+    def expect_only(self, ids: frozenset[str]) -> None:
+        """Of what was made ahead keep only these; the others go with the profiles that need them."""
+        self.site.unexpect(self._ahead - ids)
+        self._ahead &= ids
 
     def retire(self, usable: Callable[[Domain, str], bool]) -> None:
         """Drop profiles and mapping tables of epochs that are not in force (any more)."""

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import MissingEnvironmentError, RingfortError
@@ -23,10 +24,13 @@ if TYPE_CHECKING:
 ASK_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 UNKNOWN = "the provisioner does not answer"
+_LASTING = ("site", "served", "state", "reason", "hint")  # what of a database stands in the ready file
+
+_NOTHING: dict[str, Any] = {"faults": [], "fills": []}
 
 
 def ask_databases(socket: str) -> list[dict[str, Any]]:
-    """Each database: `name`, `site`, `served`, `state`, `reason`, `hint`; raises `IpcError`."""
+    """Each database: `name`, `site`, `served`, `state`, `reason`, `hint`, `faults`, `fills`."""
 
     async def ask() -> dict[str, Any]:
         client = IpcClient(socket, timeout=ASK_SECONDS)
@@ -35,7 +39,7 @@ def ask_databases(socket: str) -> list[dict[str, Any]]:
         finally:
             client.close()
 
-    shown = ("site", "served", "state", "reason", "hint")
+    shown = (*_LASTING, "faults", "fills")
     return [
         {"name": each["database"], **{name: each[name] for name in shown}}
         for each in asyncio.run(ask())["databases"]
@@ -48,7 +52,15 @@ class Serving:
     def __init__(self, socket: str, known: list[tuple[str, str]]) -> None:
         self._socket = socket
         self.databases: list[dict[str, Any]] = [
-            {"name": name, "site": site, "served": False, "state": "unknown", "reason": UNKNOWN, "hint": ""}
+            {
+                "name": name,
+                "site": site,
+                "served": False,
+                "state": "unknown",
+                "reason": UNKNOWN,
+                "hint": "",
+                **_NOTHING,
+            }
             for name, site in known
         ]
         self._ready_file: Path | None = None
@@ -68,7 +80,12 @@ class Serving:
         try:
             self.databases = ask_databases(self._socket)
         except RingfortError:
-            unknown = {"served": False, "state": "unknown", "reason": UNKNOWN, "hint": "see `ringfort logs`"}
+            unknown = {
+                "served": False,
+                "state": "unknown",
+                "reason": UNKNOWN,
+                "hint": "see `ringfort logs`",
+            } | _NOTHING
             self.databases = [{**each, **unknown} for each in self.databases]
 
     def begin(self, ready_file: Path | None = None, facts: dict[str, Any] | None = None) -> None:
@@ -95,7 +112,8 @@ class Serving:
         with self._lock:
             if self._ready_file is None or self._stop.is_set():
                 return
-            text = json.dumps({**self._facts, "databases": self.databases}) if self.served else ""
+            lasting = [{name: each[name] for name in ("name", *_LASTING)} for each in self.databases]
+            text = json.dumps({**self._facts, "databases": lasting}) if self.served else ""
             if text == self._written and (not text or self._ready_file.exists()):
                 return
             if text:
@@ -132,7 +150,28 @@ def described(databases: list[dict[str, Any]]) -> list[str]:
             lines.append(f"not served  {each['name']} (site {each['site']}): {each['reason']}")
             if each["hint"]:
                 lines.append(f"            next: {each['hint']}")
+        lines += described_waits(each["faults"], each["fills"])
     return lines
+
+
+def described_waits(faults: list[dict[str, Any]], fills: list[dict[str, Any]]) -> list[str]:
+    """What cannot be read and why, and whose pseudonyms are being prepared: one line for each table.
+
+    For operators: it names tables. A table whose column waits in several domains is named once a reason.
+    """
+    lines = []
+    for each in faults:
+        since = ""
+        if each.get("since"):
+            began = datetime.fromtimestamp(each["since"], UTC)
+            since = f", since {began:%Y-%m-%dT%H:%M:%SZ}"
+        what = "keeps what it had" if each.get("readable") else "cannot be read"
+        lines.append(f"fault       {each['table']} {what}: {each['reason']}{since}")
+    for each in fills:
+        if not each["reason"]:
+            far = f"{each['done']} of about {each['expected']} keys" if each["expected"] > 0 else "waits"
+            lines.append(f"fill        {each['table']}.{each['column']}: {far}")
+    return list(dict.fromkeys(lines))
 
 
 def where_to_connect(host: str, port: int, ledger_url: str, databases: list[dict[str, Any]]) -> str:
@@ -150,4 +189,4 @@ def where_to_connect(host: str, port: int, ledger_url: str, databases: list[dict
     return "\n".join(lines)
 
 
-__all__ = ["Serving", "ask_databases", "described", "where_to_connect", "write_whole"]
+__all__ = ["Serving", "ask_databases", "described", "described_waits", "where_to_connect", "write_whole"]

@@ -24,7 +24,7 @@ from ringfort.policy.forms import ASKED
 from ringfort.policy.grant_rules import RULES_FILE, GrantRules, parse_rules
 from ringfort.policy.grants import APPROVE, BREAK_GLASS, ActRequest, GrantFacts, grant_query
 from ringfort.policy.request import HeldGrant, Principal
-from ringfort.policy.settings import SETTINGS_FILE, PolicySettings, parse_settings
+from ringfort.policy.settings import SETTINGS_FILE, PolicySettings, Purposes, parse_settings
 from ringfort.policy.source import SourceFile
 from ringfort.policy.validate import ABOUT_GRANTS, purpose_problems, validate_literals
 from ringfort.policy.vocabulary import (
@@ -365,3 +365,9 @@ def _grant_schema_faults(engine: Engine) -> list[str]:
         request = ActRequest(action, somebody, (), somebody, (), facts, 0, 1, "")
         faults += engine.faults(*grant_query(catalogue, frozenset({"IE"}), request))
     return faults
+
+
+def purposes_of(bundle: bytes) -> Purposes:
+    """The purposes that may be stated under a bundle, without making it ready to decide."""
+    source = PolicyBundle.from_bytes(bundle).file(SETTINGS_FILE)
+    return Purposes() if source is None else parse_settings(source.text).purposes
