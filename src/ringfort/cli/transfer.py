@@ -4,38 +4,43 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ringfort.cli.password import ask_password
+from ringfort.cli.transfer_shown import (
+    outcome_json,
+    progress_bar,
+    show_listed,
+    show_outcome,
+    show_preview,
+    show_verification,
+    verification_json,
+)
 from ringfort.config import load_config
 from ringfort.errors import UsageError
 from ringfort.gateway.granting import proven
 from ringfort.ledger.errors import NoteError
 from ringfort.ledger.note import VerifierKey
-from ringfort.policy.contract import MECHANISMS, Target
+from ringfort.policy.contract import Target
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.disk import OsDisk
 from ringfort.record.system import SystemClock
 from ringfort.transfer.begin import abandon
 from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
-from ringfort.transfer.listing import Listed, list_transfers
-from ringfort.transfer.measures import released_figures, shown_lines
+from ringfort.transfer.listing import list_transfers
+from ringfort.transfer.measures import released_figures
 from ringfort.transfer.opening import cosign_release, make_seal_key, make_signing_key, open_sealed
-from ringfort.transfer.preview import Preview, preview_transfer
+from ringfort.transfer.preview import preview_transfer
 from ringfort.transfer.publish import Place, place_of
-from ringfort.transfer.run import Outcome, TransferStoppedError, run_transfer
+from ringfort.transfer.run import TransferStoppedError, run_transfer
 from ringfort.transfer.runners import ENGINES, runner_of
 from ringfort.transfer.seal import COSIGNATURE
 from ringfort.transfer.state import TransferFolder
-from ringfort.transfer.verify import Verification, verify_release
+from ringfort.transfer.verify import verify_release
 
 app = typer.Typer(no_args_is_help=True, help="Move data out of the region, by contract.")
 
@@ -77,14 +82,14 @@ def preview(  # noqa: PLR0917 - typer calls it by name
     Example: ringfort transfer preview ./shop us-analytics --dry-run --workers 2 --json
     """
     config = load_config(folder)
-    with _progress(quiet=as_json) as progress:
+    with progress_bar(quiet=as_json) as progress:
         found = preview_transfer(
             config, name, runner_of(engine, workers, scheduler) if dry_run else None, progress=progress
         )
     if as_json:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
     else:
-        _show_preview(found)
+        show_preview(found)
     if found.against:
         raise typer.Exit(1)
 
@@ -159,7 +164,7 @@ def run(  # noqa: PLR0917 - typer calls it by name
     """
     config = load_config(folder)
     try:
-        with _progress(quiet=as_json) as progress:
+        with progress_bar(quiet=as_json) as progress:
             outcome = run_transfer(config, name, runner_of(engine, workers, scheduler), progress=progress)
     except TransferStoppedError as error:
         if as_json:
@@ -167,9 +172,9 @@ def run(  # noqa: PLR0917 - typer calls it by name
             typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         raise
     if as_json:
-        typer.echo(json.dumps(_outcome_json(outcome), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(outcome_json(outcome), ensure_ascii=False, indent=2))
     else:
-        _show_outcome(outcome)
+        show_outcome(outcome)
 
 
 @app.command("abandon")
@@ -207,7 +212,7 @@ def list_command(folder: Path = _DIR, as_json: bool = _JSON) -> None:
         )
     else:
         for each in found:
-            _show_listed(each)
+            show_listed(each)
         if not found:
             typer.echo("there is no contract in transfers/; transfers.md of the manual shows one")
     if any(each.overdue for each in found):
@@ -269,14 +274,14 @@ def verify(
     Example: ringfort transfer verify ./inbox/20261122T061500Z-1a2b3c4d --vkey "$KEY"
     """
     place = _place(release, endpoint)
-    with _progress(quiet=as_json) as progress:
+    with progress_bar(quiet=as_json) as progress:
         progress.stage("verifying", -1)
         cosigner = _key(overseer, "--overseer") if overseer else None
         found = verify_release(place, _key(vkey), overseer=cosigner)
     if as_json:
-        typer.echo(json.dumps(_verification_json(found), ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(verification_json(found), ensure_ascii=False, indent=2))
     else:
-        _show_verification(found)
+        show_verification(found)
     if not found.ok:
         raise typer.Exit(1)
 
@@ -355,7 +360,7 @@ def open_command(  # noqa: PLR0917 - typer calls it by name
     Example: ringfort transfer open ./20261122T061500Z-1a2b3c4d --vkey "$KEY" --key ./recipient.key
     --overseer "$OVERSEER" --to ./opened
     """
-    with _progress(quiet=False) as progress:
+    with progress_bar(quiet=False) as progress:
         progress.stage("opening", -1)
         count = open_sealed(
             _place(release, endpoint), _key(vkey), key, _key(overseer, "--overseer"), cosignature, target,
@@ -384,141 +389,3 @@ def _key(vkey: str, option: str = "--vkey") -> VerifierKey:
         raise UsageError(
             f"`{option}` is {error.message}", hint="`ringfort ledger vkey DIR` prints it"
         ) from None
-
-
-class _Bar:
-    """A progress bar on standard error."""
-
-    def __init__(self, bar: Progress) -> None:
-        self._bar = bar
-        self._task: TaskID | None = None
-
-    def stage(self, name: str, total: int) -> None:
-        """The next stage."""
-        if self._task is not None:
-            self._bar.remove_task(self._task)
-        self._task = self._bar.add_task(name, total=None if total < 0 else total)
-
-    def advance(self, amount: int) -> None:
-        """So much of it."""
-        if self._task is not None:
-            self._bar.advance(self._task, amount)
-
-
-class _Quiet:
-    def stage(self, name: str, total: int) -> None:
-        """Nothing."""
-
-    def advance(self, amount: int) -> None:
-        """Nothing."""
-
-
-@contextlib.contextmanager
-def _progress(*, quiet: bool) -> Iterator[_Bar | _Quiet]:
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield _Quiet()
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,}"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        yield _Bar(bar)
-
-
-def _show_preview(found: Preview) -> None:
-    contract = found.contract
-    article = MECHANISMS[contract.mechanism]
-    typer.echo(
-        f"{contract.name}: {contract.dataset} to {contract.recipient.entity} ({contract.recipient.country}),"
-        f" for {contract.purpose}"
-    )
-    typer.echo(
-        f"{contract.mechanism} ({article})" + (f", {contract.assessment}" if contract.assessment else "")
-    )
-    width = max(len(each["column"]) for each in found.columns)
-    for each in found.columns:
-        method = f" ({each['method']})" if each["method"] else ""
-        form = f"{each['form'] + method:<20}"
-        typer.echo(f"  {each['column']:<{width}}  {form}  policy: {each['permitted']}, {each['reason']}")
-    for table, rows in found.rows.items():
-        typer.echo(f"{table}: {'unknown number of' if rows < 0 else f'{rows:,}'} rows")
-    typer.echo(f"to {contract.target.address}, kept by the recipient for {contract.retention_days} days")
-    for line in (*found.notes, *shown_lines(found.measures)):
-        typer.echo(line)
-    for problem in found.against:
-        typer.echo(f"against it: {problem}")
-    if not found.against:
-        typer.echo("nothing stands against a run")
-
-
-def _outcome_json(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "released": True,
-        "transfer": outcome.transfer,
-        "run": outcome.run,
-        "resumed": outcome.resumed,
-        "address": outcome.address,
-        "files": outcome.files,
-        "rows": outcome.rows,
-        "bytes": outcome.bytes,
-        "index": outcome.index,
-        "measures": dict(outcome.measures),
-        "without_value": dict(outcome.lost),
-    }
-
-
-def _show_outcome(outcome: Outcome) -> None:
-    again = ", which was cut off," if outcome.resumed else ""
-    typer.echo(f"released {outcome.transfer}, run {outcome.run}{again} to {outcome.address}")
-    typer.echo(f"{outcome.rows:,} rows in {outcome.files:,} files, {outcome.bytes:,} bytes")
-    typer.echo(f"recorded as entry {outcome.index} of the control log")
-    for column, rows in outcome.lost.items():
-        typer.echo(f"note: {rows:,} values of {column} have no such form and left as NULL", err=True)
-    for line in shown_lines(outcome.measures):
-        typer.echo(line)
-
-
-def _show_listed(each: Listed) -> None:
-    typer.echo(f"{each.name}  {each.approval}, {each.due}, {each.used}")
-    for line in each.lines:
-        typer.echo(f"    {line}")
-
-
-def _verification_json(found: Verification) -> dict[str, Any]:
-    release = found.release
-    return {
-        "ok": found.ok,
-        "release": found.address,
-        "problems": found.problems,
-        "not_verified": found.not_verified,
-        "origin": release.origin if release else "",
-        "index": release.index if release else -1,
-        "tree_size": release.tree_size if release else 0,
-        "manifest": release.manifest.to_json() if release else None,
-    }
-
-
-def _show_verification(found: Verification) -> None:
-    release = found.release
-    if release is not None:
-        manifest = release.manifest
-        typer.echo(f"{manifest.transfer}, run {manifest.run}, for {manifest.entity} ({manifest.country})")
-        typer.echo(
-            f"entry {release.index} of {release.origin}, under its checkpoint of size {release.tree_size}"
-        )
-        typer.echo(
-            f"{manifest.rows:,} rows in {len(manifest.files):,} files;"
-            f" to be deleted by {manifest.delete_by[:10]}"
-        )
-        for table in manifest.tables:
-            forms = ", ".join(f"{each.name} {each.form}" for each in table.columns)
-            typer.echo(f"  {table.name}: {forms}")
-    for each in found.not_verified:
-        typer.echo(f"not verified: {each}")
-    for problem in found.problems:
-        typer.echo(f"violation: {problem}")
-    typer.echo("the release verifies" if found.ok else "the release does not verify")

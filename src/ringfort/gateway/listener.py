@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from typing import TYPE_CHECKING
 
+from ringfort.errors import MissingEnvironmentError
+
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable
 
     from ringfort.gateway.board import Board
@@ -25,6 +27,22 @@ LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.004  # for each connection that we have more than the one with fewest
 PATIENCE_MOST = 8
 TROUBLE_SECONDS = 0.25  # no descriptors left: closing one takes a while
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens there, port 0 for a free one; raises `MissingEnvironmentError` if it cannot."""
+    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(1024)
+    except OSError as error:
+        listening.close()
+        raise MissingEnvironmentError(
+            f"the gateway cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}",
+            hint="set another `port` under [gateway] in ringfort.toml; 0 takes a free one",
+        ) from None
+    return listening
 
 
 class Listener:
@@ -101,4 +119,4 @@ class Listener:
         self.changed()
 
 
-__all__ = ["Listener"]
+__all__ = ["Listener", "listening_socket"]

@@ -25,7 +25,6 @@ import os
 import re
 import select
 import signal
-import socket
 import time
 from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
@@ -42,6 +41,7 @@ from ringfort.errors import (
 from ringfort.gateway import child_configs
 from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child, unconfined
+from ringfort.gateway.listener import listening_socket
 from ringfort.gateway.request_socket import RequestSocket
 from ringfort.gateway.serving import Serving, where_to_connect
 from ringfort.gateway.worker_set import WorkerSet
@@ -55,6 +55,7 @@ from ringfort.sites.postgres import EmbeddedServer
 from ringfort.sites.tls import ensure_tls
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -144,19 +145,7 @@ class Supervisor:
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def _bind(self) -> None:
-        host, port = self.config.gateway.host, self.config.gateway.port
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
-            listener.listen(1024)
-        except OSError as error:
-            listener.close()
-            raise MissingEnvironmentError(
-                f"the gateway cannot listen on {host} port {port}: {(error.strerror or str(error)).lower()}",
-                hint="set another `port` under [gateway] in ringfort.toml; 0 takes a free one",
-            ) from None
+        listener = listening_socket(self.config.gateway.host, self.config.gateway.port)
         self.listener = listener
         self.workers = WorkerSet(listener.fileno(), self._child)
 
