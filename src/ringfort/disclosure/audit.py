@@ -9,9 +9,9 @@ Invariants: pure; a sort of access that no query covers does not exist for the a
 the claim: roles' attributes, memberships, ownership, settings by database; databases (CONNECT, TEMPORARY,
 CREATE), schemas, relations, columns, sequences, functions (SECURITY DEFINER, untrusted languages, built-in
 ones opened up, extensions that reach outside), large objects, foreign servers and wrappers, languages,
-tablespaces, parameters (15+), default privileges, and the views' owner. What PostgreSQL itself gives to
-PUBLIC in `pg_catalog` and `information_schema` is not listed: `pg_init_privs` says what that is. DESIGN
-principle 3.
+tablespaces, parameters (15+), default privileges, the views' owner; and temporary files without a limit.
+What PostgreSQL itself gives to PUBLIC in `pg_catalog` and `information_schema` is not listed: `pg_init_privs`
+says what that is. DESIGN principle 3.
 """
 
 from __future__ import annotations

@@ -167,3 +167,11 @@ CROSS JOIN LATERAL (
     WHERE a.grantee = r.oid AND c.relowner <> r.oid AND NOT (a.privilege_type = 'SELECT' AND n.nspname = 'ringfort')
 ) AS x(privilege)
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+
+-- sort: disk
+SELECT 'noted', 'profile roles', 'temporary files', 'NO LIMIT (temp_file_limit)', ''
+WHERE current_setting('temp_file_limit') = '-1' AND EXISTS (
+    SELECT FROM pg_roles AS r WHERE r.oid IN (SELECT oid FROM g) AND NOT EXISTS (
+        SELECT FROM unnest(r.rolconfig) AS s WHERE starts_with(s, 'temp_file_limit=')
+    )
+)

@@ -44,6 +44,7 @@ class RoleLimits:
     lock_ms: int = CEILINGS["lock_timeout"]
     work_mem: str = "16MB"  # for each sort or hash of each worker of a statement
     hash_mem_multiplier: float = 2.0
+    temp_files: str = "4GB"  # on disk at once, for each process of a session; where it may be set
     parallel_workers: int = CEILINGS["max_parallel_workers_per_gather"]
     connection_check_ms: int = 2_000  # a statement whose worker was killed must not run on for nobody
 
@@ -183,6 +184,19 @@ def role_settings(profile: Profile, limits: RoleLimits) -> list[sql.Composed]:
         sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(name), value)
         for name, value in settings
     ]
+
+
+def may_limit_files(server_version: int) -> str:
+    """The question whether the administrator may give roles a `temp_file_limit`."""
+    granted = "has_parameter_privilege('temp_file_limit', 'SET')" if server_version >= 150_000 else "false"
+    return f"SELECT current_setting('is_superuser') = 'on' OR {granted}"
+
+
+def files_statement(profile: Profile, limits: RoleLimits) -> sql.Composed:
+    """How much a process of the role may keep in temporary files; only some administrators may say that."""
+    return sql.SQL("ALTER ROLE {} SET temp_file_limit = {}").format(
+        sql.Identifier(profile.role), sql.Literal(limits.temp_files)
+    )
 
 
 def password_statement(role: str, verifier: str) -> sql.Composed:
@@ -370,6 +384,7 @@ __all__ = [
     "copies_statements",
     "create_statements",
     "drop_statements",
+    "files_statement",
     "frame_statements",
     "map_index_statements",
     "map_name",
@@ -377,6 +392,7 @@ __all__ = [
     "map_statements",
     "map_unindex_statements",
     "may_create",
+    "may_limit_files",
     "owner_role_statement",
     "password_statement",
     "role_settings",

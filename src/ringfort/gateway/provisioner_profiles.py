@@ -127,11 +127,18 @@ class Profiles(SiteConnections):
         """A profile of an earlier run, as of now with a password of this one."""
         password, verifier = _new_password()
         connection.execute(views.password_statement(profile.role, verifier))
-        _execute(connection, views.role_settings(profile, self.limits))  # those of this release
+        _execute(connection, self._settings(connection, profile))  # those of this release
         missing = dict.fromkeys(sorted(set(profile.relations) - found.keys()), "it was not there before")
         made = _Made(profile, password, "", missing)
         self._made[profile.digest] = made
         return made
+
+    def _settings(self, connection: Connection, profile: Profile) -> list[sql.Composed]:
+        settings = views.role_settings(profile, self.limits)
+        may = views.may_limit_files(connection.info.server_version)
+        if connection.execute(may.encode()).fetchone() == (True,):
+            settings.append(views.files_statement(profile, self.limits))
+        return settings
 
     def make_profile(self, profile: Profile) -> str:
         """Make the profile, or find that somebody has; gives the password of its role for this run."""
@@ -219,6 +226,7 @@ class Profiles(SiteConnections):
             profile, verifier, self.limits, maps=frozenset(row[0] for row in present)
         )
         _execute(connection, before)
+        _execute(connection, self._settings(connection, profile))
         locked = {
             row[0] for row in connection.execute(_LOCKED, ([each.oid for each in profile.views],)).fetchall()
         }

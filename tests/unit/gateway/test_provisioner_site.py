@@ -488,3 +488,61 @@ def test_an_administrator_who_is_no_superuser(fresh_database):
 def test_the_catalogue_of_another_database_gives_no_views(shop):
     shop.datasets = Catalogue().datasets
     assert shop.compile().views == ()
+
+
+def limit_of_files(shop, profile):
+    with shop.admin() as admin:
+        (settings,) = admin.execute(
+            "SELECT rolconfig FROM pg_roles WHERE rolname = %s", (profile.role,)
+        ).fetchone()
+    return [each for each in settings if each.startswith("temp_file_limit=")]
+
+
+def noted_disk(shop):
+    shop.site.ours = False
+    found = [each for each in shop.site.audit() if each.sort == "disk"]
+    assert not audit.surplus(found)
+    return len(found)
+
+
+def test_temporary_files_are_limited_where_the_administrator_may_say_so(shop):
+    profile, password = shop.open()
+    assert limit_of_files(shop, profile) == ["temp_file_limit=4GB"]
+    assert noted_disk(shop) == 0
+    with shop.login(profile, password) as session:
+        assert session.execute("SHOW temp_file_limit").fetchone() == ("4GB",)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            session.execute("SET temp_file_limit = -1")
+    with shop.admin() as admin:  # of an earlier release: a new run gives it the limit
+        admin.execute(f"ALTER ROLE {profile.role} RESET temp_file_limit")
+    assert noted_disk(shop) == 1
+    with contextlib.closing(Shop(shop.dsn, tables="")) as again:
+        again.site.ensure_profile(again.compile())
+        assert limit_of_files(again, profile) == ["temp_file_limit=4GB"]
+
+
+@pytest.mark.parametrize("granted", [False, True])
+def test_temporary_files_where_the_administrator_is_no_superuser(fresh_database, granted):
+    """It says the limit if it may; if not, everything else holds and the audit notes it, not as a surplus."""
+    with psycopg.connect(fresh_database, autocommit=True) as admin:
+        database = admin.info.dbname
+        boss = f"boss_{database}"
+        admin.execute(f"CREATE ROLE {boss} LOGIN CREATEROLE PASSWORD 'boss-password'")
+        admin.execute(f"ALTER DATABASE {database} OWNER TO {boss}")
+        admin.execute(f"GRANT CREATE ON SCHEMA public TO {boss}")
+        if granted and admin.info.server_version < 150_000:
+            pytest.skip("PostgreSQL 14 has no grants of parameters")
+        if granted:
+            admin.execute(f"GRANT SET ON PARAMETER temp_file_limit TO {boss}")
+    dsn = make_conninfo(fresh_database, user=boss, password="boss-password")
+    with contextlib.closing(Shop(dsn)) as shop:
+        assert noted_disk(shop) == 0  # there is no profile yet
+        profile, password = shop.open()
+        assert limit_of_files(shop, profile) == (["temp_file_limit=4GB"] if granted else [])
+        assert noted_disk(shop) == (0 if granted else 1)
+        with shop.login(profile, password) as session:
+            said = session.execute("SHOW temp_file_limit").fetchone()[0]
+            assert said == ("4GB" if granted else "-1")
+    if granted:
+        with psycopg.connect(fresh_database, autocommit=True) as admin:
+            admin.execute(f"REVOKE SET ON PARAMETER temp_file_limit FROM {boss}")
