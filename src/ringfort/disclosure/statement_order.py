@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringfort.disclosure import statement_order_calls as calls
 from ringfort.disclosure.function_list import TELLING_FUNCTIONS
+from ringfort.disclosure.statement_order_levels import Around, Tables, check_own, scope
 from ringfort.disclosure.statement_order_nodes import (
     Expression,
     by_bytes,
@@ -40,6 +41,7 @@ from ringfort.disclosure.statement_order_nodes import (
     holds,
     is_star,
     joined,
+    names_schemas,
     number,
     quoted,
     unplaced,
@@ -65,7 +67,6 @@ _OWN_ORDER: Final = frozenset(
     {"sortClause", "groupClause", "havingClause", "distinctClause", "windowClause", "larg"}
 )
 _CONSTRUCTORS: Final = frozenset({"JsonArrayAgg", "JsonObjectAgg"})
-_Tables = dict[str, Any]  # CTE -> its query, None where it is recursive
 
 
 class Orders:
@@ -81,6 +82,7 @@ class Orders:
         self._filled: set[int] = set()
         self._arms: set[int] = set()
         self._nested: set[int] = set()  # queries that are asked anew for each row of another
+        self._around: dict[int, Around] = {}
         self.literal_dependent = False
 
     def fill(self, tree: Node) -> None:
@@ -98,42 +100,48 @@ class Orders:
 
     # -- reading -----------------------------------------------------------------------------------------
 
-    def _read(self, select: Node, tables: _Tables) -> list[Node]:
+    def _read(self, select: Node, tables: Tables) -> list[Node]:
         """Fill all that stands inside of a query, but for its own order; the calls of its own level."""
         tables = self._with(select, tables)
         check_notation(select, self._views, tables)
         for arm in self._arms_of(select):
             self._arms.add(id(arm))
+            self._nest(select, arm)
             self._inside(arm, self._read(arm, tables), tables)
         found: list[Node] = []
         for subquery, ordered in self._level(select, found):
-            if id(select) in self._nested:
-                self._nested.add(id(subquery))
+            anew = id(subquery) in self._nested
+            self._nest(select, subquery)
+            if anew:
+                self._around[id(subquery)] += ((select, tables),)
             inner = self._read(subquery, tables)
             self._inside(subquery, inner, tables, ordered=ordered)
         self._calls(select, found, tables)
         return found
 
-    def _inside(self, select: Node, found: list[Node], tables: _Tables, *, ordered: bool = False) -> None:
+    def _inside(self, select: Node, found: list[Node], tables: Tables, *, ordered: bool = False) -> None:
         """The order of a subquery, if anything depends on it."""
         del found
         limited = "limitCount" in select or "limitOffset" in select or any(select.get("distinctClause", [{}]))
         if (limited or ordered) and not self._takes_over(select, tables):
             self._order(select, visible=ordered)
 
-    def _with(self, select: Node, tables: _Tables) -> _Tables:
-        clause = select.get("withClause")
-        if clause is None:
-            return tables
-        tables = dict(tables)
-        names = [node["CommonTableExpr"]["ctename"] for node in clause["ctes"]]
-        if clause.get("recursive"):
-            tables.update(dict.fromkeys(names))
-        for name, node in zip(names, clause["ctes"], strict=True):
+    def _with(self, select: Node, tables: Tables) -> Tables:
+        """Fill what stands in the CTEs of a query; all that are visible in it."""
+        visible = scope(select, tables)
+        for node in select.get("withClause", {}).get("ctes", ()):
             query = node["CommonTableExpr"]["ctequery"]["SelectStmt"]
-            self._inside(query, self._read(query, tables), tables)
-            tables[name] = None if clause.get("recursive") else query
-        return tables
+            found = visible[node["CommonTableExpr"]["ctename"]]
+            within = visible if found is None else found[1]
+            self._nest(select, query)
+            self._inside(query, self._read(query, within), within)
+        return visible
+
+    def _nest(self, select: Node, inner: Node) -> None:
+        """What stands in a query that is asked anew is asked anew, too."""
+        if id(select) in self._nested:
+            self._nested.add(id(inner))
+        self._around[id(inner)] = self._around.get(id(select), ())
 
     def _arms_of(self, select: Node) -> list[Node]:
         """The arms of a set operation, those of arms without a clause of their own included."""
@@ -208,7 +216,7 @@ class Orders:
 
     # -- aggregates and windows --------------------------------------------------------------------------
 
-    def _calls(self, select: Node, found: list[Node], tables: _Tables) -> None:
+    def _calls(self, select: Node, found: list[Node], tables: Tables) -> None:
         windowed = [call for call in found if "over" in call]
         unordered = [call for call in found if calls.needs_order(call)]
         if not windowed and not unordered:
@@ -221,7 +229,8 @@ class Orders:
             ]
             plain = calls.Windows(select, (), spans, edits)
             if not sorting and not any(plain.sorts(call) for call in windowed):
-                self._order(source, visible=True)
+                self._check_own(select, found, tables)
+                self._order(source[0], visible=True)
                 return
         for call in unordered:
             calls.fill_aggregate(call, Sources(select, self._views), spans, edits)
@@ -230,6 +239,8 @@ class Orders:
             needing = [call for call in windowed if windows.needs_order(call)]  # type: ignore[union-attr]
             if not needing:
                 return
+            if not {"groupClause", "havingClause"} & select.keys():
+                self._check_own(select, found, tables)
             rows = (
                 self._grouped_rows(select, found) if self._is_grouped(select, found) else self._rows(select)
             )
@@ -238,6 +249,11 @@ class Orders:
             windows = calls.Windows(select, rows, spans, edits)
             for call in needing:
                 windows.fill(call)
+
+    def _check_own(self, select: Node, found: list[Node], tables: Tables) -> None:
+        """Raise if what an aggregate sums up may be the rows of a query around this one."""
+        around = self._around.get(id(select), ())
+        check_own([call for call in found if calls.is_aggregate(call)], select, self._views, tables, around)
 
     @staticmethod
     def _is_grouped(select: Node, found: list[Node]) -> bool:
@@ -289,25 +305,28 @@ class Orders:
 
     # -- orders that are taken over ----------------------------------------------------------------------
 
-    def _source(self, select: Node, tables: _Tables) -> Node | None:
-        """The ordered subquery that a query reads and nothing else, so that its rows come in that order."""
+    def _source(self, select: Node, tables: Tables) -> tuple[Node, Tables] | None:
+        """The ordered subquery that a query reads and nothing else, so that its rows come in that order.
+
+        With the CTEs that are visible in there: a name may mean another one, or a view.
+        """
         items = select.get("fromClause", [])
         if len(items) != 1 or holds(select.get("whereClause"), _SUBQUERIES):
             return None
         inner = items[0].get("RangeSubselect", {}).get("subquery", {}).get("SelectStmt")
         relation = items[0].get("RangeVar")
+        within = tables
         if relation is not None and "schemaname" not in relation:
-            inner = tables.get(relation["relname"])
-        if inner is None or not ("sortClause" in inner or self._takes_over(inner, tables)):
+            inner, within = tables.get(relation["relname"]) or (None, tables)
+        if inner is None or not ("sortClause" in inner or self._takes_over(inner, within)):
             return None
-        query: Node = inner
-        return query
+        return inner, within
 
-    def _takes_over(self, select: Node, tables: _Tables) -> bool:
+    def _takes_over(self, select: Node, tables: Tables) -> bool:
         """Whether the rows of a query come in the order of the one that it reads, which is then completed."""
         if _OWN_ORDER & select.keys():
             return False
-        source = self._source(select, self._with_names(select, tables))
+        source = self._source(select, scope(select, tables))
         if source is None:
             return False
         level: list[Node] = []
@@ -315,22 +334,8 @@ class Orders:
             pass
         if any("over" in call or calls.is_aggregate(call) for call in level):
             return False
-        self._order(source, visible=True)
+        self._order(source[0], visible=True)
         return True
-
-    @staticmethod
-    def _with_names(select: Node, tables: _Tables) -> _Tables:
-        clause = select.get("withClause")
-        if clause is None:
-            return tables
-        recursive = clause.get("recursive")
-        own = {
-            node["CommonTableExpr"]["ctename"]: None
-            if recursive
-            else node["CommonTableExpr"]["ctequery"]["SelectStmt"]
-            for node in clause["ctes"]
-        }
-        return tables | own
 
     # -- filling -----------------------------------------------------------------------------------------
 
@@ -357,9 +362,9 @@ class Orders:
             return
         if "fromClause" not in select or "targetList" not in select:
             return
-        first = (
-            self._first_rows(select) if "limitCount" in select and id(select) not in self._nested else None
-        )
+        first = None
+        if "limitCount" in select and id(select) not in self._nested and not names_schemas(select):
+            first = self._first_rows(select)
         if first is not None:
             self._read_in_order(first)
             return
@@ -416,7 +421,9 @@ class Orders:
         for _ in self._level({"targetList": select["targetList"]}, level):
             pass
         if holds(select["targetList"], _SUBQUERIES) and not self._is_grouped(select, level):
-            return sources.sorted_by(sources.rows(), sources.pseudonyms())
+            fill = sources.sorted_by(sources.rows(), sources.pseudonyms())
+            # DISTINCT ON comes before functions that return sets, unless these are sorted by
+            return fill + self._calls_of(select) if any(select.get("distinctClause", ())) else fill
         texts = [] if targets[0].get("location", 0) < 0 else self._spans.targets(select)
         items: list[Expression] = []
         stars: list[Expression] = []
@@ -433,6 +440,16 @@ class Orders:
             if varies(target["val"]):
                 items.append(Expression((texts[at],), target["val"]))
         return sources.sorted_by(items, stars, targets)
+
+    def _calls_of(self, select: Node) -> list[Expression]:
+        """A sort by the items of a select list that call something."""
+        targets = [each["ResTarget"] for each in select["targetList"]]
+        items = [
+            Expression((text,), target["val"])
+            for text, target in zip(self._spans.targets(select), targets, strict=True)
+            if holds(target["val"], frozenset({"FuncCall"}))
+        ]
+        return [by_bytes(items)] if items else []
 
     def _append(self, select: Node, fill: list[Expression]) -> None:
         """Put `fill` behind what a SELECT is ordered by already."""

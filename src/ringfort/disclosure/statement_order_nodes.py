@@ -114,6 +114,20 @@ def varies(node: Node) -> bool:
     return holds(node, _VARIES)
 
 
+def names_schemas(value: Any) -> bool:  # noqa: ANN401 - JSON values
+    """Whether a column in there is named with a schema, so that its relation must be that one."""
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, list):
+            todo += each
+        elif isinstance(each, dict):
+            if len(each.get("ColumnRef", {}).get("fields", ())) > 2:
+                return True
+            todo += each.values()
+    return False
+
+
 def is_star(target: Node) -> bool:
     """Whether an item of a select list is `*` or `name.*`."""
     fields = target["val"].get("ColumnRef", {}).get("fields", [])
@@ -152,6 +166,7 @@ __all__ = [
     "holds",
     "is_star",
     "joined",
+    "names_schemas",
     "number",
     "quoted",
     "star",

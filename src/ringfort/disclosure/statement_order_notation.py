@@ -18,13 +18,14 @@ from ringfort.disclosure.statement_rewrite import column_name
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ringfort.disclosure.statement_order_levels import Tables
     from ringfort.disclosure.statement_rules import Node
     from ringfort.disclosure.statement_surface import Shown
 
 _NAMES: Final = ORDERED | TELLING_FUNCTIONS.keys()
 
 
-def check_notation(select: Node, views: Mapping[int, Shown], tables: Mapping[str, Node | None]) -> None:
+def check_notation(select: Node, views: Mapping[int, Shown], tables: Tables) -> None:
     """Raise if a reference of this level of a query may be such a call. `tables` are the CTEs in scope."""
     todo: list[Any] = [value for key, value in select.items() if key not in {"withClause", "larg", "rarg"}]
     while todo:
@@ -45,9 +46,7 @@ def check_notation(select: Node, views: Mapping[int, Shown], tables: Mapping[str
                     todo.append(fields)
 
 
-def _check(
-    select: Node, source: str, name: str, views: Mapping[int, Shown], tables: Mapping[str, Node | None]
-) -> None:
+def _check(select: Node, source: str, name: str, views: Mapping[int, Shown], tables: Tables) -> None:
     todo = list(select.get("fromClause", []))
     while todo:
         ((kind, fields),) = todo.pop().items()
@@ -60,7 +59,7 @@ def _check(
             elif kind == "RangeVar" and id(fields) in views:
                 known = list(views[id(fields)].columns)
             elif kind == "RangeVar" and "schemaname" not in fields:
-                known = _selected(tables.get(fields["relname"]))
+                known = _selected((tables.get(fields["relname"]) or (None,))[0])
             else:
                 known = _selected(fields.get("subquery", {}).get("SelectStmt"))
             if name in known:

@@ -135,6 +135,27 @@ SELECT extract(year FROM born), overlay(name PLACING 'x' FROM 1 FOR 2) FROM peop
 SELECT /* a -- comment */ doc FROM people -- behind
  LIMIT 3
 SELECT bool_and(x) FROM (SELECT lag(grp) OVER () IS NULL AS x FROM people) s
+WITH people AS (SELECT 1 AS n, name FROM people) SELECT * FROM people LIMIT 5
+WITH visits AS (SELECT * FROM visits) SELECT count(*), array_agg(note) FROM visits
+WITH people AS (SELECT name FROM people ORDER BY grp) SELECT * FROM people
+WITH a AS (SELECT name FROM people), people AS (SELECT note FROM visits ORDER BY day) SELECT * FROM a
+WITH c AS (SELECT name FROM people ORDER BY born), d AS \
+(WITH c AS (SELECT name FROM people) SELECT * FROM c) SELECT array_agg(name) FROM d
+SELECT (SELECT array_agg(n) FROM (SELECT note AS n FROM visits v WHERE v.person_id = p.id ORDER BY day) s) \
+FROM people p
+SELECT (SELECT json_agg(note) FROM (SELECT * FROM visits v WHERE v.person_id = p.id ORDER BY day) s) \
+FROM people p
+SELECT (WITH c AS (SELECT note AS n FROM visits ORDER BY day) SELECT string_agg(n, ',') FROM c) FROM people
+SELECT json_build_object('a', (SELECT json_agg(s) FROM \
+(SELECT id, name FROM people ORDER BY born LIMIT 5) s))
+SELECT id, (SELECT json_agg(s) FROM (SELECT * FROM visits v WHERE v.person_id = p.id ORDER BY day) s) \
+FROM people p
+SELECT (SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY count(*)) AS n FROM visits v \
+WHERE v.person_id = p.id GROUP BY day) s) FROM people p
+SELECT count(*), (SELECT array_agg(p.name)) FROM people p
+SELECT (SELECT max(p.name) || max(v.note) FROM visits v) FROM people p GROUP BY p.grp
+SELECT DISTINCT ON (grp) generate_series(1, 3) AS g, (SELECT 1) FROM people
+SELECT DISTINCT ON (grp) unnest(ARRAY(SELECT note FROM visits LIMIT 3)), id FROM people
 COPY (SELECT * FROM people) TO STDOUT
 COPY (SELECT name FROM people LIMIT 5) TO STDOUT (FORMAT csv)
 SELECT id FROM people; SELECT doc FROM people LIMIT 2
@@ -163,6 +184,14 @@ REFUSED = [
     "SELECT x.json_agg FROM (SELECT name AS json_agg FROM people) x (n)",
     "SELECT name FROM people p ORDER BY p.json_agg",
     "SELECT (SELECT p.string_agg) FROM people p",
+    # aggregates of the query around a subquery, or what may be one
+    "SELECT (SELECT array_agg(p.name) FROM (SELECT 1 AS x ORDER BY 1) s) FROM people p GROUP BY grp",
+    "SELECT count(*), (SELECT json_agg(p) FROM (SELECT 1 AS x ORDER BY 1) s) FROM people p",
+    "SELECT count(*), (SELECT array_agg(name) FROM (SELECT 1 AS x ORDER BY 1) s) FROM people p",
+    "SELECT count(*), (WITH c AS (SELECT 1 AS x ORDER BY 1) SELECT array_agg(p.id) FROM c) FROM people p",
+    "SELECT max(grp), ARRAY(SELECT n FROM (SELECT lag(id) OVER () n, max(p.id) FROM visits) v) FROM people p",
+    "SELECT max(grp), ARRAY(WITH v AS (SELECT lag(id) OVER (), max(p.id) FROM visits) TABLE v) FROM people p",
+    "SELECT max(grp), ARRAY(SELECT 1 UNION SELECT ntile(2) OVER () + max(p.grp) FROM visits) FROM people p",
     "SELECT last_value(id) OVER (ORDER BY grp) FROM people",
     "SELECT nth_value(id, 2) OVER (ORDER BY grp) FROM people",
     "SELECT array_agg(id) OVER (ORDER BY grp) FROM people",
@@ -213,6 +242,28 @@ def test_the_answer_is_the_one_that_was_asked_for(placed, text):
     if "pg_typeof" not in text:
         assert filled[0] == plain[0]
         assert sorted(map(repr, filled[1])) == sorted(map(repr, plain[1]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT {0}.visits.note FROM visits LIMIT 3",
+        "SELECT {0}.visits.* FROM visits WHERE {0}.visits.note = 'x' LIMIT 3",
+        "SELECT * FROM (SELECT note FROM visits WHERE {0}.visits.note = 'x') s LIMIT 3",
+        "SELECT {0}.visits.note FROM {0}.visits LIMIT 3",
+        "SELECT {0}.people.id, note FROM people, visits ORDER BY 2 LIMIT 3",
+    ],
+)
+def test_columns_may_be_named_with_the_schema(placed, text):
+    text = text.format(placed.profiles[0].schema)
+    assert len(placed.answer((0, "serial"), placed.sent(text))[1]) == 3
+
+
+@pytest.mark.parametrize("text", [line for line in LINES if "DISTINCT ON" in line and "LIMIT" not in line])
+def test_there_are_as_many_rows_as_were_asked_for(placed, text):
+    plain = placed.answer((0, "serial"), text)
+    filled = placed.answer((0, "serial"), placed.sent(text))
+    assert len(filled[1]) == len(plain[1])
 
 
 @pytest.mark.parametrize(
