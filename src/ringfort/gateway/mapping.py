@@ -33,13 +33,14 @@ import psycopg
 
 from ringfort.gateway.mapping_copy import MappingCodec
 from ringfort.gateway.mapping_fill import Lane, Map, Source
-from ringfort.gateway.mapping_state import Waiting, fault_words, together
+from ringfort.gateway.mapping_state import fault_words
+from ringfort.gateway.mapping_told import Told
 from ringfort.privacy.pseudonym import Pseudonymiser, derive_key, key_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from ringfort.disclosure.profile import MapPlan, Profile
+    from ringfort.disclosure.profile import MapPlan
     from ringfort.privacy.pseudonym import Domain
 
     Connection = psycopg.Connection[tuple[Any, ...]]
@@ -58,7 +59,7 @@ LANES = 2  # of each sort
 _Job = tuple[Map, Source | None]
 
 
-class MappingFiller:
+class MappingFiller(Told):
     """The filler of one database. `connect` gives administrative connections, `secret` a domain's secret.
 
     Thread-safe. `changed` is called, from any thread, when something got ready or has a fault.
@@ -72,13 +73,12 @@ class MappingFiller:
         name: str = "",
         changed: Callable[[], None] = lambda: None,
     ) -> None:
+        super().__init__()
         self._connect = connect
         self._secret = secret
         self._name = name
         self._on_change = changed
-        self._lock = threading.Lock()
         self._news = threading.Condition(self._lock)
-        self._maps: dict[str, Map] = {}
         self._looking = threading.RLock()
         self._look_lane = Lane(connect, LOOK_SECONDS)
         self._lanes: list[Lane] = []
@@ -136,97 +136,6 @@ class MappingFiller:
         with self._lock:
             for kept in self._maps.values():
                 kept.suspect = True
-
-    def filled(self, map_id: str) -> bool:
-        """Whether a mapping table has every key that its columns had at the last look."""
-        kept = self._maps.get(map_id)
-        return kept is not None and not kept.suspect and all(source.full for source in kept.sources)
-
-    @property
-    def ids(self) -> set[str]:
-        """The mapping tables that are kept."""
-        return set(self._maps)
-
-    def waiting(self, profile: Profile) -> dict[str, Waiting]:
-        """Each view of a profile that cannot be read yet, and why: only its own columns count."""
-        found = {}
-        for view in profile.views:
-            columns = [
-                waiting
-                for column in view.columns
-                if column.map and (waiting := self._waiting(column.map, view.oid, column.number))
-            ]
-            said = together(columns)
-            if said is not None:
-                found[view.name] = said
-        return found
-
-    def _waiting(self, map_id: str, oid: int, number: int) -> Waiting | None:
-        kept = self._maps.get(map_id)
-        if kept is None or kept.suspect:
-            return Waiting()
-        for source in kept.sources:
-            if (source.source.oid, source.source.number) == (oid, number):
-                return source.progress.waiting(time.monotonic())
-        return None
-
-    def faults(self) -> list[dict[str, Any]]:
-        """Columns that cannot be read at present, for the operator."""
-        with self._lock:
-            return [
-                {
-                    "table": f"{source.source.schema}.{source.source.table}",
-                    "column": source.source.column,
-                    "map": kept.plan.id,
-                    "domain": kept.domain.id,
-                    "reason": source.progress.fault,
-                    "since": source.progress.since,
-                    "readable": source.full,
-                }
-                for kept in self._maps.values()
-                for source in kept.sources
-                if source.progress.fault
-            ]
-
-    def fills(self) -> list[dict[str, Any]]:
-        """Columns whose pseudonyms are being prepared, for the operator: with the numbers of rows."""
-        with self._lock:
-            return [
-                {
-                    "table": f"{source.source.schema}.{source.source.table}",
-                    "column": source.source.column,
-                    "map": kept.plan.id,
-                    "domain": kept.domain.id,
-                    "stage": str(source.progress.stage),
-                    "done": source.progress.done,
-                    "expected": source.progress.expected,
-                    "reason": source.progress.fault,
-                }
-                for kept in self._maps.values()
-                for source in kept.sources
-                if not source.full
-            ]
-
-    def how_far(self, ids: Iterable[str]) -> dict[str, Any]:
-        """Of these mapping tables: per cent of keys that have a pseudonym, columns that wait, and faults.
-
-        A column of unknown size counts as half done while it is filled.
-        """
-        wanted = set(ids)
-        with self._lock:
-            kept = [
-                (each, source) for key, each in self._maps.items() if key in wanted for source in each.sources
-            ]
-            ready = sum(not each.suspect and source.full for each, source in kept)
-            shares = sum(0 if each.suspect else source.progress.share for each, source in kept)
-        faults = [each for each in self.faults() if each["map"] in wanted and not each["readable"]]
-        return {
-            "percent": 100 if ready == len(kept) else min(int(100 * shares / len(kept)), 99),
-            "columns": len(kept),
-            "ready": ready,
-            "waiting": max(len(kept) - ready - len(faults), 0),
-            "faults": faults,
-        }
 
     # -- work ----------------------------------------------------------------------------------------
 

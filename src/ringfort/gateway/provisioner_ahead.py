@@ -84,12 +84,16 @@ class Ahead:
                 done = force
             except (RingfortError, psycopg.Error) as error:
                 pause = RETRY_SECONDS
-                LOG.warning(
-                    "pseudonyms in %s are not prepared ahead yet: %s",
-                    served.site.database,
-                    error if isinstance(error, RingfortError) else "the database does not answer",
-                    extra={"event": "ahead-failed", "session": None},
-                )
+                self._said(served, error)
+
+    @staticmethod
+    def _said(served: Served, error: RingfortError | psycopg.Error) -> None:
+        LOG.warning(
+            "pseudonyms in %s are not prepared ahead yet: %s",
+            served.site.database,
+            error if isinstance(error, RingfortError) else "the database does not answer",
+            extra={"event": "ahead-failed", "session": None},
+        )
 
     def recent(self) -> list[tuple[str, str]]:
         """Recipient and purpose of each domain of the last days that is not retired, newest first."""
@@ -129,6 +133,9 @@ class Ahead:
                 domain, kept_key = await self._domains.of(decision, opening=False)
             except (NotDecidedError, UsageError):
                 continue  # who may not (any more), or is gone
+            except RingfortError as error:  # as a secret that is not there: it costs its domain
+                self._said(served, error)
+                continue
             if not kept_key:
                 continue
             profile = await self._thread(served.compile, decision, domain, kept_key)

@@ -200,11 +200,14 @@ class Profiles(SiteConnections):
             with self._changing() as connection:
                 if self._intact(connection, profile) is None:
                     continue  # dropped meanwhile
-                connection.execute(views.may_create(profile, True))
                 wanted = [each for each in profile.views if each.name in made.missing]
-                left = self._views_one_by_one(connection, profile, wanted)
-                connection.execute(views.may_create(profile, False))
-                self._register(connection, profile)
+                left = self._locked(connection, wanted)  # new profiles wait here: not for a lock as well
+                wanted = [each for each in wanted if each.name not in left]
+                if wanted:
+                    connection.execute(views.may_create(profile, True))
+                    left |= self._views_one_by_one(connection, profile, wanted)
+                    connection.execute(views.may_create(profile, False))
+                    self._register(connection, profile)
                 mark = _mark(connection, profile)
             news = news or len(left) < len(made.missing)
             made.missing, made.mark = left, mark or ""
@@ -227,10 +230,7 @@ class Profiles(SiteConnections):
         )
         _execute(connection, before)
         _execute(connection, self._settings(connection, profile))
-        locked = {
-            row[0] for row in connection.execute(_LOCKED, ([each.oid for each in profile.views],)).fetchall()
-        }
-        missing = {each.name: LOCKED for each in profile.views if each.oid in locked}
+        missing = self._locked(connection, profile.views)
         wanted = [each for each in profile.views if each.name not in missing]
         if one_by_one:
             missing |= self._views_one_by_one(connection, profile, wanted)
@@ -245,6 +245,13 @@ class Profiles(SiteConnections):
         if own:
             raise CheckFailedError(f"the new profile could reach more than it needs: {own[0]}")
         return missing
+
+    @staticmethod
+    def _locked(connection: Connection, plans: Sequence[ViewPlan]) -> dict[str, str]:
+        """Views whose table somebody has locked at present, with that as the reason."""
+        rows = connection.execute(_LOCKED, ([each.oid for each in plans],)).fetchall()
+        locked = {row[0] for row in rows}
+        return {each.name: LOCKED for each in plans if each.oid in locked}
 
     @staticmethod
     def _views_one_by_one(
