@@ -21,8 +21,11 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process and exit with its code."""
     interruption.install()
+    from ringfort import logs  # noqa: PLC0415 - behind the handler
     from ringfort.process import conceal  # noqa: PLC0415 - behind the handler
 
+    # what our code and libraries say beside a command's own words: one line each, without values
+    logs.configure(logs.LogSettings(process="command", level="warning", stderr="warning"))
     conceal()
     sys.exit(run(sys.argv[1:]))
 

@@ -15,7 +15,8 @@ from ringfort.gateway.ipc import IpcClient, IpcError
 from ringfort.gateway.serving import described
 from ringfort.gateway.supervisor import SUPERVISOR_SOCKET
 from ringfort.gateway.workers import ask_workers
-from ringfort.sites.paths import runtime_folder
+from ringfort.record.inspect import Lag, read_lag
+from ringfort.sites.paths import Layout, runtime_folder
 
 STATUS_SECONDS = 30.0
 
@@ -32,22 +33,35 @@ def command(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     """
     config = load_config(folder)
     status = asyncio.run(_ask(runtime_folder(config.folder)))
+    lag = read_lag(Layout(config.folder).state / "ledger")
+    status["ledger"] = {
+        "unpublished_entries": lag.entries,
+        "seconds_since_checkpoint": lag.checkpoint_seconds,
+    }
     if as_json:
         typer.echo(json.dumps(status, indent=2))
     else:
         typer.echo(f"gateway     {status['gateway']}")
         typer.echo(f"ledger      {status['ledger_url']}")
+        typer.echo(f"            {_lag_words(lag)}")
         for each in status["processes"]:
             state = "runs" if each["running"] else "has ended"
             typer.echo(f"process     {each['name']} {state} ({each['process']})")
         for each in status["sites"]:
-            typer.echo(f"site        {each['name']} {'runs' if each['running'] else 'has ended'}")
+            state = "runs" if each["running"] else "has ended"
+            typer.echo(f"site        {each['name']} {state}, its files are in {each['folder']}")
         for line in described(status["databases"]):
             typer.echo(line)
         typer.echo(f"sessions    {status['sessions']}")
         typer.echo(f"logs        {status['logs']}")
     if not all(each["served"] for each in status["databases"]):
         raise typer.Exit(1)
+
+
+def _lag_words(lag: Lag) -> str:
+    if lag.checkpoint_seconds is None:
+        return f"{lag.entries} entries wait to be published, and none is yet"
+    return f"{lag.entries} entries wait to be published; last checkpoint {lag.checkpoint_seconds} s ago"
 
 
 async def _ask(runtime: Path) -> dict[str, Any]:

@@ -19,7 +19,10 @@ from ringfort.errors import MissingEnvironmentError, RingfortError
 from ringfort.gateway.ipc import IpcClient
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from ringfort.sites.postgres import EmbeddedServer
 
 ASK_SECONDS = 5.0
 LOOK_SECONDS = 0.5
@@ -140,6 +143,13 @@ def write_whole(path: Path, text: str) -> None:
         raise MissingEnvironmentError(f"`{path}` cannot be written: {error.strerror}") from None
 
 
+def sites_told(sites: Mapping[str, EmbeddedServer]) -> list[dict[str, Any]]:
+    """The embedded servers: whether each runs, and where its files really lie."""
+    return [
+        {"name": name, "running": each.running, "folder": str(each.place)} for name, each in sites.items()
+    ]
+
+
 def described(databases: list[dict[str, Any]]) -> list[str]:
     """For each database one line, and if it is not served what to do."""
     lines = []
@@ -189,4 +199,12 @@ def where_to_connect(host: str, port: int, ledger_url: str, databases: list[dict
     return "\n".join(lines)
 
 
-__all__ = ["Serving", "ask_databases", "described", "described_waits", "where_to_connect", "write_whole"]
+__all__ = [
+    "Serving",
+    "ask_databases",
+    "described",
+    "described_waits",
+    "sites_told",
+    "where_to_connect",
+    "write_whole",
+]

@@ -12,12 +12,13 @@ import re
 from ringfort.logs.counted import Counted
 
 LOG = logging.getLogger(__name__)
+_OWN = frozenset({"`ringfort.purpose`", "`ringfort.ticket`"})
 _QUOTED = re.compile("`.*`", re.DOTALL)  # from the first to the last: a value may hold one itself
 
 
 def without_values(words: str) -> str:
     """The words of one of our errors, without what it quotes."""
-    return _QUOTED.sub("`...`", words)
+    return _QUOTED.sub(lambda match: match[0] if match[0] in _OWN else "`...`", words)
 
 
 def session_opened(session: str, *, operate: bool) -> None:

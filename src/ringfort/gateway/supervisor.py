@@ -43,7 +43,7 @@ from ringfort.gateway.activation import activate, load_folder
 from ringfort.gateway.child import Child, unconfined
 from ringfort.gateway.listener import listening_socket
 from ringfort.gateway.request_socket import RequestSocket
-from ringfort.gateway.serving import Serving, where_to_connect
+from ringfort.gateway.serving import Serving, sites_told, where_to_connect
 from ringfort.gateway.worker_set import WorkerSet
 from ringfort.interruption import AGAIN_SECONDS, BASE_CODE
 from ringfort.logs import LogSettings
@@ -157,7 +157,7 @@ class Supervisor:
             server = EmbeddedServer.of_site(self.folder, site.name, port=site.port)
             self.sites[site.name] = server
             server.start()
-            LOG.info("site %s serves", site.name, extra={"event": "site-started"})
+            LOG.info("site %s serves; files: %s", site.name, server.place, extra={"event": "site-started"})
 
     def _start_children(self, *, first: bool) -> None:
         """Start them in order.
@@ -442,7 +442,7 @@ class Supervisor:
                 for each in [*self.children.values(), *workers]
                 if each.process is not None
             ],
-            "sites": [{"name": name, "running": each.running} for name, each in self.sites.items()],
+            "sites": sites_told(self.sites),
             "databases": self.serving.databases,
         }
 

@@ -218,7 +218,6 @@ class Worker:
         except TimeoutError:
             self._refuse(conversation, "08P01", "the connection took too long to start", "connect again")
         except RingfortError as error:
-            self._note(error)
             self._refuse(conversation, error.sqlstate, error.message, error.hint)
         except asyncio.CancelledError:
             if stranger is not None and stranger.pushed_out:
@@ -254,13 +253,6 @@ class Worker:
                 sqlstate="53300",
             )
         return stranger
-
-    def _note(self, error: RingfortError) -> None:
-        """Log why somebody is turned away; who breaks the protocol is nobody's concern."""
-        if isinstance(error, AuthenticationFailedError):
-            self._refusals.login(error.reason)
-        elif not isinstance(error, ProtocolViolationError):
-            self._refusals.session(error.message, error.sqlstate)
 
     def _refuse(self, conversation: Conversation, sqlstate: str, text: str, hint: str) -> None:
         with contextlib.suppress(ConnectionGoneError):
@@ -335,6 +327,7 @@ class Worker:
             self._take_seat(facts["user"], seat)
             return await self._opener.open(request, peer.address, client)
         except RingfortError as error:
+            self._refusals.session(error.message, error.sqlstate)
             await record_refused_session(
                 self._ledger, self.settings.actor, error.message, error.sqlstate, facts
             )
@@ -343,6 +336,7 @@ class Worker:
     def _require_unchanged(self, sessions: Sessions, opened: Opened) -> None:
         if self._denied or self._control.changed_since((*opened.ground, opened.key), opened.since):
             sessions.never_began(opened, "ground changed")
+            self._refusals.session("what the session stands on has just changed", "57P03")
             raise SessionRefusedError(
                 self._denied or "what the session stands on has just changed",
                 hint="connect again",
@@ -382,6 +376,7 @@ class Worker:
         try:
             return await self._authenticator.authenticate(conversation, message, peer)
         except AuthenticationFailedError as error:
+            self._refusals.login(error.reason)
             claimed = dict(message.parameters).get(b"user", b"").decode("utf-8", "replace")
             facts = {"user": claimed[:MOST_NAME], "address": peer.address, **error.evidence}
             await self._failures.record(error.reason, facts)

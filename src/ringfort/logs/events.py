@@ -82,6 +82,10 @@ EVENTS = (
     Event("issuer-keys-failed", "warning", "the token issuer's keys cannot be fetched; those that are known stay"),
     Event("operate-reach", "warning", "an operate session was refused: its grant covers less than its tables reach"),
     # -- the ledger
+    Event("ledger-recovered", "info", "the ledger writer started from what its folder holds"),
+    Event("journal-torn", "warning", "the journal's last group was cut off in a crash; nobody had been told that it was durable"),
+    Event("ledger-slow", "warning", "the ledger's disk took longer than a second, and sessions waited for it"),
+    Event("publication-failed", "error", "entries cannot be published; the writer ends and is started again"),
     Event("ledger-lost", "critical", "the connection to the ledger writer is lost; the process ends"),
     Event("control-refused", "critical", "a control entry does not follow from the state; the process ends"),
     Event("ledger-client-cut-off", "warning", "a client of the ledger writer broke the protocol and was cut off"),

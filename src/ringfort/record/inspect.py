@@ -142,6 +142,31 @@ def published_size(store: FolderStore, log: str) -> int:
         return 0
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How far what is published stays behind what is durable."""
+
+    entries: int
+    """Durable, and not yet published."""
+    checkpoint_seconds: int | None
+    """Since the last checkpoint of any log; None before the first."""
+
+
+def read_lag(folder: Path) -> Lag:
+    """The lag of a ledger folder, read without a key and not verified; raises JournalError."""
+    view = read_journal(folder)
+    store = FolderStore(folder)
+    entries = 0
+    for log, found in view.entries.items():
+        size = published_size(store, log)
+        entries += sum(index >= size for index in found)
+    written = []
+    for log in log_names(folder):
+        with contextlib.suppress(FileNotFoundError):
+            written.append((folder / log / "checkpoint").stat().st_mtime)
+    return Lag(entries, max(0, int(time.time() - max(written))) if written else None)
+
+
 def published_entries(store: FolderStore, log: str, size: int, start: int = 0) -> Iterator[tuple[int, bytes]]:
     """The entries from `start` under a checkpoint of `size` (not verified), with their indices."""
     for number in range(start // TILE_WIDTH, (size + TILE_WIDTH - 1) // TILE_WIDTH):

@@ -202,6 +202,8 @@ class Journal:
         self.chain = _ORIGIN_CHAIN
         self.number = 0
         """The number of the last group; the first is 1."""
+        self.was_torn = False
+        """Whether `recover` found a group that was not written whole."""
 
     @property
     def spare(self) -> Path:
@@ -238,6 +240,7 @@ class Journal:
             if last:
                 self._file = disk.open(path)
                 self._segment, self._segment_size, self._offset = number, len(data), scan.end
+                self.was_torn = scan.torn
                 if scan.torn:
                     self._file.write(scan.end, bytes(len(data) - scan.end))
                     self._file.sync()

@@ -83,6 +83,24 @@ def recover(core: LedgerCore) -> None:
     _recover_evidence(core, evidence, durable_evidence)
     _require_complete(core)
     _require_position(core, groups)
+    _say(core, len(groups))
+
+
+def _say(core: LedgerCore, groups: int) -> None:
+    """Log what a recovery met."""
+    if core.journal.was_torn:
+        LOG.warning(
+            "the journal ended in a group that was not written whole, and not acknowledged; it was cleared",
+            extra={"event": "journal-torn"},
+        )
+    if groups:
+        waiting = sum(each.size - each.published for each in core.logs())
+        LOG.info(
+            "the ledger was read again: journal groups %d, entries that wait to be published %d",
+            groups,
+            waiting,
+            extra={"event": "ledger-recovered"},
+        )
 
 
 def _pieces(records: list[Record]) -> int:

@@ -48,6 +48,7 @@ MAX_GROUP_BYTES = 8 << 20
 MAX_OUTGOING_BYTES = 64 << 20
 FOLLOW_BYTES = 1 << 18
 MAX_CLIENTS = 1_024
+SLOW_SECONDS = 1.0
 
 
 class Client:
@@ -259,7 +260,9 @@ class Writer:
     def _commit(self) -> None:
         """Make the group durable, then answer."""
         grown = self.core.durable_control
+        begun = time.monotonic()
         self.core.commit(settle=False)
+        _note_slow("a group of entries", begun)
         told = self._touched
         if self.core.durable_control != grown:
             told = {**{fd: each for fd, each in self._clients.items() if each.follows}, **told}
@@ -343,7 +346,9 @@ class Writer:
             self._tell_growth(grown)
 
     def _end_round(self) -> None:
+        begun = time.monotonic()
         publication, error = self._done.get()
+        _note_slow("waiting for a round of publication", begun)
         self._round_running = False
         if error is not None:
             raise error
@@ -371,6 +376,8 @@ class Writer:
             except Exception as raised:  # noqa: BLE001 - whatever it is, the loop has to hear of it
                 error = RecordError(f"publication failed: {type(raised).__name__}")
                 self.core.failed = error
+            if error is not None:
+                LOG.error("nothing is published at present: %s", error, extra={"event": "publication-failed"})
             self._done.put((publication, error))
             with contextlib.suppress(OSError):
                 os.write(self._wake_write, b"r")
@@ -399,6 +406,12 @@ class Writer:
         self._selector.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
+
+
+def _note_slow(what: str, begun: float) -> None:
+    took = time.monotonic() - begun
+    if took > SLOW_SECONDS:
+        LOG.warning("%s took %.1f s: sessions waited for it", what, took, extra={"event": "ledger-slow"})
 
 
 def _same_user(connection: socket.socket) -> bool:

@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 
 import pyarrow as pa
 
-from ringfort import interruption
+from ringfort import interruption, logs
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.transfer.part import PartResult, run_part
 
@@ -156,6 +156,7 @@ def _first(parts: Iterator[Part], count: int) -> list[Part]:
 def _begin_worker() -> None:
     """A worker: one thread for Arrow, an end when its parent's comes; Ctrl-C is its parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.configure(logs.LogSettings(process="transfer-worker", level="warning", stderr="warning"))
     pa.set_cpu_count(1)
     parent = multiprocessing.parent_process()
     if parent is None:

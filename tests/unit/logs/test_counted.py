@@ -60,3 +60,7 @@ def test_a_count_is_said_when_its_time_is_over_without_anything_new():
 def test_the_words_of_a_refusal_lose_what_they_quote(value):
     words = without_values(f"too many sessions of `{value}`: 5 are open")
     assert words == "too many sessions of `...`: 5 are open"
+
+
+def test_our_own_settings_are_named():
+    assert without_values("`ringfort.ticket` is not valid") == "`ringfort.ticket` is not valid"
