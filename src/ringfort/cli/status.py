@@ -15,6 +15,7 @@ from ringfort.gateway.ipc import IpcClient, IpcError
 from ringfort.gateway.serving import described
 from ringfort.gateway.supervisor import SUPERVISOR_SOCKET
 from ringfort.gateway.workers import ask_workers
+from ringfort.record.errors import RecordError
 from ringfort.record.inspect import Lag, read_lag
 from ringfort.sites.paths import Layout, runtime_folder
 
@@ -33,11 +34,12 @@ def command(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     """
     config = load_config(folder)
     status = asyncio.run(_ask(runtime_folder(config.folder)))
-    lag = read_lag(Layout(config.folder).state / "ledger")
-    status["ledger"] = {
-        "unpublished_entries": lag.entries,
-        "seconds_since_checkpoint": lag.checkpoint_seconds,
-    }
+    lag = _lag(config.folder)
+    if lag is not None:
+        status["ledger"] = {
+            "unpublished_entries": lag.entries,
+            "seconds_since_checkpoint": lag.checkpoint_seconds,
+        }
     if as_json:
         typer.echo(json.dumps(status, indent=2))
     else:
@@ -58,7 +60,17 @@ def command(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
         raise typer.Exit(1)
 
 
-def _lag_words(lag: Lag) -> str:
+def _lag(folder: Path) -> Lag | None:
+    """The ledger's lag; nothing if it cannot be read, which `ringfort ledger verify` explains."""
+    try:
+        return read_lag(Layout(folder).state / "ledger")
+    except RecordError:
+        return None
+
+
+def _lag_words(lag: Lag | None) -> str:
+    if lag is None:
+        return "its journal cannot be read at present: see `ringfort ledger verify`"
     if lag.checkpoint_seconds is None:
         return f"{lag.entries} entries wait to be published, and none is yet"
     return f"{lag.entries} entries wait to be published; last checkpoint {lag.checkpoint_seconds} s ago"
