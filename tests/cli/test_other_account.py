@@ -6,6 +6,7 @@ import base64
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 from tests.faults.record.ledger_at_work import basic
@@ -97,3 +98,28 @@ def test_no_command_answers_with_a_traceback(deployment, command):
         deployment.chmod(0o700)
     assert code in {2, 3}
     assert str(deployment) in errors
+
+
+ASKED = [["status"], ["sessions", "list"], ["site", "audit", "--database", "d"], ["reload"], ["logs"]]
+
+
+@pytest.mark.parametrize("command", ASKED, ids=" ".join)
+def test_what_asks_a_deployment_makes_nothing_and_names_what_is_closed(deployment, command):
+    with (deployment / "ringfort.toml").open("a") as file:
+        file.write('[site.here]\nkind = "embedded"\ncountry = "IE"\ndatabases = ["d"]\n')
+    with tempfile.TemporaryDirectory(prefix="rf") as short:  # a long path has its sockets elsewhere
+        place = deployment.rename(f"{short}/shop")
+        before = sorted(place.rglob("*"))
+        ringfort(*command, place)
+        assert sorted(place.rglob("*")) == before
+        closed = place / ("logs" if command == ["logs"] else "state")
+        closed.mkdir(mode=0o700, exist_ok=True)
+        closed.chmod(0)
+        try:
+            code, output, errors = ringfort(*command, place)
+        finally:
+            closed.chmod(0o700)
+    assert (code, output) == (3, "")
+    assert str(place) in errors
+    assert "cannot be read" in errors
+    assert "hint: " in errors

@@ -28,7 +28,7 @@ from ringfort.record.client import open_ledger
 from ringfort.record.reading import read_ledger
 from ringfort.record.system import operator_name
 from ringfort.sites.domains import DomainStore, to_erase
-from ringfort.sites.paths import runtime_folder
+from ringfort.sites.paths import sockets_folder
 
 if TYPE_CHECKING:
     from ringfort.config import Config
@@ -165,7 +165,7 @@ def _asked(act: Act, password: str) -> dict[str, Any]:
 
 def ask_provisioner(config: Config, op: str, **fields: Any) -> dict[str, Any] | None:  # noqa: ANN401 - JSON
     """What the provisioner answers; None if the deployment is not up."""
-    return asyncio.run(_ask(str(runtime_folder(config.folder) / "provisioner.sock"), op, fields))
+    return asyncio.run(_ask(str(sockets_folder(config.folder) / "provisioner.sock"), op, fields))
 
 
 async def _ask(path: str, op: str, fields: dict[str, Any]) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.gateway.supervisor import SUPERVISOR_SOCKET
-from ringfort.sites.paths import runtime_folder
+from ringfort.sites.paths import sockets_folder
 
 RELOAD_SECONDS = 120.0
 
@@ -32,7 +32,7 @@ def command(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     Example: ringfort reload ./shop
     """
     config = load_config(folder)
-    answer = asyncio.run(_ask(str(runtime_folder(config.folder) / SUPERVISOR_SOCKET)))
+    answer = asyncio.run(_ask(str(sockets_folder(config.folder) / SUPERVISOR_SOCKET)))
     if as_json:
         typer.echo(json.dumps({key: answer[key] for key in ("workers", "finishing")}))
     else:

@@ -26,7 +26,7 @@ from ringfort.ledger.entry_control import SessionKilled
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.system import operator_name
-from ringfort.sites.paths import runtime_folder
+from ringfort.sites.paths import sockets_folder
 
 ACTOR = "operator"
 _SHOWN = ("session", "principal", "state", "opened", "statements", "rows", "purpose", "ticket", "address")
@@ -107,7 +107,7 @@ def kill(
 def open_sessions(folder: Path) -> list[dict[str, Any]]:
     """Every open session of every worker, oldest first; raises `MissingEnvironmentError` if it is not up."""
     config = load_config(folder)
-    answers = asyncio.run(ask_workers(str(runtime_folder(config.folder)), "sessions"))
+    answers = asyncio.run(ask_workers(str(sockets_folder(config.folder)), "sessions"))
     if not answers:
         raise MissingEnvironmentError(
             f"`{config.folder}` is not up", hint="start it with `ringfort up` first"

@@ -13,7 +13,7 @@ from ringfort.config import Config, load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, IpcTimeoutError, RemoteError
 from ringfort.gateway.serving import described_waits
-from ringfort.sites.paths import runtime_folder
+from ringfort.sites.paths import sockets_folder
 
 AUDIT_SECONDS = 120.0
 
@@ -89,7 +89,7 @@ def database_named(config: Config, name: str) -> str:
 
 def _call(config: Config, operation: str, database: str) -> dict[str, Any]:
     async def ask() -> dict[str, Any]:
-        path = runtime_folder(config.folder) / "provisioner.sock"
+        path = sockets_folder(config.folder) / "provisioner.sock"
         client = IpcClient(str(path), timeout=AUDIT_SECONDS)
         try:
             return await client.request(operation, database=database)

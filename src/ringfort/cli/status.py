@@ -17,7 +17,7 @@ from ringfort.gateway.supervisor import SUPERVISOR_SOCKET
 from ringfort.gateway.workers import ask_workers
 from ringfort.record.errors import RecordError
 from ringfort.record.inspect import Lag, read_lag
-from ringfort.sites.paths import Layout, runtime_folder
+from ringfort.sites.paths import Layout, sockets_folder
 
 STATUS_SECONDS = 30.0
 
@@ -33,7 +33,7 @@ def command(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     Example: ringfort status ./shop
     """
     config = load_config(folder)
-    status = asyncio.run(_ask(runtime_folder(config.folder)))
+    status = asyncio.run(_ask(sockets_folder(config.folder)))
     lag = _lag(config.folder)
     if lag is not None:
         status["ledger"] = {

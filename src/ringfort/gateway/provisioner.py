@@ -268,6 +268,7 @@ class Provisioner:
                 "surplus",
             )
         else:
+            await served.require_way()
             served.open_gate()
 
     async def _watch(self, served: Served) -> None:

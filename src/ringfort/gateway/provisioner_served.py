@@ -25,6 +25,7 @@ from ringfort.gateway.mapping import MappingFiller
 from ringfort.gateway.mapping_state import Waiting
 from ringfort.gateway.provisioner_operate import Operation, decide_operation
 from ringfort.gateway.provisioner_site import SiteDatabase, administration_error
+from ringfort.gateway.site_connection import SiteConnector, SiteTarget
 from ringfort.policy.grants import covered
 
 if TYPE_CHECKING:
@@ -269,6 +270,17 @@ class Served:
         host = str(parts.get("host") or parts.get("hostaddr") or "localhost")
         mode = "disable" if host.startswith("/") else str(parts.get("sslmode") or "prefer")
         return {"host": host, "port": port, "tls": {"mode": mode, "ca": str(parts.get("sslrootcert") or "")}}
+
+    async def require_way(self) -> None:
+        """Raise `SiteError` unless a worker gets through to the site as it would for a session.
+
+        libpq takes less than a worker does: no TLS, or a certificate that nobody vouches for.
+        """
+        found = self.target()
+        tls = found["tls"]
+        await SiteConnector().reach(
+            SiteTarget(found["host"], found["port"], self.site.database, "", "", tls["mode"], tls["ca"])
+        )
 
     def close(self) -> None:
         """Stop the filler and close the connections."""

@@ -134,6 +134,25 @@ class SiteConnector:
             why = error.message if isinstance(error, ProtocolViolationError) else type(error).__name__
             raise SiteError(f"the site cannot be reached: {why}", hint="try again in a moment") from None
 
+    async def reach(self, target: SiteTarget) -> None:
+        """Go as far as a session before it says who it is; raises `SiteError` with what an operator does."""
+        hint = "see that the site is up, and what its connection string in secrets/ says"
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                (await self._transport(target)).abort()
+        except SiteError as error:
+            hint = f"{error.hint}, or say sslmode=disable in its connection string in secrets/"
+            raise SiteError(error.message, hint=hint) from None
+        except ssl.SSLCertVerificationError as error:
+            raise SiteError(
+                f"the certificate of the site is not accepted: {error.verify_message}",
+                hint="say sslmode=verify-full and sslrootcert=FILE in its connection string in secrets/",
+            ) from None
+        except (OSError, ConnectionGoneError, TimeoutError, ProtocolViolationError) as error:
+            raise SiteError(
+                f"the site cannot be reached as sessions reach it: {type(error).__name__}", hint=hint
+            ) from None
+
     async def cancel(self, target: SiteTarget, key: backend.BackendKeyData) -> None:
         """Ask the site to cancel what the session with `key` does; failures are silent as in PostgreSQL."""
         with contextlib.suppress(

@@ -93,7 +93,10 @@ def _own_folder(folder: Path) -> None:
 
 def log_files(folder: Path) -> list[Path]:
     """Every log file in `folder`, the rotated ones of a name before its current one."""
-    names = sorted(folder.glob("*.log")) if folder.is_dir() else []
+    try:  # not glob(), which says of a folder that is closed to us that it is empty
+        names = sorted(path for path in folder.iterdir() if path.name.endswith(".log"))
+    except FileNotFoundError:
+        names = []
     found = []
     for path in names:
         found += [old for number in range(99, 0, -1) if (old := Path(f"{path}.{number}")).exists()]

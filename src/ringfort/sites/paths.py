@@ -148,6 +148,10 @@ def _folder(path: Path, mode: int, uid: int, gid: int) -> Path:
         raise MissingEnvironmentError(
             f"cannot make the folder `{path}`: {error.strerror}", hint="choose a folder that you may write to"
         ) from None
+    return _ours(path, found, mode, uid, gid)
+
+
+def _ours(path: Path, found: os.stat_result, mode: int, uid: int, gid: int) -> Path:
     if not stat.S_ISDIR(found.st_mode):
         raise MissingEnvironmentError(f"`{path}` is not a folder", hint="move it away")
     if found.st_uid != uid:
@@ -165,10 +169,26 @@ def runtime_folder(folder: Path) -> Path:
 
     Names of sockets in it may have up to 24 characters.
     """
+    return private_folder(_runtime_path(folder))
+
+
+def sockets_folder(folder: Path) -> Path:
+    """Where a deployment that is up has its sockets, for commands that only ask it: nothing is made.
+
+    Raises `MissingEnvironmentError` if it is not a 0700 folder of ours; one that is not there is of a
+    deployment that is not up. `PermissionError` where we may not look.
+    """
+    path = _runtime_path(folder)
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return path
+    return _ours(path, found, 0o700, os.geteuid(), os.getegid())
+
+
+def _runtime_path(folder: Path) -> Path:
     inside = folder.absolute() / "state" / "run"
-    if len(os.fsencode(inside)) + 25 <= MAX_SOCKET_PATH:
-        return private_folder(inside)
-    return private_folder(_short_folder(folder))
+    return inside if len(os.fsencode(inside)) + 25 <= MAX_SOCKET_PATH else _short_folder(folder)
 
 
 def can_enter(path: Path, account: Account) -> bool:

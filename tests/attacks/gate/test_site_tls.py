@@ -65,6 +65,27 @@ def test_another_authority_is_refused(target, mode, tmp_path):
         connect(target(mode, str(tmp_path / "ca.pem")))
 
 
+@pytest.mark.parametrize("mode", ["require", "verify-ca", "verify-full", "prefer", "allow", "", "disable"])
+def test_the_look_before_serving_goes_as_far_as_a_session_does(target, mode):
+    asyncio.run(SiteConnector().reach(target(mode)))
+
+
+@pytest.mark.parametrize(
+    ("mode", "more", "what"),
+    [
+        ("prefer", {"ca": ""}, "not accepted"),
+        ("verify-full", {"ca": ""}, "not accepted"),
+        ("verify-full", {"ca": "/nowhere/ca.pem"}, "FileNotFoundError"),
+        ("prefer", {"port": 9}, "ConnectionRefusedError"),
+        ("disable", {"host": "/nowhere"}, "FileNotFoundError"),
+    ],
+)
+def test_what_would_refuse_a_session_refuses_the_look_and_says_what_to_do(target, mode, more, what):
+    with pytest.raises(SiteError, match=what) as refused:
+        asyncio.run(SiteConnector().reach(target(mode, **more)))
+    assert "connection string" in refused.value.hint
+
+
 @pytest.mark.parametrize("mode", ["verify-full", "prefer", ""])
 def test_the_machines_authorities_do_not_know_the_site(target, mode):
     with pytest.raises(SiteError, match="SSLCertVerificationError"):
