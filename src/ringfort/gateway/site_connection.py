@@ -172,14 +172,17 @@ class SiteConnector:
             return conversation
         await loop.create_connection(lambda: conversation, target.host, target.port)
         if target.tls_mode != "disable":
-            await self._start_tls(conversation, target)
+            try:
+                await self._start_tls(conversation, target)
+            except BaseException:
+                conversation.abort()
+                raise
         return conversation
 
     async def _start_tls(self, conversation: Conversation, target: SiteTarget) -> None:
         conversation.write(serialise_startup(SslRequest()))
         answer = await conversation.byte()
         if answer != b"S" or conversation.unread:
-            conversation.abort()
             raise SiteError("the site does not offer TLS", hint="turn TLS on at the site")
         key = (target.tls_mode, target.tls_ca)
         written, context = self._contexts.get(key, (-1, None))
