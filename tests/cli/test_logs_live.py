@@ -127,3 +127,16 @@ def test_status_says_how_far_publication_is_behind_and_where_a_database_lies(who
     assert site["folder"] in shown
     assert "wait to be published" in shown
     assert site["folder"] in said(whole, "site-started")["message"]
+
+
+def test_a_site_that_ends_and_a_policy_that_comes_into_force(whole):
+    os.kill(whole.postmaster(), signal.SIGKILL)
+    said(whole, "site-ended")
+    wait_for(lambda: whole.ringfort("status", "DIR").returncode == 0, seconds=200, pause=0.5)
+    with (whole.folder / "policy" / "added.cedar").open("w") as added:
+        added.write(
+            '@id("nobody") forbid (principal, action, resource) when { principal.country == "XX" };\n'
+        )
+    done = whole.ringfort("policy", "apply", "DIR")
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "policy" in said(whole, "ground-changed", "policy")["message"]
