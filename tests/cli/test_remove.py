@@ -189,6 +189,8 @@ def test_an_embedded_server_goes_with_it_and_the_ledger_and_strange_files_can_st
     assert (place / "data").exists()
     assert ringfort("policy", "apply", folder).returncode == 0
     (folder / "mine.txt").write_text("the organisation's")
+    (folder / "logs").mkdir(mode=0o700)  # as `ringfort up` does
+    (folder / "logs" / "worker-0.log").write_text("{}\n")
     done = ringfort("remove", folder, "--yes", "--keep-ledger", tmp_path / "kept")
     assert done.returncode == 0, done.stderr
     assert not place.exists()

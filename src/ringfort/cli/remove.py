@@ -22,7 +22,7 @@ from ringfort.sites.connect import admin_connection, describe, dsn_parts, read_d
 from ringfort.sites.paths import Layout, leftovers, remove_server_folder, server_place
 
 _PARTS = (
-    "ringfort.toml", "catalog.toml", "zones.toml", "policy", "transfers", "secrets", "state",
+    "ringfort.toml", "catalog.toml", "zones.toml", "policy", "transfers", "secrets", "state", "logs",
     "init-unfinished",
 )  # fmt: skip
 
