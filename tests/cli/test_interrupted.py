@@ -283,13 +283,13 @@ def test_up_that_is_interrupted_before_it_serves_leaves_no_process(tmp_path):
     ringfort("init", folder, "--name", "shop")
     process = start("up", folder)
     for line in process.stderr:
-        if line.startswith("starting ledger"):
+        if line.rstrip().endswith("starting ledger"):
             break
     ended(process)
     assert not (Layout(folder).site_folder("site-1") / "data" / "postmaster.pid").exists()
     again = start("up", folder)
     for line in again.stderr:  # nothing holds its lock or its server
-        if line.startswith("starting gateway"):
+        if line.rstrip().endswith("starting gateway"):
             break
     ended(again, signal.SIGTERM)
 
