@@ -476,6 +476,10 @@ def fill_orders(tree: Node, views: Mapping[int, Shown], edits: Edits) -> bool:
         orders.fill(tree)
     except (LookupError, ValueError):
         raise unplaced("its place in the text was not found", "write the statement more plainly") from None
+    except RecursionError:
+        raise StatementRefusedError(
+            "the statement is nested too deeply", hint="split it", sqlstate="54001"
+        ) from None
     return orders.literal_dependent
 
 

@@ -25,6 +25,8 @@ Tables = dict[str, Any]
 """CTE -> its query and the CTEs that are visible in there; None where it is recursive."""
 
 _DEEPEST: Final = 20
+_MOST_COLUMNS: Final = 1_664  # that a row can have
+_MOST_SOURCES: Final = 1_000  # that are looked at for one aggregate; what is behind them is not known
 Around = tuple[tuple[Any, Tables], ...]
 """The queries around a subquery whose columns it may name, each with the CTEs that are visible in it."""
 
@@ -34,9 +36,10 @@ def surely_own(call: Node, select: Node, views: Mapping[int, Shown], tables: Tab
     inside = {key: value for key, value in call.items() if key not in {"over", "funcname"}}
     if not around or not holds(inside, frozenset({"ColumnRef"})):
         return True
-    known = list(_offered(select, views, tables))
+    left = [_MOST_SOURCES]
+    known = list(_offered(select, views, tables, left))
     sources = {each.name for each in known}
-    outer = [each for query, within in around for each in _offered(query, views, within)]
+    outer = [each for query, within in around for each in _offered(query, views, within, left)]
 
     def is_own(name: str) -> bool:
         """A column of this query, or nothing around it has: columns there come before rows of this one."""
@@ -97,7 +100,9 @@ class _Offer:
     complete: bool
 
 
-def _offered(select: Node, views: Mapping[int, Shown], tables: Tables, depth: int = 0) -> Iterator[_Offer]:
+def _offered(
+    select: Node, views: Mapping[int, Shown], tables: Tables, left: list[int], depth: int = 0
+) -> Iterator[_Offer]:
     todo = list(select.get("fromClause", []))
     while todo:
         ((kind, fields),) = todo.pop().items()
@@ -112,33 +117,38 @@ def _offered(select: Node, views: Mapping[int, Shown], tables: Tables, depth: in
             columns, complete = list(views[id(fields)].columns), True
         elif kind == "RangeVar" and "schemaname" not in fields:
             query, within = tables.get(fields["relname"]) or (None, tables)
-        if query is not None and depth < _DEEPEST:
-            columns, complete = _selected(query, views, within, depth + 1)
+        left[0] -= 1
+        if query is not None and depth < _DEEPEST and left[0] > 0:
+            columns, complete = _selected(query, views, within, left, depth + 1)
         renamed = words(alias.get("colnames", []))
         name = alias.get("aliasname", fields.get("relname", ""))
         yield _Offer(name, renamed + columns[len(renamed) :], complete and "join_using_alias" not in fields)
 
 
-def _selected(query: Node, views: Mapping[int, Shown], tables: Tables, depth: int) -> tuple[list[str], bool]:
+def _selected(
+    query: Node, views: Mapping[int, Shown], tables: Tables, left: list[int], depth: int
+) -> tuple[list[str], bool]:
     """The names that a query selects, as far as they are sure, and whether these are all."""
     while "larg" in query:
         query = query["larg"]
     names: list[str] = []
     complete = "targetList" in query
     for target in (each["ResTarget"] for each in query.get("targetList", ())):
+        if not complete:
+            break
         name = target.get("name") or column_name(target["val"])
         if is_star(target):
             wanted = [part.get("String", {}).get("sval") for part in target["val"]["ColumnRef"]["fields"]]
-            for each in _offered(query, views, scope(query, tables), depth):
+            for each in _offered(query, views, scope(query, tables), left, depth):
                 if wanted[:-1] in ([], [each.name]):
                     names += each.columns
-                    complete = complete and each.complete
+                    complete = complete and each.complete and len(names) <= _MOST_COLUMNS
             complete = complete and len(wanted) < 3
         elif name:
             names.append(name)
         else:
             complete = False
-    return (names, True) if complete else ([], False)
+    return (names, True) if complete and len(names) <= _MOST_COLUMNS else ([], False)
 
 
 __all__ = ["Around", "Tables", "check_own", "scope", "surely_own"]

@@ -117,8 +117,12 @@ def varies(node: Node) -> bool:
 def names_schemas(value: Any) -> bool:  # noqa: ANN401 - JSON values
     """Whether a column in there is named with a schema, so that its relation must be that one."""
     todo = [value]
+    seen: set[int] = set()  # filled orders share their nodes: copies of copies would double with each level
     while todo:
         each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
         if isinstance(each, list):
             todo += each
         elif isinstance(each, dict):

@@ -190,3 +190,28 @@ def test_copies_of_copies_are_bounded():
     verdict = judge(text, SURFACE)
     assert not verdict.allowed
     assert verdict.sqlstate == "54001"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WITH customers AS (SELECT * FROM customers) SELECT * FROM customers",
+        "WITH customers AS (SELECT name FROM customers ORDER BY born) SELECT array_agg(name) FROM customers",
+        "WITH a AS (TABLE customers), customers AS (TABLE a), a2 AS (TABLE customers) SELECT name FROM a2",
+    ],
+)
+def test_a_cte_called_like_the_view_that_it_reads(text):
+    assert judge(text, SURFACE).allowed
+
+
+def test_a_chain_of_ctes_without_end_is_refused():
+    links = "".join(f", c{n} AS (SELECT * FROM c{n - 1})" for n in range(1, 3000))
+    verdict = judge(f"WITH c0 AS (SELECT id FROM customers){links} SELECT * FROM c2999", SURFACE)
+    assert (verdict.allowed, verdict.sqlstate) == (False, "54001")
+
+
+def test_columns_that_double_with_each_cte_are_not_all_looked_at():
+    links = "".join(f", c{n} AS (SELECT * FROM c{n - 1} x, c{n - 1} y)" for n in range(1, 60))
+    text = f"WITH c0 AS (TABLE customers){links} SELECT array_agg(q) FROM (SELECT * FROM c19 ORDER BY 1) s"
+    verdict = judge(f"SELECT max(id), ({text}) FROM customers", SURFACE)
+    assert verdict.sqlstate in {"", "0A000"}
