@@ -11,6 +11,7 @@ import struct
 
 from ringfort.gateway import ipc
 from ringfort.ledger import checkpoint, entry, note, proof, tiles
+from ringfort.ledger import evidence as sealed
 from ringfort.ledger.entry_templates import AdmittedReader, AdmittedTemplate, StatementForm
 from ringfort.ledger.errors import LedgerError
 from ringfort.pgwire import backend as be
@@ -22,7 +23,6 @@ from ringfort.pgwire.framing import FrameReader
 from ringfort.pgwire.parameters import read_parameters
 from ringfort.pgwire.scram import ScramClient, ScramServer, Verifier, mock_verifier
 from ringfort.pgwire.startup import StartupMessage, parse_startup, serialise_startup, split_packet
-from ringfort.record import evidence as sealed
 from ringfort.record import frames, journal, records
 from ringfort.record.errors import JournalError
 
