@@ -13,6 +13,7 @@ imported. Light on purpose: it is loaded before anything else.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -22,6 +23,7 @@ import weakref
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import FrameType
 
 GRACE_SECONDS = 15.0
@@ -46,6 +48,8 @@ class _Interruption:
         self.number = 0
         self.since = 0.0
         self.running = False
+        self.deferring = False
+        self.deferred = 0
         self.working: weakref.WeakSet[Stoppable] = weakref.WeakSet()
 
 
@@ -84,7 +88,29 @@ def watch(work: Stoppable) -> None:
     _state.working.add(work)
 
 
+@contextlib.contextmanager
+def deferred() -> Iterator[None]:
+    """For beginning child processes: a signal that comes meanwhile is answered at the end.
+
+    They begin with the signals blocked, so that one to the whole process group does not meet them half made:
+    a child unblocks them (`SIGNALS`) once it has said how it answers them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    _state.deferring = True
+    try:
+        yield
+    finally:
+        _state.deferring = False
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        received, _state.deferred = _state.deferred, 0
+        if received:
+            _on_signal(received, None)
+
+
 def _on_signal(received: int, _frame: FrameType | None) -> None:
+    if _state.deferring:
+        _state.deferred = received
+        return
     if not _state.running:
         _end(received, "interrupted: nothing was begun")
     if _state.number:
@@ -136,6 +162,7 @@ __all__ = [
     "GRACE_SECONDS",
     "STOP_SECONDS",
     "Stoppable",
+    "deferred",
     "exit_code",
     "install",
     "note",

@@ -286,7 +286,7 @@ def journal_segment(data):
         with contextlib.suppress(JournalError):
             read()
     found, end = sealed.scan_records(data)
-    assert b"".join(sealed.encode_record(*each) for each in found) == data[:end]
+    assert b"".join(sealed.encode_record(each.number, each.sealed) for each in found) == data[:end]
 
 
 TARGETS = {

@@ -71,12 +71,14 @@ class WorkerProcesses:
         )
         waiting = iter(parts)
         try:
-            under_way = {pool.submit(run_part, job, each) for each in _first(waiting, 2 * count)}
+            with interruption.deferred():  # `submit` begins processes
+                under_way = {pool.submit(run_part, job, each) for each in _first(waiting, 2 * count)}
             while under_way:
                 done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
                 for each in done:
                     yield each.result()
-                    under_way |= {pool.submit(run_part, job, part) for part in _first(waiting, 1)}
+                    with interruption.deferred():
+                        under_way |= {pool.submit(run_part, job, part) for part in _first(waiting, 1)}
         except BrokenProcessPool:
             raise MissingEnvironmentError(
                 "a worker process ended before its part was done",
@@ -156,6 +158,7 @@ def _first(parts: Iterator[Part], count: int) -> list[Part]:
 def _begin_worker() -> None:
     """A worker: one thread for Arrow, an end when its parent's comes; Ctrl-C is its parent's to answer."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, interruption.SIGNALS)
     logs.configure(logs.LogSettings(process="transfer-worker", level="warning", stderr="warning"))
     pa.set_cpu_count(1)
     parent = multiprocessing.parent_process()
