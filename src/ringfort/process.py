@@ -73,8 +73,11 @@ def main(run: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _configuration() -> dict[str, Any]:
+    text = sys.stdin.read()
+    if not text:  # whoever began to start it has been stopped meanwhile, and there is nobody to tell
+        sys.exit(UsageError.exit_code)
     try:
-        config = json.load(sys.stdin)
+        config = json.loads(text)
     except ValueError:
         raise UsageError("standard input holds no JSON object") from None
     sys.stdin.close()
