@@ -46,6 +46,7 @@ WAYS = {
     ("canary new", "note"): ("canary", "new", "DIR", *GIVEN),
     ("canary new", "reason"): ("canary", "new", "DIR", *GIVEN),
     ("canary remove", "reason"): ("canary", "remove", "DIR", "0123456789ab", *GIVEN),
+    ("pseudonym prepare", "purpose"): ("pseudonym", "prepare", "DIR", "--principal", "aoife"),
     ("keys rewrap", "reason"): ("keys", "rewrap", "DIR", *GIVEN),
 }
 """A command and its option for words that are kept, with the rest of the command line."""

@@ -19,6 +19,7 @@ from ringfort.cli.site import database_named
 from ringfort.config import Config, load_config
 from ringfort.errors import MissingEnvironmentError
 from ringfort.gateway.serving import described_waits
+from ringfort.privacy.stated_text import stated
 
 LOOK_SECONDS = 0.5
 
@@ -41,6 +42,7 @@ def prepare(
     """
     config = load_config(folder)
     name = database_named(config, database)
+    purpose = stated(purpose, "purpose")  # it opens a domain, which is on record for good
     made = _ask(config, "prepare", database=name, principal=principal, purpose=purpose)
     found = _look_on(config, name, made["maps"], quiet=as_json)
     if as_json:

@@ -82,13 +82,21 @@ def check_live(config: Config, catalogue: Catalogue) -> LiveCheck:
                         problems.append(found)
                     else:
                         notes.append(found)
-        except (RingfortError, psycopg.Error) as error:
-            why = error.message if isinstance(error, RingfortError) else error.sqlstate or "no answer"
+        except (RingfortError, psycopg.Error, PermissionError) as error:
+            why = _why(error)
             notes.append(
                 f"database `{database}` was not looked at ({why}): whether it has these tables, columns and"
                 " types is not known; `--offline` leaves this out"
             )
     return LiveCheck(tuple(problems), tuple(notes))
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, RingfortError):
+        return error.message
+    if isinstance(error, PermissionError):
+        return "this account may not read its connection string"
+    return getattr(error, "sqlstate", None) or "no answer"
 
 
 @contextlib.contextmanager

@@ -127,7 +127,7 @@ def test_a_name_of_the_client_reaches_no_other_session(live):
         {"options": "-d 5"},
         {"options": "-o x"},
         {"options": "-c"},
-        {"options": "-c ringfort.purpose=customer\\ support"},
+        {"options": "-c ringfort.purpose=customer\\ supporters"},
         {"options": "-c ringfort.purpose=a'; SET ROLE postgres; --"},
         {"database": "postgres"},
         {"database": "template1"},

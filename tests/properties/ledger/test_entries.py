@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import operator
 from datetime import UTC, datetime
 
 import pytest
@@ -13,6 +14,8 @@ from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_traffic as traffic
 from ringfort.ledger.entry import (
     MAX_INTEGER,
+    EvidenceStream,
+    JournalPosition,
     StatementEnd,
     Viewer,
     canonical,
@@ -33,6 +36,14 @@ countries = st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ", min_size=2, max_size=2)
 times = st.datetimes(datetime(2000, 1, 1), datetime(2099, 12, 31)).map(  # noqa: DTZ001 - made aware below
     lambda each: format_time(each.replace(tzinfo=UTC))
 )
+
+
+def each_once(members, key):
+    """Lists that name each of something once, in order."""
+    named = operator.attrgetter(key)
+    return st.lists(members, max_size=4, unique_by=named).map(lambda each: tuple(sorted(each, key=named)))
+
+
 FIELDS = {
     "Time": times,
     "Name": names,
@@ -48,6 +59,10 @@ FIELDS = {
     "GrantKind": st.sampled_from(["view", "operate"]),
     "tuple[Name, ...]": st.sets(names, min_size=1, max_size=4).map(lambda each: tuple(sorted(each))),
     "tuple[Viewer, ...]": st.lists(st.builds(Viewer, names, countries | st.just("")), max_size=4).map(tuple),
+    "tuple[EvidenceStream, ...]": each_once(
+        st.builds(EvidenceStream, names, counts, counts, counts, counts, digests), "stream"
+    ),
+    "tuple[JournalPosition, ...]": each_once(st.builds(JournalPosition, names, counts, digests), "lane"),
     "tuple[StatementEnd, ...]": st.lists(
         st.builds(StatementEnd, names, counts, counts, counts, names), max_size=4
     ).map(tuple),
