@@ -41,6 +41,7 @@ from ringfort.disclosure.statement_order_nodes import (
     holds,
     is_star,
     joined,
+    names_row,
     names_schemas,
     number,
     quoted,
@@ -365,7 +366,7 @@ class Orders:
         first = None
         if "limitCount" in select and id(select) not in self._nested and not names_schemas(select):
             first = self._first_rows(select)
-        if first is not None:
+        if first is not None and not self._names_row(select, first):
             self._read_in_order(first)
             return
         distinct = select.get("distinctClause")
@@ -402,6 +403,12 @@ class Orders:
         if not query or "lateral" in inner or {"limitCount", "limitOffset", "withClause"} & query.keys():
             return None
         return self._first_rows(query)
+
+    def _names_row(self, select: Node, relation: Node) -> bool:
+        """Whether whole rows are named: the catalogue's copies show their type, not the ordered view's."""
+        alias = relation.get("alias", {})
+        shown = () if "colnames" in alias else self._views[id(relation)].columns
+        return names_row(select, alias.get("aliasname", relation["relname"]), shown)
 
     def _read_in_order(self, relation: Node) -> None:
         """Read a view from where its rows come in order: the outer query takes the order over."""

@@ -132,6 +132,29 @@ def names_schemas(value: Any) -> bool:  # noqa: ANN401 - JSON values
     return False
 
 
+def names_row(value: Any, name: str, columns: Sequence[str]) -> bool:  # noqa: ANN401 - JSON values
+    """Whether `name` may be named for its whole rows: alone, or as `name.*` within an expression."""
+    todo = [value]
+    seen: set[int] = set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if isinstance(each, list):
+            todo += each
+        elif isinstance(each, dict):
+            if "ResTarget" in each and "val" in each["ResTarget"] and is_star(each["ResTarget"]):
+                continue
+            fields = each.get("ColumnRef", {}).get("fields", ())
+            if fields and fields[0].get("String", {}).get("sval") == name:
+                whole = len(fields) == 1 and name not in columns
+                if whole or (len(fields) == 2 and "A_Star" in fields[1]):
+                    return True
+            todo += each.values()
+    return False
+
+
 def is_star(target: Node) -> bool:
     """Whether an item of a select list is `*` or `name.*`."""
     fields = target["val"].get("ColumnRef", {}).get("fields", [])
@@ -170,6 +193,7 @@ __all__ = [
     "holds",
     "is_star",
     "joined",
+    "names_row",
     "names_schemas",
     "number",
     "quoted",

@@ -57,6 +57,20 @@ def sent(text):
             'SELECT * FROM (TABLE "rf_test_ordered"."people") AS source LIMIT 3',
         ),
         (
+            "SELECT p.* FROM people AS p LIMIT 3",
+            'SELECT p.* FROM "rf_test_ordered"."people" AS p LIMIT 3',
+        ),
+        # a whole row is of the type that the catalogue's copies show
+        ("SELECT p FROM people p LIMIT 3", f"SELECT p FROM people p ORDER BY ROW(p) {BYTES} LIMIT 3"),
+        (
+            "SELECT coalesce(people.*) FROM people LIMIT 3",
+            f"SELECT coalesce(people.*) FROM people ORDER BY ROW(coalesce(people.*)) {BYTES} LIMIT 3",
+        ),
+        (
+            "SELECT r FROM (SELECT p AS r FROM people p) s LIMIT 3",
+            f"SELECT r FROM (SELECT p AS r FROM people p) s ORDER BY ROW(r) {BYTES} LIMIT 3",
+        ),
+        (
             "SELECT (SELECT name FROM people p WHERE p.id = o.customer_id LIMIT 1) FROM orders o",
             (
                 f"SELECT (SELECT name FROM people p WHERE p.id = o.customer_id ORDER BY ROW(name) {BYTES} "
