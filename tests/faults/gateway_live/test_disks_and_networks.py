@@ -15,7 +15,7 @@ from tests.faults.gateway_live.clients_at_work import ClientsAtWork
 from tests.faults.gateway_live.places import CutNetwork, OwnDisk
 from tests.faults.gateway_live.resident import drain
 from tests.faults.gateway_live.test_killed_processes import check_told, compare
-from tests.live_deployment import ANALYST, deployment, wait_for
+from tests.live_deployment import ANALYST, deployment, fresh_word, wait_for
 
 from ringfort.pgwire.frontend import Query, serialise_frontend
 
@@ -91,7 +91,7 @@ def test_a_disk_that_is_frozen_and_then_full(tmp_path, seconds):
     ],
 )
 def test_a_network_that_is_cut_in_the_middle_of_a_row(live, reset, after):
-    ticket = f"CUT-{reset}-{after}"
+    ticket = f"CUT-{fresh_word()}"
     with (
         CutNetwork(live.address, reset=reset) as network,
         WireClient(live.dsn(ANALYST, ticket=ticket, port=network.port)) as client,
