@@ -174,7 +174,7 @@ def main() -> None:
     size = QUICK if arguments.quick else FULL
     report = Report(arguments.json)
     with ended_quietly(), throwaway() as folder, contextlib.ExitStack() as stack:
-        deployment = make(folder, size.scale)
+        deployment = make(folder, size.scale, purposes=FORMS.values())
         bed = stack.enter_context(up(deployment))
         tls = deployment / "secrets" / "tls"
         for name in PEERS:
