@@ -170,7 +170,10 @@ def test_the_mapping_follows_what_changes(shop):
     with shop.admin() as admin:
         admin.execute("UPDATE customers SET email = 'other@example.com' WHERE id = 1")
         admin.execute("DELETE FROM orders; DELETE FROM customers WHERE id > 250")
-        assert shop.filler.round() == 1
+        deadline, added = time.monotonic() + 120, 0
+        while not added and time.monotonic() < deadline:  # the server's counters may come a moment later
+            added = shop.filler.round()
+        assert added == 1
         shop.filler._maps[emails.id].pruned = 0
         for kept in shop.filler._maps.values():
             kept.pruned, kept.to_prune = time.monotonic() - 1000, True
