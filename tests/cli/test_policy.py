@@ -79,6 +79,11 @@ def test_check_passes_on_the_shipped_set(run_policy, folder):
     assert lines[1].startswith("catalogue  5 columns, 1 unclassified (")
     assert lines[2] == "tests      86 of 86 pass"
     assert lines[3].startswith("note: an unclassified column is hidden")
+    assert lines[4].startswith(
+        "note: unclassified beside direct identifiers in table `shop.customers`: `added`;"
+    )
+    notes = json.loads(run_policy("check", folder, "--offline", "--json")[1])["notes"]
+    assert any("`shop.customers`: `added`;" in each for each in notes)
 
 
 def test_check_shows_a_failing_test_and_exits_1(run_policy, folder):

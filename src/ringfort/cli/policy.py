@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ringfort.catalog.identifiers import remarks as identifier_remarks
 from ringfort.config import Config, load_config
 from ringfort.disclosure.served import as_served
 from ringfort.errors import RingfortError, UsageError
@@ -281,7 +282,7 @@ def _summary(loaded: Folder, results: Sequence[PolicyTestResult]) -> str:
     lines.insert(1, "purposes   " + ("any" if listed is None else ", ".join(sorted(listed)) or "none"))
     if open_questions:
         lines.append("note: an unclassified column is hidden from everybody: classify it in catalog.toml")
-    lines += [f"note: {each}" for each in compiled.remarks()]
+    lines += [f"note: {each}" for each in (*identifier_remarks(loaded.catalogue), *compiled.remarks())]
     return "\n".join(lines)
 
 
@@ -304,7 +305,11 @@ def _check_json(
             }
             for each in problems
         ],
-        "notes": [*(loaded.compiled.remarks() if loaded.compiled else ()), *live.notes],
+        "notes": [
+            *identifier_remarks(loaded.catalogue),
+            *(loaded.compiled.remarks() if loaded.compiled else ()),
+            *live.notes,
+        ],
         "tests": [
             {
                 "name": each.test.name,

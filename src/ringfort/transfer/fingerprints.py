@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pyarrow.parquet as pq
 
+from ringfort.catalog.identifiers import counted_as_direct
 from ringfort.disclosure.forms_sql import type_class
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.privacy.fingerprint import FingerprintBuilder, Fingerprints
@@ -67,7 +68,7 @@ class IdentifierSource:
         """The dataset's tables with their direct identifiers, without those that have none."""
         found = []
         for table in self.catalogue.dataset(self.contract.dataset).tables:
-            columns = tuple(each for each in table.columns if is_identifier(each))
+            columns = tuple(each for each in counted_as_direct(table) if is_identifier(each))
             if columns:
                 found.append((table, columns))
         return found
