@@ -244,58 +244,6 @@ def with_evidence(deployment, months):
         work.more(opened)
 
 
-def test_evidence_is_dropped_by_month_and_that_is_on_record(deployment):
-    with_evidence(deployment, [(2026, 8), (2026, 9), (2026, 10)])
-    evidence = deployment / "state" / "ledger" / "evidence"
-    code, output, errors = ringfort("verify", deployment)
-    assert (code, errors) == (0, ""), output
-    assert "evidence 2026-08  2 groups as committed" in output
-
-    for wrong in ("2026-13", "soon", "2999-01"):
-        assert ringfort("drop-evidence", deployment, "--before", wrong)[0] == 2
-    code, output, _ = ringfort("drop-evidence", deployment, "--before", "2026-10", "--dry-run")
-    assert (code, len(output.splitlines())) == (0, 3)
-    assert sorted(each.name for each in evidence.iterdir()) == ["2026-08", "2026-09", "2026-10"]
-    assert ringfort("verify", deployment)[0] == 0
-
-    code, output, _ = ringfort("drop-evidence", deployment, "--before", "2026-10")
-    assert code == 0
-    assert sorted(each.name for each in evidence.iterdir()) == ["2026-10"]
-    code, output, _ = ringfort("verify", deployment, "--json")
-    document = json.loads(output)
-    assert (code, document["problems"]) == (0, [])
-    assert [each["dropped"] for each in document["evidence"]] == [True, True, False]
-    code, output, _ = ringfort("show", deployment, "--type", "EvidenceDropped", "--json")
-    (entry,) = json.loads(output)["entries"]
-    assert [each["stream"] for each in entry["entry"]["streams"]] == ["2026-08", "2026-09"]
-    assert entry["entry"]["by"]
-    assert "no evidence of closed months" in ringfort("drop-evidence", deployment, "--before", "2026-10")[1]
-
-    shutil.rmtree(evidence / "2026-10")
-    code, output, _ = ringfort("verify", deployment)
-    assert code == 1
-    assert "violation: evidence/2026-10: " in output
-
-
-def test_deleted_without_an_entry_is_a_violation_and_interrupted_is_finished(deployment):
-    with_evidence(deployment, [(2026, 8), (2026, 9)])
-    evidence = deployment / "state" / "ledger" / "evidence"
-    kept = deployment / "kept"
-    shutil.copytree(evidence / "2026-08", kept)
-    shutil.rmtree(evidence / "2026-08")
-    code, output, _ = ringfort("verify", deployment)
-    assert code == 1
-    assert "2 of 2 groups" in output or "1 of 1 groups" in output
-    shutil.copytree(kept, evidence / "2026-08")
-    assert ringfort("drop-evidence", deployment, "--before", "2026-09")[0] == 0
-    shutil.copytree(kept, evidence / "2026-08")  # as after a death between entry and deletion
-    code, output, _ = ringfort("verify", deployment)
-    assert code == 0
-    assert "on record as dropped and still there" in output
-    assert ringfort("drop-evidence", deployment, "--before", "2026-09")[0] == 0
-    assert not (evidence / "2026-08").exists()
-
-
 def test_what_was_not_looked_at_is_said(deployment):
     assert "note: not looked at: whether evidence opens" in ringfort("verify", deployment)[1]
     with LedgerServer(deployment / "state" / "ledger", "127.0.0.1", 0) as server:

@@ -25,6 +25,7 @@ from ringfort.policy.grant_rules import duration_seconds
 from ringfort.policy.grants import GrantFacts
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
+from ringfort.record.dropping import month_begins
 from ringfort.record.reading import read_ledger
 
 if TYPE_CHECKING:
@@ -82,6 +83,12 @@ def request(  # noqa: PLR0917 - typer calls it by name
     rotate: bool = typer.Option(False, "--rotate", help="For `ringfort domain rotate`, of --recipient."),
     rewrap: bool = typer.Option(False, "--rewrap", help="For `ringfort keys rewrap`."),
     canary: bool = typer.Option(False, "--canary", help="For `ringfort canary new` and `remove`."),
+    drop_evidence: bool = typer.Option(
+        False, "--drop-evidence", help="For `ringfort ledger drop-evidence`, of months before --before."
+    ),
+    before: str = typer.Option(
+        "", "--before", metavar="MONTH", help="With --drop-evidence: the first month that is kept."
+    ),
     recipient: str = typer.Option(
         "", "--recipient", metavar="NAME", help="With --erase or --rotate: the legal entity of the domain."
     ),
@@ -93,7 +100,8 @@ def request(  # noqa: PLR0917 - typer calls it by name
     """Ask for a grant. It is in force from the last approval that it needs.
 
     How many approvals it needs and for how long it may last stands in policy/grants.toml. What cannot be
-    undone (--erase, --rotate, --rewrap, --canary) covers no table, and names the domain that it is about.
+    undone (--erase, --rotate, --rewrap, --canary, --drop-evidence) covers no table, and names
+    the domain or the months that it is about.
 
     Example: ringfort request ./shop --as aoife --purpose customer-support --ticket T-1 --table shop.messages
     --for 2h
@@ -103,7 +111,7 @@ def request(  # noqa: PLR0917 - typer calls it by name
     """
     flags = {
         "operate": operate, "resolve": resolve, "bridge": bridge, "erase": erase, "rotate": rotate,
-        "rewrap": rewrap, "canary": canary,
+        "rewrap": rewrap, "canary": canary, "drop-evidence": drop_evidence,
     }  # fmt: skip
     kinds = [kind for kind, chosen in flags.items() if chosen]
     if len(kinds) > 1:
@@ -113,9 +121,19 @@ def request(  # noqa: PLR0917 - typer calls it by name
         if tables:
             raise UsageError("what cannot be undone covers no table", hint="leave --table out")
         ticket, seconds = stated(ticket, "ticket"), duration_seconds(lasting)
-        facts = GrantFacts("", kinds[0], purpose, ticket, (), seconds, recipient=recipient, epoch=epoch)
-    elif recipient or epoch:
-        raise UsageError("--recipient and --epoch go with --erase or --rotate")
+        facts = GrantFacts(
+            "",
+            kinds[0],
+            purpose,
+            ticket,
+            (),
+            seconds,
+            recipient=recipient,
+            epoch=epoch,
+            before=month_begins(before) if before else "",
+        )
+    elif recipient or epoch or before:
+        raise UsageError("--recipient and --epoch go with --erase or --rotate, --before with --drop-evidence")
     elif not purpose:
         raise UsageError("the purpose is missing", hint="name it with --purpose")
     else:
@@ -261,7 +279,12 @@ def grants(
         typer.echo(json.dumps({"grants": [_json(each, now) for each in known]}, ensure_ascii=False, indent=2))
         return
     for each in known:
-        about = [each.recipient, each.purpose, f"epoch {each.epoch}" if each.epoch else ""]
+        about = [
+            each.recipient,
+            each.purpose,
+            f"epoch {each.epoch}" if each.epoch else "",
+            f"before {each.before[:7]}" if each.before else "",
+        ]
         words = [each.status(now), each.kind, each.principal, *about, each.ticket, *each.tables]
         typer.echo(f"{each.id}  {' '.join(filter(None, words))}")
         until = _until(each.ends or each.open_until)
@@ -308,6 +331,7 @@ def _json(grant: Grant, now: datetime) -> dict[str, Any]:
         "seconds": grant.seconds,
         "recipient": grant.recipient,
         "epoch": grant.epoch,
+        "before": grant.before,
         "reason": grant.reason,
         "requested": _iso(grant.requested),
         "open_until": _iso(grant.open_until),

@@ -13,19 +13,27 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from ringfort.cli.acting import REASON, STDIN, leave
+from ringfort.cli.password import ask_password
+from ringfort.config import load_config
 from ringfort.errors import UsageError
+from ringfort.gateway.irreversible import DROP_EVIDENCE, Act
 from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode, entry_types
 from ringfort.ledger.entry_control import LogOpened
 from ringfort.ledger.errors import EntryError, NoteError
 from ringfort.ledger.verify import verify
-from ringfort.record.dropping import drop_evidence
+from ringfort.privacy.stated_text import stated
+from ringfort.record.dropping import drop_evidence, droppable, month_begins
 from ringfort.record.errors import NoLedgerError
 from ringfort.record.inspect import all_entries, require_ledger
 from ringfort.record.store import HttpStore
+from ringfort.record.system import operator_name
 from ringfort.record.verify import Findings, note_uncommitted, verify_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from ringfort.ledger.entry import EvidenceStream
 
 app = typer.Typer(
     name="ledger",
@@ -131,23 +139,48 @@ def show_command(
 
 
 @app.command("drop-evidence")
-def drop_evidence_command(
+def drop_evidence_command(  # noqa: PLR0917 - typer calls it by name
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The deployment folder.")],
     before: Annotated[
         str, typer.Option(metavar="MONTH", help="The first month that is kept, such as 2026-05.")
     ],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what would go, which takes no request.")
+    ] = False,
+    who: Annotated[
+        str,
+        typer.Option(
+            "--as", metavar="NAME", help="Who acts: a registered principal, whose password is asked."
+        ),
+    ] = "",
+    grant: Annotated[
+        str,
+        typer.Option(
+            metavar="GRANT",
+            help="Your request that somebody else approved (`ringfort request --drop-evidence`).",
+        ),
+    ] = "",
+    reason: str = REASON,
+    password_stdin: bool = STDIN,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Delete the evidence of months that are over, after its retention. It is gone for good.
 
-    First an entry of the control log says what goes, whose account asked for it, and what it was: then the
-    files are deleted. Entries stay, and verify; what they name can be opened by nobody any more. Evidence of
-    a month whose shard is not closed yet stays. Interrupted, run it again.
+    First an entry of the control log says what goes, who did it and on which request, and what it was: then
+    the files are deleted. Entries stay, and verify; what they name can be opened by nobody any more. Evidence
+    of a month whose shard is not closed yet stays. Interrupted, run it again.
+
+    It takes an approved request (`ringfort request --drop-evidence`) for the same month.
 
     Example: ringfort ledger drop-evidence ./shop --before 2026-05 --dry-run
+
+    Example: ringfort ledger drop-evidence ./shop --before 2026-05 --as olga --grant g-1a2b3c4d
     """
-    gone = drop_evidence(folder, before, dry_run=dry_run)
+    gone = (
+        droppable(folder, before)
+        if dry_run
+        else _drop(folder, before, Act(DROP_EVIDENCE, who, grant, "", reason), stdin=password_stdin)
+    )
     if as_json:
         typer.echo(
             json.dumps(
@@ -160,7 +193,21 @@ def drop_evidence_command(
     if not gone:
         typer.echo("there is no evidence of closed months before that")
     elif dry_run:
-        typer.echo("nothing was deleted: leave --dry-run out to do it")
+        typer.echo(
+            "nothing was deleted; to do it, have a request for that month approved: `ringfort request`"
+        )
+
+
+def _drop(folder: Path, before: str, act: Act, *, stdin: bool) -> list[EvidenceStream]:
+    if not act.principal or not act.grant:
+        raise UsageError(
+            "deleting evidence takes a person and an approved request: --as and --grant",
+            hint=f"ask for one with `ringfort request DIR --as NAME --drop-evidence --before {before} ...`",
+        )
+    act = dataclasses.replace(act, by=operator_name(), reason=stated(act.reason), before=month_begins(before))
+    config = load_config(folder)
+    password = ask_password(act.principal, stdin=stdin)
+    return drop_evidence(folder, before, lambda ledger: leave(config, ledger, act, password))
 
 
 @app.command("vkey")

@@ -26,7 +26,7 @@ from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.verifiers import PRINCIPAL_NAME, decode_verifier
 from ringfort.ledger.domains import domain_of
 from ringfort.ledger.entry import format_time
-from ringfort.ledger.entry_control_acts import ActRequested
+from ringfort.ledger.entry_control_acts import ActRequested, DropRequested
 from ringfort.ledger.entry_control_grants import (
     BreakGlassOpened,
     BreakGlassOpenedWithEffects,
@@ -163,7 +163,13 @@ class Desk:
                 hint="`ringfort domain list` shows what there is; only erasing is about an epoch",
             )
         name = _fresh(self.state)
-        entry = ActRequested(
+        if bool(facts.before) != (facts.kind == "drop-evidence"):
+            raise UsageError(
+                "dropping evidence is about the months before one, and nothing else is",
+                hint="name the first month that is kept with --before, such as 2026-05",
+            )
+        ask = partial(DropRequested, before=facts.before) if facts.before else ActRequested
+        entry = ask(
             **self._basic(),
             grant=name,
             principal=who,
@@ -352,6 +358,7 @@ class Desk:
             grant.effects,
             grant.recipient,
             grant.epoch,
+            grant.before,
         )
         if who == grant.principal:
             raise NotPermittedError(

@@ -1,4 +1,4 @@
-"""Leave to do what cannot be undone: erasing, rotating, rewrapping keys, making and removing canaries.
+"""Leave to do what cannot be undone: erasing, rotating, rewrapping keys, canaries, dropping evidence.
 
 An act is asked for (`granting.Desk.request_act`), approved by somebody else like any grant, and done by the
 one who asked, who proves who they are again. `leave_for` decides whether it may be done now: the grant is of
@@ -44,6 +44,7 @@ NOBODY_LEFT = (
     "`ringfort principal add DIR NAME --role approver`"
 )
 ERASE, ROTATE, REWRAP, CANARY = "erase", "rotate", "rewrap", "canary"
+DROP_EVIDENCE = "drop-evidence"
 _WORDS = ("principal", "grant", "by", "reason", "recipient", "purpose")
 
 
@@ -59,6 +60,7 @@ class Act:
     recipient: str = ""
     purpose: str = ""
     epoch: int = 0
+    before: str = ""
 
 
 def leave_for(  # noqa: PLR0917 - what a decision is made of
@@ -109,6 +111,7 @@ def facts_of(grant: Grant) -> GrantFacts:
         grant.effects,
         grant.recipient,
         grant.epoch,
+        grant.before,
     )
 
 
@@ -124,6 +127,11 @@ def _grant(state: ControlState, act: Act, now: datetime) -> Grant:
     if grant.epoch and grant.epoch != act.epoch:
         raise NotPermittedError(
             f"`{grant.id}` is for epoch {grant.epoch} alone", hint=f"name it with --epoch {grant.epoch}"
+        )
+    if grant.before != act.before:
+        raise NotPermittedError(
+            f"`{grant.id}` is for evidence before {grant.before[:7]}",
+            hint=f"name that month with --before {grant.before[:7]}, or {ask}",
         )
     status = grant.status(now)
     if status == REQUESTED:
@@ -177,4 +185,15 @@ class LeaveDesk:
         )
 
 
-__all__ = ["CANARY", "ERASE", "NOBODY_LEFT", "REWRAP", "ROTATE", "Act", "LeaveDesk", "facts_of", "leave_for"]
+__all__ = [
+    "CANARY",
+    "DROP_EVIDENCE",
+    "ERASE",
+    "NOBODY_LEFT",
+    "REWRAP",
+    "ROTATE",
+    "Act",
+    "LeaveDesk",
+    "facts_of",
+    "leave_for",
+]

@@ -2,8 +2,8 @@
 
 Laws, whoever writes the entries:
 
-- an act names a grant of its own kind, in force for that principal at that moment, for that domain and epoch;
-  nobody takes such a grant without asking;
+- an act names a grant of its own kind, in force for that principal at that moment, for that domain and epoch,
+  or for evidence before that moment; nobody takes such a grant without asking;
 - a canary is made once, and one that was removed never comes again.
 
 What is said of grants in `grants` holds of these, too.
@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ringfort.ledger import domains, grants
+from ringfort.ledger import entry_control_evidence as evidence
 from ringfort.ledger.errors import FoldError
 
 if TYPE_CHECKING:
@@ -31,7 +32,16 @@ def requested(state: ControlState, entry: entries.ActRequested) -> str:
         raise FoldError("`ActRequested` names a domain or an epoch that there is not")
     if not about_a_domain and (entry.recipient or entry.purpose or entry.epoch):
         raise FoldError("`ActRequested` names a domain for an act that is not about one")
+    if entry.kind == "drop-evidence":
+        raise FoldError("`ActRequested` does not say which evidence it is about")
     return grants.asked_for(state, entry, (), entry.recipient, entry.epoch)
+
+
+def drop_requested(state: ControlState, entry: entries.DropRequested) -> str:
+    """`ActRequested`, version 2."""
+    if entry.kind != "drop-evidence" or entry.recipient or entry.purpose or entry.epoch:
+        raise FoldError("`ActRequested` names evidence for an act that is not about it alone")
+    return grants.asked_for(state, entry, ())
 
 
 def rotated(state: ControlState, entry: entries.DomainRotatedBy) -> str:
@@ -70,17 +80,25 @@ def canary_removed(state: ControlState, entry: entries.CanaryRemoved) -> str:
     return f"canary:{entry.canary}"
 
 
+def evidence_dropped(state: ControlState, entry: entries.EvidenceDroppedBy) -> str:
+    """`EvidenceDropped`, version 2."""
+    _leave(state, entry, "drop-evidence", before=entry.before)
+    return evidence.dropped(state, entry)
+
+
 def _leave(  # noqa: PLR0917 - what an act is about
     state: ControlState,
     entry: entries.DomainRotatedBy
     | entries.DomainErasedBy
     | entries.KeysRewrapped
     | entries.CanaryMade
-    | entries.CanaryRemoved,
+    | entries.CanaryRemoved
+    | entries.EvidenceDroppedBy,
     kind: str,
     recipient: str = "",
     purpose: str = "",
     epoch: int = 0,
+    before: str = "",
 ) -> None:
     grant = state.grants.get(entry.grant)
     if grant is None or (grant.kind, grant.principal) != (kind, entry.principal):
@@ -89,6 +107,8 @@ def _leave(  # noqa: PLR0917 - what an act is about
         raise FoldError(f"`{entry.TYPE}` names a grant for another domain")
     if grant.epoch and epoch != grant.epoch:
         raise FoldError(f"`{entry.TYPE}` names a grant for another epoch")
+    if grant.before != before:
+        raise FoldError(f"`{entry.TYPE}` names a grant for other evidence")
     if grant.ended or grant.by_time(grants.moment(entry.time)) != grants.ACTIVE:
         raise FoldError(f"`{entry.TYPE}` names a grant that is not in force")
 
@@ -98,7 +118,9 @@ __all__ = [
     "REMOVED",
     "canary_made",
     "canary_removed",
+    "drop_requested",
     "erased",
+    "evidence_dropped",
     "requested",
     "rewrapped",
     "rotated",

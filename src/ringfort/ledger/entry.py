@@ -42,7 +42,7 @@ Country = str  # ISO 3166-1 alpha-2; ZZ unknown
 OptionalCountry = str  # a Country, or empty
 Count = int  # 0 to 2**53 - 1
 GrantKind = str  # view, operate, resolve or bridge
-ActKind = str  # erase, rotate, rewrap or canary
+ActKind = str  # erase, rotate, rewrap, canary or drop-evidence
 
 _TIME = re.compile(
     r"20[0-9]{2}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
@@ -161,7 +161,7 @@ def _is_grant_kind(value: object) -> bool:
 
 
 def _is_act_kind(value: object) -> bool:
-    return type(value) is str and value in {"erase", "rotate", "rewrap", "canary"}
+    return type(value) is str and value in {"erase", "rotate", "rewrap", "canary", "drop-evidence"}
 
 
 def _is_names(value: object) -> bool:

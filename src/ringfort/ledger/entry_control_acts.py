@@ -14,10 +14,12 @@ from ringfort.ledger.entry import (
     Count,
     Digest,
     Entry,
+    EvidenceStream,
     Name,
     Retention,
     Stated,
     Text,
+    Time,
     entry_type,
 )
 
@@ -43,6 +45,17 @@ class ActRequested(Entry):
     reason: Stated
     approvals: Count
     open_seconds: Count
+
+
+@entry_type(CONTROL, Retention.PERMANENT, version=2, name="ActRequested")
+@dataclass(frozen=True, kw_only=True)
+class DropRequested(ActRequested):
+    """A principal asks for leave to drop the evidence of shards that ended before `before`.
+
+    Of the kind `drop-evidence`, which no other version asks for; it is about no domain.
+    """
+
+    before: Time
 
 
 @entry_type(CONTROL, Retention.PERMANENT, version=2, name="DomainRotated")
@@ -131,11 +144,30 @@ class CanaryRemoved(Entry):
     reason: Stated
 
 
+@entry_type(CONTROL, Retention.PERMANENT, version=2, name="EvidenceDropped")
+@dataclass(frozen=True, kw_only=True)
+class EvidenceDroppedBy(Entry):
+    """Evidence of shards that ended before `before` is deleted after its retention: each stream as it was.
+
+    On record before the first file goes. `principal` did it, on a grant of the kind `drop-evidence` for the
+    same `before`; `by` is the operating system's user; `input` is the blob of the decision.
+    """
+
+    streams: tuple[EvidenceStream, ...]
+    before: Time
+    principal: Name
+    grant: Name
+    input: Digest
+    by: Name
+    reason: Stated
+
+
 BLOBS: dict[type[Entry], tuple[str, ...]] = {
     DomainRotatedBy: ("input",),
     DomainErasedBy: ("input",),
     KeysRewrapped: ("input",),
     CanaryMade: ("input",),
     CanaryRemoved: ("input",),
+    EvidenceDroppedBy: ("input",),
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""

@@ -26,6 +26,7 @@ from ringfort.ledger.entry import (
 from ringfort.ledger.errors import FoldError
 
 if TYPE_CHECKING:
+    from ringfort.ledger.entry_control_acts import EvidenceDroppedBy
     from ringfort.ledger.folds import ControlState
 
 
@@ -48,6 +49,7 @@ class EvidenceDropped(Entry):
     """Evidence of shards that ended before `before` is deleted after its retention: each stream as it was.
 
     On record before the first file goes. `by` is the name of the operating system's user who asked for it.
+    Version 2 (`entry_control_acts`) names the principal and the approved request.
     """
 
     streams: tuple[EvidenceStream, ...]
@@ -86,7 +88,7 @@ def committed(state: ControlState, entry: EvidenceCommitted) -> str:
     return ""
 
 
-def dropped(state: ControlState, entry: EvidenceDropped) -> str:
+def dropped(state: ControlState, entry: EvidenceDropped | EvidenceDroppedBy) -> str:
     """Fold: as it was committed, of a shard that is closed, once."""
     for each in entry.streams:
         shard = state.shards.get(shard_of(each.stream))

@@ -323,6 +323,8 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     undoing.DomainRotated: epochs.rotated,
     undoing.DomainErased: epochs.erased,
     irreversible.ActRequested: acts.requested,
+    irreversible.DropRequested: acts.drop_requested,
+    irreversible.EvidenceDroppedBy: acts.evidence_dropped,
     irreversible.DomainRotatedBy: acts.rotated,
     irreversible.DomainErasedBy: acts.erased,
     irreversible.KeysRewrapped: acts.rewrapped,

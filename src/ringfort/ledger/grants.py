@@ -40,7 +40,7 @@ MOST_APPROVALS = 100
 OUTCOMES = ("justified", "unjustified")
 UNDOING = frozenset({"resolve", "bridge"})
 """Kinds that undo pseudonyms: nobody takes one without asking."""
-IRREVERSIBLE = frozenset({"erase", "rotate", "rewrap", "canary"})
+IRREVERSIBLE = frozenset({"erase", "rotate", "rewrap", "canary", "drop-evidence"})
 """Kinds of acts that cannot be undone: asked for by entries of their own (`acts`)."""
 REQUESTED, ACTIVE, LAPSED, DENIED, EXPIRED, REVOKED = (
     "requested",
@@ -87,6 +87,8 @@ class Grant:
     """With `purpose`, the domain that an act is about; empty for other kinds."""
     epoch: int = 0
     """The epoch that it is about, 0 for all."""
+    before: str = ""
+    """For dropping evidence: it is of shards that ended before this."""
 
     @property
     def break_glass(self) -> bool:
@@ -311,6 +313,7 @@ def _begun(
         requested=time,
         last=time,
         effects=getattr(entry, "effects", ()),
+        before=getattr(entry, "before", ""),
     )
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ringfort.ledger import entry_control as control
 from ringfort.ledger.checkpoint import Checkpoint, open_checkpoint
 from ringfort.ledger.entry import CONTROL, TRAFFIC, check, decode
+from ringfort.ledger.entry_control_acts import EvidenceDroppedBy
 from ringfort.ledger.entry_control_evidence import EvidenceCommitted, EvidenceDropped, shard_of
 from ringfort.ledger.errors import LedgerError, NoteError
 from ringfort.ledger.evidence import Commitment
@@ -290,8 +291,8 @@ class Verification:
         elif isinstance(entry, control.TrafficAnchored | control.ShardClosed):
             claim = _Claim(entry.size, entry.root, CONTROL, index)
             self.anchors.setdefault(entry.origin, []).append(claim)
-        elif isinstance(entry, EvidenceCommitted | EvidenceDropped):
-            gone = isinstance(entry, EvidenceDropped)
+        elif isinstance(entry, EvidenceCommitted | EvidenceDropped | EvidenceDroppedBy):
+            gone = not isinstance(entry, EvidenceCommitted)
             self.report.commitments += (Commitment(index, each, gone) for each in entry.streams)
         elif isinstance(entry, control.ShardOpened):
             self.report.opened[entry.shard] = index

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 RULES_FILE = "grants.toml"
 KINDS = ("view", "operate", "resolve", "bridge")
-ACT_KINDS = ("erase", "rotate", "rewrap", "canary")
+ACT_KINDS = ("erase", "rotate", "rewrap", "canary", "drop-evidence")
 """Acts that cannot be undone. They cover no table: what is said of `restricted` columns holds for them."""
 STRICTEST_FIRST = ("restricted", "protected", "interoperable", "public")
 MOST_APPROVALS = 20

@@ -77,12 +77,16 @@ class GrantFacts:
     """What a change of the tables may set off, by name; policies do not see it."""
     recipient: str = ""
     epoch: int = 0
+    before: str = ""
+    """For dropping evidence: it is of shards that ended before this."""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object; what an act is about is named for those that are about something."""
         about: dict[str, Any] = {"effects": list(self.effects)} if self.effects else {}
         if self.recipient or self.epoch:
             about |= {"recipient": self.recipient, "epoch": self.epoch}
+        if self.before:
+            about |= {"before": self.before}
         return {
             "id": self.id,
             "kind": self.kind,

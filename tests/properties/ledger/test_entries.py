@@ -55,7 +55,7 @@ FIELDS = {
     "Country": countries,
     "OptionalCountry": countries | st.just(""),
     "Count": counts,
-    "ActKind": st.sampled_from(["erase", "rotate", "rewrap", "canary"]),
+    "ActKind": st.sampled_from(["erase", "rotate", "rewrap", "canary", "drop-evidence"]),
     "GrantKind": st.sampled_from(["view", "operate"]),
     "tuple[Name, ...]": st.sets(names, min_size=1, max_size=4).map(lambda each: tuple(sorted(each))),
     "tuple[Viewer, ...]": st.lists(st.builds(Viewer, names, countries | st.just("")), max_size=4).map(tuple),

@@ -275,6 +275,7 @@ STATED_FIELDS = [
     if name in spec.stated and spec.kind not in entry_control.SUPERSEDED
 ]
 SAMPLES = {
+    "tuple[EvidenceStream, ...]": [],
     "Time": "2026-11-21T12:00:00.000000Z",
     "Name": "x",
     "Text": "",
