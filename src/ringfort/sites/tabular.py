@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 
 from ringfort.errors import UsageError
 from ringfort.sites.copy_binary import LoadError, data_type_of
+from ringfort.sites.csv_check import BLOCK_BYTES, check_csv, encoding_of, not_utf8
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -88,15 +89,19 @@ def _open_parquet(path: Path) -> Tabular:
 
 def _open_csv(path: Path) -> Tabular:
     delimiter = _delimiter(path)
-    notes = [] if delimiter == "," else [f"the columns are separated by `{delimiter}`".replace("\t", "tab")]
-    table = _read_csv(path, delimiter)
+    checked = check_csv(path, delimiter)
+    notes = list(checked.notes)
+    notes += [] if delimiter == "," else [f"the columns are separated by `{delimiter}`".replace("\t", "tab")]
+    table = _read_csv(path, delimiter, checked.longest_row)
+    if checked.nul_line:
+        _refuse_nul(table, checked.nul_line)
     names = table.column_names
     numbers = [
         each.name
         for each in table.schema
         if (pa.types.is_integer(each.type) or pa.types.is_floating(each.type)) and names.count(each.name) == 1
     ]
-    raw = _read_csv(path, delimiter, as_text=numbers) if numbers else table
+    raw = _read_csv(path, delimiter, checked.longest_row, as_text=numbers) if numbers else table
     for name in numbers:
         whole = pa.types.is_integer(table.schema.field(name).type)
         if _any(raw.column(name), _LOSSY if whole else _LOSSY_FLOAT):
@@ -113,17 +118,17 @@ def _delimiter(path: Path) -> str:
     """The separator: the one of `,`, `;`, tab, `|` that the first line has most of."""
     with path.open("rb") as file:
         head = file.readline(1024 * 1024)
-    try:
-        line = head.decode("utf-8-sig").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise _not_utf8(path) from None
+    encoding = encoding_of(head)
+    if encoding:
+        raise not_utf8(path, encoding=encoding)
+    line = re.split("[\r\n]", head.decode("utf-8-sig", "replace"), maxsplit=1)[0]
     if not line:
         raise UsageError(f"`{path}` has no first line with the names of the columns")
     unquoted = re.sub(r'"(?:[^"]|"")*"', "", line)
     return max(",;\t|", key=unquoted.count)
 
 
-def _read_csv(path: Path, delimiter: str, *, as_text: Sequence[str] = ()) -> pa.Table:
+def _read_csv(path: Path, delimiter: str, row_bytes: int, *, as_text: Sequence[str] = ()) -> pa.Table:
     broken: list[int] = []
 
     def skip(row: pa_csv.InvalidRow) -> str:
@@ -133,7 +138,8 @@ def _read_csv(path: Path, delimiter: str, *, as_text: Sequence[str] = ()) -> pa.
     try:
         table = pa_csv.read_csv(
             path,
-            read_options=pa_csv.ReadOptions(use_threads=False),
+            # a row must not go over more than two blocks
+            read_options=pa_csv.ReadOptions(use_threads=False, block_size=max(BLOCK_BYTES, row_bytes)),
             parse_options=pa_csv.ParseOptions(
                 delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip
             ),
@@ -147,7 +153,7 @@ def _read_csv(path: Path, delimiter: str, *, as_text: Sequence[str] = ()) -> pa.
         )
     except pa.ArrowInvalid as error:
         if "UTF8" in str(error) or "UTF-8" in str(error):
-            raise _not_utf8(path) from None
+            raise not_utf8(path) from None
         raise UsageError(
             f"`{path}` is no CSV file that can be read", hint="check quotes and separators"
         ) from None
@@ -159,18 +165,25 @@ def _read_csv(path: Path, delimiter: str, *, as_text: Sequence[str] = ()) -> pa.
         )
     binary = [each.name for each in table.schema if pa.types.is_binary(each.type)]
     if binary:  # pyarrow falls back to bytes where text is not UTF-8
-        raise _not_utf8(path)
+        raise not_utf8(path)
     return table
+
+
+def _refuse_nul(table: pa.Table, line: int) -> None:
+    for each in table.schema:
+        if pa.types.is_string(each.type):
+            count = pc.sum(pc.match_substring(table.column(each.name), "\0")).as_py()
+            if count:
+                raise LoadError(
+                    f"column `{each.name}` holds NUL bytes in {count} rows, the first in line {line};"
+                    " nothing was loaded",
+                    hint="PostgreSQL cannot hold them: take them out",
+                )
+    raise LoadError(f"there is a NUL byte in line {line}; nothing was loaded", hint="take it out")
 
 
 def _any(column: pa.ChunkedArray, pattern: str) -> bool:
     return bool(pc.any(pc.match_substring_regex(column, pattern)).as_py())
-
-
-def _not_utf8(path: Path) -> UsageError:
-    return UsageError(
-        f"`{path}` is not UTF-8", hint=f"convert it: iconv -f WINDOWS-1252 -t UTF-8 {path.name} > utf8.csv"
-    )
 
 
 def check_columns(opened: Tabular) -> None:
