@@ -72,7 +72,7 @@ def forbidden(shop):
         f"SELECT * FROM ringfort.{profile.maps[0].table}",
         "SELECT * FROM ringfort.profile",
         "SELECT * FROM ringfort.binding",
-        "SELECT ringfort.mask_email_v1('a@b.com')",
+        "SELECT ringfort.mask_email_v2('a@b.com')",
         f"SELECT * FROM {other.schema}.orders",
         "SELECT query_to_xml('SELECT * FROM public.customers', true, true, '')",
         "SELECT table_to_xml('public.customers', true, true, '')",

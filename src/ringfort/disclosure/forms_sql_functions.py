@@ -37,25 +37,28 @@ class FormFunction:
 
 # -- dates, numbers, networks ------------------------------------------------------------------------------
 
-DAY_OF = {  # type class -> (SQL type, its day); total, and no matter which time zone is set
-    "date": ("date", "value"),
-    "timestamp": ("timestamp without time zone", "value::date"),
-    "timestamptz": ("timestamp with time zone", "timezone('UTC', value)::date"),
+DAY_OF = {  # type class -> (SQL type, its day, its time zone); total, and no matter which zone is set
+    "date": ("date", "value", ""),
+    "timestamp": ("timestamp without time zone", "value::date", ""),
+    "timestamptz": ("timestamp with time zone", "timezone('UTC', value)::date", " 00:00:00+00"),
 }
 
 
 def _date_functions() -> Iterator[FormFunction]:
-    for name, (argument, day) in DAY_OF.items():
+    for name, (argument, day, zone) in DAY_OF.items():
         year = f"extract(year FROM {day})::integer"
         month = f"{year}::text || '-' || lpad((extract(month FROM {day})::integer)::text, 2, '0')"
-        for function, returns, expression in (
-            ("day", "date", day),
-            ("month", "text", month),
-            ("year", "integer", year),
-            ("born", "text", five_years(year)),
+        low = f"'{rules.YEARS[0]}-01-01{zone}'::{argument}"
+        high = f"'{rules.YEARS[1] + 1}-01-01{zone}'::{argument}"
+        told = f"value >= {low} AND value < {high}"  # of other years, and of infinities, nothing: NULL
+        for function, returns, expression, when in (
+            ("day", "date", day, told),
+            ("month", "text", month, told),
+            ("year", "integer", year, told),
+            ("born", "text", five_years(year), "isfinite(value)"),
         ):
-            finite = f"CASE WHEN isfinite({day}) THEN {expression} END"  # an infinity says nothing: NULL
-            yield FormFunction(f"{function}_{name}", argument, returns, finite)
+            whole = f"CASE WHEN {when} THEN {expression} END"
+            yield FormFunction(f"{function}_{name}", argument, returns, whole)
 
 
 def _number_functions() -> Iterator[FormFunction]:
@@ -66,11 +69,17 @@ def _number_functions() -> Iterator[FormFunction]:
             f"band_{name}",
             number,
             "text",
-            f"CASE WHEN {odd} THEN 'unknown' WHEN value = 0 THEN '0' "
-            "ELSE CASE WHEN value < 0 THEN 'minus ' ELSE '' END || "
+            f"CASE WHEN {odd} THEN 'unknown' ELSE CASE WHEN value < 0 THEN 'minus ' ELSE '' END || "
             f"({array(rules.BAND_LABELS)})[width_bucket(abs(value), {bounds})] END",
         )
-        yield FormFunction(f"degree_{name}", number, number, "floor(value)")
+        low, high = rules.DEGREES
+        no_sign = " + 0" if number == "double precision" else ""  # of a negative zero
+        yield FormFunction(
+            f"degree_{name}",
+            number,
+            number,
+            f"CASE WHEN value >= {low} AND value < {high} THEN floor(value){no_sign} END",
+        )
         ten = "(floor(value)::integer / 10 * 10)"  # dividing first would underflow for tiny floats
         yield FormFunction(
             f"age_{name}",
@@ -82,7 +91,14 @@ def _number_functions() -> Iterator[FormFunction]:
 
 
 def _network_functions() -> Iterator[FormFunction]:
-    for name, (v4, v6) in (("mask_inet", rules.MASK_NETWORKS), ("general_inet", rules.GENERAL_NETWORKS)):
+    six = rules.MASK_NETWORKS[1], rules.GENERAL_NETWORKS[1]
+    of_four = f"'{rules.IPV6_OF_IPV4}:/{16}'::inet"
+    # of a 6to4 address the longer prefix would hold all of an address of version 4
+    masked = f"CASE WHEN value <<= {of_four} THEN {six[1]} ELSE {six[0]} END"
+    for name, v4, v6 in (
+        ("mask_inet", rules.MASK_NETWORKS[0], masked),
+        ("general_inet", rules.GENERAL_NETWORKS[0], str(six[1])),
+    ):
         yield FormFunction(
             name,
             "inet",

@@ -1,11 +1,15 @@
 r"""The SQL of masks and generalisations of text: one expression each, written so that it is cheap per row.
 
-In the texts below `$S` is the value in collation "C" and cut, `$DIGITS` its digits, `$COMPACT` its ASCII
-letters (as capitals) and digits. What makes them cheap, measured: PostgreSQL evaluates an expression as often
-as it stands there (BETWEEN evaluates twice), so each is written as seldom as can be; a regular expression
-costs 0.3 to 2 microseconds, most if it has a long bounded repetition or begins anywhere, while `split_part`,
-`strpos` and `replace` cost 0.05 to 0.2; lists are array literals, which need no folding at each planning.
-Limits, lists and shapes are those of `ringfort.privacy.form_rules`, which the columnar forms read as well.
+In the texts below `$S` is the value in collation "C" and cut, `$DIGITS` its digits, `$COMPACT` its letters
+(as capitals) and digits, where only the signs of numbers and codes stand between them.
+
+What makes them cheap, measured: PostgreSQL evaluates an expression as often as it stands there (BETWEEN
+evaluates twice), so each is written as seldom as can be. A regular expression costs 0.3 to 2 microseconds,
+most if it has many classes, captures, a long bounded repetition, or begins anywhere; `translate` costs 0.01
+for each character of both texts; `split_part`, `strpos`, `substr` and `replace` cost 0.05 to 0.2. So the
+shape of most values is asked for first, in cheap words. Lists are array literals, which need no folding at
+each planning. Limits, lists and shapes are those of `ringfort.privacy.form_rules`, which the columnar forms
+read as well.
 """
 
 from __future__ import annotations
@@ -27,7 +31,9 @@ _CUT = (
 )
 _MARKS = {
     "$DIGITS": f"regexp_replace(ltrim({_BARE}, '+'), '[^0-9]', '', 'g')",
-    "$COMPACT": f"upper(regexp_replace({_BARE}, '[^0-9A-Za-z]', '', 'g'))",
+    "$COMPACT": "upper(translate($S, ' ./_-', ''))",  # of what has no other signs
+    "$POSTCODE": f"replace({_BARE}, '-', '')",
+    "$IBAN": f"upper(replace({_BARE}, '-', ''))",
     "$CARD": f"replace({_BARE}, '-', '')",
     "$TRIMMED": f"ltrim($S, {_PADDING})",
 }
@@ -42,9 +48,9 @@ def text_expression(branches: str, otherwise: str = "") -> str:
 
 
 def five_years(year: str) -> str:
-    """The five years that a year lies in; `year` is an integer expression of -5000 or later."""
-    low = f"(({year} + 5000) / 5 * 5 - 5000)"
-    return f"{low}::text || '-' || ({low} + 4)::text"
+    """The five years of birth that a year lies in, NULL for NULL; `year` is an integer expression."""
+    bounds = ",".join(map(str, rules.BORN_BANDS))
+    return f"({array(rules.BORN_LABELS)})[width_bucket({year}, '{{{bounds}}}'::integer[]) + 1]"
 
 
 def quoted(text: str) -> str:
@@ -68,29 +74,53 @@ def _size(text: str, limits: tuple[int, int]) -> str:
     return _within(f"length({text})", limits)
 
 
+_ASCII = "octet_length($S) = length($S)"  # in UTF-8
+
+
 def _email() -> str:
-    return f"""WHEN $S ~ '{rules.EMAIL}' AND length(split_part($S, '.', -1)) <= {rules.EMAIL_ENDING_MOST}
-        THEN CASE WHEN length(split_part($S, '@', 1)) > 2 THEN left($S, 1) ELSE '' END || '***@'
-        || left(split_part($S, '@', 2), 1) || '***.' || split_part($S, '.', -1)"""
+    host, ending = "split_part($S, '@', 2)", "lower(split_part($S, '.', -1))"
+    return f"""WHEN $S ~ '{rules.EMAIL}'
+        THEN CASE WHEN {_three_letters("$S")} OR $S ~ '{rules.EMAIL_LOCAL}' THEN left($S, 1) ELSE '' END
+        || '***@'
+        || CASE WHEN {_three_letters(host)} OR {host} ~ '{rules.EMAIL_HOST}' THEN left({host}, 1) ELSE '' END
+        || CASE WHEN {ending} = ANY ({array(rules.EMAIL_ENDINGS)}) THEN '***.' || {ending} ELSE '***' END"""
+
+
+def _three_letters(text: str) -> str:
+    """Whether a text begins with three letters of ASCII; at a third of the price of a regular expression."""
+    return " AND ".join(
+        f"abs(2 * (ascii({character}) | 32) - {ord('a') + ord('z')}) <= {ord('z') - ord('a')}"
+        for character in (text, f"substr({text}, 2, 1)", f"substr({text}, 3, 1)")
+    )
 
 
 def _name() -> str:
-    # of the first two characters all but the last: the first, or nothing of a word that has but one
     words = "".join(
         f" || CASE WHEN split_part($S, ' ', {at}) = '' THEN '' "
-        f"ELSE ' ' || left(left(split_part($S, ' ', {at}), 2), -1) || '***' END"
+        f"ELSE ' ' || left(split_part($S, ' ', {at}), 1) || '***' END"
         for at in (2, 3)
     )
-    plain = (
-        f"$S <> '' AND octet_length($S) <= {rules.NAME_LIMIT} AND left($S, 1) <> ' ' "
-        r"AND strpos($S, '  ') = 0 AND $S !~ '[\t-\r]'"
-    )
-    return f"WHEN {plain} THEN left(rtrim(left($S, 2), ' '), -1) || '***'{words}"
+    plain = f"octet_length($S) <= {rules.NAME_LIMIT} AND $S ~ {pattern(rules.NAME_PLAIN)}"
+    return f"WHEN {plain} THEN left($S, 1) || '***'{words}"
 
 
 def _name_of_any_shape() -> str:
     words = f"substring(left($S, {rules.NAME_LIMIT}) FROM '{rules.THREE_WORDS}')"  # null: there is none
-    return rf"coalesce(regexp_replace({words}, '{rules.WORD}', '\1***', 'g'), '***')"
+    spaced = f"regexp_replace({words}, '[{rules.SPACE}]+', ' ', 'g')"
+    return rf"coalesce(regexp_replace({spaced}, {pattern(rules.WORD)}, '\1***', 'g'), '***')"
+
+
+def _place() -> str:
+    few = "replace(replace(replace($S, ' ', ''), ',', ''), '.', '')"
+    return f"""WHEN octet_length({few}) >= {rules.ADDRESS_LENGTH} AND $S ~ '{rules.ADDRESS_PLAIN}'
+        THEN translate(left($S, 3), '0123456789', '**********') || '***'
+        WHEN $S ~ {pattern(rules.ADDRESS)}
+        THEN regexp_replace(left($TRIMMED, 3), {pattern(rules.ADDRESS_HIDDEN)}, '*', 'g') || '***'"""
+
+
+def _city() -> str:
+    return f"""WHEN {_three_letters("$S")} THEN left($S, 1) || '***'
+        WHEN $S ~ {pattern(rules.CITY)} THEN left($TRIMMED, 1) || '***'"""
 
 
 def _address(four: int, six: int) -> str:
@@ -98,13 +128,20 @@ def _address(four: int, six: int) -> str:
     v6 = " || ':' || ".join(f"split_part($TRIMMED, ':', {at})" for at in range(1, six + 1))
     shape = {2: rules.IPV6_32, 3: rules.IPV6_48}[six]
     ends = {2: ".0.0/16", 3: ".0/24"}[four], {2: "::/32", 3: "::/48"}[six]
+    whole = f"AND left($TRIMMED, {len(rules.IPV6_OF_IPV4)}) <> '{rules.IPV6_OF_IPV4}'" if six == 3 else ""
     return f"""WHEN $S ~ '{rules.IPV4}' THEN {v4} || '{ends[0]}'
-        WHEN strpos($S, ':') > 0 AND $S ~ '{shape}' THEN {v6} || '{ends[1]}'"""
+        WHEN strpos($S, ':') > 0 AND $S ~ '{shape}' {whole} THEN {v6} || '{ends[1]}'"""
 
 
 def pattern(shape: str) -> str:
     """A shape as an SQL literal of ASCII alone, which a database of any encoding can store."""
-    return quoted("".join(each if each.isascii() else f"\\u{ord(each):04x}" for each in shape))
+    return quoted("".join(map(_escaped, shape)))
+
+
+def _escaped(character: str) -> str:
+    if character.isascii():
+        return character
+    return f"\\u{ord(character):04x}" if ord(character) < 0x10000 else f"\\U{ord(character):08x}"
 
 
 def _written() -> str:
@@ -118,7 +155,7 @@ def _written() -> str:
     return f"CASE WHEN {text} !~ {pattern(rules.SUSPICIOUS)} THEN {text} ELSE {struck} END"
 
 
-_IBAN = f"$COMPACT ~ '{rules.IBAN}' AND {_size('$COMPACT', rules.IBAN_LENGTH)}"
+_IBAN = f"left($IBAN, 2) || length($IBAN)::text = ANY ({array(rules.IBAN_SIZES)}) AND $IBAN ~ '{rules.IBAN}'"
 _CARD = (
     f"($S !~ '{rules.NOT_OF_CARDS}' AND {_size('$S', rules.CARD_LENGTH)} "
     f"AND {_size('$CARD', rules.CARD_DIGITS)})"
@@ -158,7 +195,7 @@ TEXT_BODIES: dict[str, str] = {
     ),
     # the last two digits are mostly the last two characters, which spares a second regular expression
     "mask_phone": text_expression(
-        f"""WHEN {_size("$DIGITS", rules.PHONE_DIGITS)} THEN '***' || CASE
+        f"""WHEN {_ASCII} AND {_size("$DIGITS", rules.PHONE_DIGITS)} THEN '***' || CASE
         WHEN translate(right($S, 2), '0123456789', '') = '' THEN right($S, 2) ELSE right($DIGITS, 2) END""",
         "'***'",
     ),
@@ -172,31 +209,36 @@ TEXT_BODIES: dict[str, str] = {
     "mask_ip": text_expression(_address(3, 3), "'***'"),
     "general_ip": text_expression(_address(2, 2), "'***'"),
     "mask_iban": text_expression(
-        f"WHEN {_IBAN} THEN left($COMPACT, 2) || '** **** ' || right($COMPACT, 4)", "'***'"
+        f"WHEN {_IBAN} THEN left($IBAN, 2) || '** **** ' || right($IBAN, 4)", "'***'"
     ),
-    "general_iban": text_expression(f"WHEN {_IBAN} THEN left($COMPACT, 2)", "'unknown'"),
+    "general_iban": text_expression(f"WHEN {_IBAN} THEN left($IBAN, 2)", "'unknown'"),
     "mask_card": text_expression(f"WHEN {_CARD} THEN '**** ' || right($CARD, 4)", "'***'"),
     "general_card": text_expression(f"WHEN NOT {_CARD} THEN 'unknown' {_card_schemes()}", "'other'"),
     "mask_number_end": text_expression(
-        f"WHEN {_size('$COMPACT', rules.NUMBER_END_LENGTH)} THEN '***' || right($COMPACT, 2)", "'***'"
-    ),
-    "mask_code": text_expression(
-        f"WHEN {_size('$COMPACT', rules.CODE_LENGTH)} THEN left($COMPACT, 2) || '***'", "'***'"
-    ),
-    "mask_address": text_expression(
-        f"WHEN length($S) >= {rules.ADDRESS_LENGTH} "
-        "THEN translate(left(btrim($S), 3), '0123456789', '**********') || '***'",
+        f"WHEN $S ~ '{rules.NUMBER_END}' AND {_size('$COMPACT', rules.NUMBER_END_LENGTH)} "
+        "THEN '***' || right($COMPACT, 2)",
         "'***'",
     ),
+    "mask_code": text_expression(
+        f"""WHEN {_within("octet_length($S)", (rules.CODE_LENGTH[0] + 1, rules.CODE_LENGTH[1]))}
+        AND $S ~ '{rules.CODE_PLAIN}' THEN upper(left($S, 2)) || '***'
+        WHEN $S !~ '{rules.NOT_OF_CODES}' AND {_size("$COMPACT", rules.CODE_LENGTH)}
+        THEN left($COMPACT, 2) || '***'""",
+        "'***'",
+    ),
+    "mask_address": text_expression(_place(), "'***'"),
     "mask_postcode": text_expression(
-        f"""WHEN {_size("$COMPACT", (_POSTCODE_LOW + 1, _POSTCODE_HIGH))} THEN left($COMPACT, 3) || '**'
-        WHEN length($COMPACT) = {_POSTCODE_LOW} THEN left($COMPACT, 2) || '**'""",
+        f"""WHEN $S !~ '{rules.POSTCODE}' THEN '***'
+        WHEN {_size("$POSTCODE", (_POSTCODE_LOW + 1, _POSTCODE_HIGH))} THEN upper(left($POSTCODE, 3)) || '**'
+        WHEN length($POSTCODE) = {_POSTCODE_LOW} THEN upper(left($POSTCODE, 2)) || '**'""",
         "'***'",
     ),
     "general_postcode": text_expression(
-        f"WHEN {_size('$COMPACT', rules.POSTCODE_LENGTH)} THEN left($COMPACT, 2) || '***'", "'***'"
+        f"WHEN $S ~ '{rules.POSTCODE}' AND {_size('$POSTCODE', rules.POSTCODE_LENGTH)} "
+        "THEN upper(left($POSTCODE, 2)) || '***'",
+        "'***'",
     ),
-    "mask_city": text_expression("WHEN $TRIMMED <> '' THEN left($TRIMMED, 1) || '***'", "'***'"),
+    "mask_city": text_expression(_city(), "'***'"),
     "general_country": text_expression(
         "\n".join(
             rf"WHEN upper(btrim($S, E' \t\n\r')) = ANY ({array(names)}) THEN {quoted(group)}"
@@ -205,9 +247,9 @@ TEXT_BODIES: dict[str, str] = {
         "'other'",
     ),
     "mask_url": text_expression(
-        f"""WHEN $S ~ '{rules.URL_WITH_USER}' THEN '***'
-        WHEN $S ~ '{rules.URL}' AND length({_HOST}) <= {rules.URL_HOST_MOST}
-        AND {_within("(strpos($TRIMMED, '://') - 1)", rules.URL_SCHEME_LENGTH)} THEN {_HOST}""",
+        f"""WHEN $S ~ '{rules.URL}' AND length({_HOST}) <= {rules.URL_HOST_MOST}
+        AND {_within("(strpos($TRIMMED, '://') - 1)", rules.URL_SCHEME_LENGTH)}
+        THEN split_part({_HOST}, '.', -2) || '.' || split_part({_HOST}, '.', -1)""",
         "'***'",
     ),
     "general_user_agent": text_expression(_user_agents(), "'other'"),

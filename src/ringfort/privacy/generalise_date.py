@@ -2,7 +2,8 @@
 
 A time with a zone is taken in UTC. An infinity (the lowest and the highest value of the Arrow type, as
 PostgreSQL's own binary format has it) and what lies outside PostgreSQL's range become null. Years are those
-of the proleptic Gregorian calendar, and as in SQL's `extract` the year before 1 is -1.
+of the proleptic Gregorian calendar. Of a year without four digits nothing is told but, of a birth, that it
+was before `form_rules.BORN` or after.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from ringfort.errors import UsageError
+from ringfort.privacy.form_rules import BORN_BANDS, BORN_LABELS, YEARS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,39 +24,49 @@ if TYPE_CHECKING:
 FIRST_DAY = -2_440_588  # 4714-11-24 BC, PostgreSQL's first
 LAST_DAY = {"date": 2_145_042_905, "timestamp": 106_762_939}  # 5874897-12-31 and 294276-12-31
 _UNITS_A_DAY = {"s": 86_400, "ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
+_TOLD = tuple(
+    int(np.datetime64(f"{each:04}-01-01", "D").astype(np.int64)) for each in (YEARS[0], YEARS[1] + 1)
+)
 _TABLE = 4096  # texts are made by table if there are not more between the least and the largest
 
 
 def day(values: pa.Array) -> pa.Array:
     """The day."""
-    days, finite = days_of(values)
-    return pa.array(days.astype(np.int32), pa.int32(), mask=~finite).cast(pa.date32())
+    days, told = _told(values)
+    return pa.array(days.astype(np.int32), pa.int32(), mask=~told).cast(pa.date32())
 
 
 def month(values: pa.Array) -> pa.Array:
     """Year and month, `1999-02`."""
-    days, finite = days_of(values)
+    days, told = _told(values)
     years, months, _ = civil(days)
-    numbers = _shown(years) * 12 + (months - 1)
-    return _texts(numbers, finite, lambda number: f"{number // 12}-{number % 12 + 1:02}")
+    return _texts(years * 12 + (months - 1), told, lambda number: f"{number // 12}-{number % 12 + 1:02}")
 
 
 def year(values: pa.Array) -> pa.Array:
     """The year, as int32."""
-    days, finite = days_of(values)
-    return pa.array(_shown(civil(days)[0]).astype(np.int32), pa.int32(), mask=~finite)
+    days, told = _told(values)
+    return pa.array(civil(days)[0].astype(np.int32), pa.int32(), mask=~told)
 
 
 def born(values: pa.Array) -> pa.Array:
     """Five years, `1995-1999`."""
     days, finite = days_of(values)
-    return five_years(_shown(civil(days)[0]), finite)
+    return five_years(civil(days)[0], finite)
 
 
 def five_years(years: NDArray[np.int64], valid: NDArray[np.bool_] | None = None) -> pa.Array:
-    """The five years that a year lies in, as text; null where not valid."""
-    low = np.floor_divide(years, 5) * 5
-    return _texts(low, np.ones(len(low), np.bool_) if valid is None else valid, lambda at: f"{at}-{at + 4}")
+    """The five years that a year lies in, as text, with one band for all before and one for all after."""
+    places = np.searchsorted(np.array(BORN_BANDS), years, side="right")
+    mask = None if valid is None else ~valid
+    return pa.array(BORN_LABELS, pa.string()).take(pa.array(places, pa.int64(), mask=mask))
+
+
+def _told(values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Days since 1970-01-01, and which of them lie in a year of four digits; 0 for the others."""
+    days, finite = days_of(values)
+    told = finite & (days >= _TOLD[0]) & (days < _TOLD[1])
+    return np.where(told, days, 0), told
 
 
 def days_of(values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -89,11 +101,6 @@ def civil(days: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]
     from_march = (5 * of_year + 2) // 153
     months = np.where(from_march < 10, from_march + 3, from_march - 9)
     return year_of_era + era * 400 + (months <= 2), months, of_year - (153 * from_march + 2) // 5 + 1
-
-
-def _shown(years: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Years as SQL tells them: there is no year 0."""
-    return np.where(years > 0, years, years - 1)
 
 
 def _texts(

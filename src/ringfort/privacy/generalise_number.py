@@ -1,4 +1,4 @@
-"""Numbers as bands, ages and whole degrees, as columns: what `ringfort.band_numeric_v1` and the like give.
+"""Numbers as bands, ages and whole degrees, as columns: what `ringfort.band_numeric_v2` and the like give.
 
 For `double precision` a column of floats is taken. For `numeric` whole numbers, decimals, or text as
 PostgreSQL writes a numeric (which knows no limit of digits, `NaN` and the infinities); other text becomes
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NUMERIC = r"^(-?)([0-9]+)(?:\.([0-9]*))?$"
 _LARGE = 2**62  # stands for all larger magnitudes: above every band and age
 _AGE_LIMIT = 150
+_DEGREE = pa.decimal128(3, 0)
 
 
 def band_float(values: pa.Array) -> pa.Array:
@@ -34,33 +35,32 @@ def band_float(values: pa.Array) -> pa.Array:
     with np.errstate(invalid="ignore"):
         magnitudes = np.abs(numbers)
         places = np.searchsorted(np.array(rules.BANDS, np.float64), magnitudes, side="right")
-    return _banded(places, numbers < 0, numbers == 0, ~np.isfinite(numbers), valid)
+    return _banded(places, numbers < 0, ~np.isfinite(numbers), valid)
 
 
 def band_numeric(values: pa.Array) -> pa.Array:
     """The 1-2-5 band of a numeric's magnitude, with its sign."""
     whole = _whole(values)
     places = np.searchsorted(np.array(rules.BANDS, np.int64), whole.magnitude, side="right")
-    return _banded(places, whole.negative, whole.zero, whole.odd, whole.valid)
+    return _banded(places, whole.negative, whole.odd, whole.valid)
 
 
 def _banded(
     places: NDArray[Any],
     negative: NDArray[np.bool_],
-    zero: NDArray[np.bool_],
     odd: NDArray[np.bool_],
     valid: NDArray[np.bool_],
 ) -> pa.Array:
     count = len(rules.BAND_LABELS)
     index = np.where(negative, places - 1 + count, places - 1)
-    index = np.where(odd, 2 * count + 1, np.where(zero, 2 * count, index))
+    index = np.where(odd, 2 * count, index)
     return _band_labels().take(pa.array(index.astype(np.int64), mask=~valid))
 
 
 @cache
 def _band_labels() -> pa.Array:
     return pa.array(
-        [*rules.BAND_LABELS, *(f"minus {label}" for label in rules.BAND_LABELS), "0", "unknown"], pa.string()
+        [*rules.BAND_LABELS, *(f"minus {label}" for label in rules.BAND_LABELS), "unknown"], pa.string()
     )
 
 
@@ -90,66 +90,35 @@ def _age_labels() -> pa.Array:
 
 
 def degree_float(values: pa.Array) -> pa.Array:
-    """Whole degrees, downwards, as float64."""
+    """Whole degrees, downwards, as float64; null for what is no degree."""
     numbers, valid = _floats(values)
-    return pa.array(np.floor(numbers), pa.float64(), mask=~valid)
+    with np.errstate(invalid="ignore"):
+        good = valid & (numbers >= rules.DEGREES[0]) & (numbers < rules.DEGREES[1])
+    return pa.array(np.floor(np.where(good, numbers, 0.0)) + 0.0, pa.float64(), mask=~good)
 
 
 def degree_numeric(values: pa.Array) -> pa.Array:
-    """Whole numbers, downwards: of the type given if whole, decimals without scale, or text for text."""
+    """Whole degrees, downwards: integers in their type, decimals without scale, text for text.
+
+    Null for what is no degree.
+    """
     arrow = values.type
-    if pa.types.is_integer(arrow):
-        return values
-    if not pa.types.is_decimal(arrow):
-        return pa.array([_floor_of(each) for each in values.to_pylist()], arrow)
-    if arrow.scale <= 0:
-        return values
-    digits = max(arrow.precision - arrow.scale, 0) + 1  # -99.5 becomes -100
-    whole = pa.decimal128(digits, 0) if digits <= 38 else pa.decimal256(digits, 0)
-    if arrow.precision < 76:
-        wide = pa.decimal256(arrow.precision + 1, arrow.scale)
-        if arrow.precision < 38:
-            wide = pa.decimal128(arrow.precision + 1, arrow.scale)
-        return pc.floor(values.cast(wide)).cast(whole)
-    texts = [None if each is None else _floor_of(format(each, "f")) for each in values.to_pylist()]
-    return pa.array([None if each is None else Decimal(each) for each in texts], whole)
-
-
-def _floor_of(text: str | None) -> str | None:
-    """The floor of a numeric as PostgreSQL writes it; null if it is none."""
-    if text is None or text in {"NaN", "Infinity", "-Infinity"}:
-        return text
-    whole, _, fraction = text.removeprefix("-").partition(".")
-    if not _all_digits(whole) or (fraction and not _all_digits(fraction)):
-        return None
-    plain = whole.lstrip("0") or "0"
-    if not text.startswith("-"):
-        return plain
-    if fraction.strip("0"):
-        plain = _increased(plain)
-    return plain if plain == "0" else f"-{plain}"
-
-
-def _all_digits(text: str) -> bool:
-    return text.isascii() and text.isdigit()
-
-
-def _increased(number: str) -> str:
-    """One more than a number of any length: Python's own conversion refuses more than 4,300 digits."""
-    kept = number.rstrip("9")
-    nines = len(number) - len(kept)
-    if not kept:
-        return "1" + "0" * nines
-    return kept[:-1] + str(int(kept[-1]) + 1) + "0" * nines
+    whole = _whole(values)
+    floor = np.where(whole.negative, -whole.magnitude - whole.fraction, whole.magnitude)
+    good = whole.valid & ~whole.odd & (floor >= rules.DEGREES[0]) & (floor < rules.DEGREES[1])
+    degrees = pa.array(np.where(good, floor, 0), pa.int64(), mask=~good)
+    if pa.types.is_decimal(arrow):
+        return degrees.cast(pa.decimal128(19, 0)).cast(_DEGREE)
+    return degrees.cast(arrow)
 
 
 @dataclass(frozen=True)
 class _Whole:
-    """Exact numbers by what bands and ages ask: whole part of the magnitude (capped), sign, zero, odd."""
+    """Exact numbers by what forms ask: whole part of the magnitude (capped), more than that, sign, odd."""
 
     magnitude: NDArray[np.int64]
+    fraction: NDArray[np.bool_]
     negative: NDArray[np.bool_]
-    zero: NDArray[np.bool_]
     odd: NDArray[np.bool_]  # NaN and the infinities
     valid: NDArray[np.bool_]
 
@@ -167,11 +136,12 @@ def _whole(values: pa.Array) -> _Whole:
 
 def _of_integers(values: pa.Array) -> _Whole:
     numbers = values.fill_null(0).to_numpy(zero_copy_only=False)
-    negative, zero = numbers < 0, numbers == 0
+    negative = numbers < 0
     if numbers.dtype == np.uint64:
         numbers = np.minimum(numbers, np.uint64(_LARGE))
     magnitude = np.abs(np.clip(numbers.astype(np.int64), -_LARGE, _LARGE))
-    return _Whole(magnitude, negative, zero, np.zeros(len(numbers), np.bool_), _valid(values))
+    nothing = np.zeros(len(numbers), np.bool_)
+    return _Whole(magnitude, nothing, negative, nothing, _valid(values))
 
 
 def _of_decimals(values: pa.Array) -> _Whole:
@@ -180,9 +150,11 @@ def _of_decimals(values: pa.Array) -> _Whole:
     if arrow.scale < 0 or not fits.all():
         texts = [None if each is None else format(each, "f") for each in values.to_pylist()]
         return _of_texts(pa.array(texts, pa.large_string()))
-    magnitude = np.zeros_like(unscaled) if arrow.scale > 18 else np.abs(unscaled) // 10**arrow.scale
+    unit = 10 ** min(arrow.scale, 18)
+    magnitude = np.zeros_like(unscaled) if arrow.scale > 18 else np.abs(unscaled) // unit
+    fraction = unscaled != 0 if arrow.scale > 18 else np.abs(unscaled) != magnitude * unit
     nothing_odd = np.zeros(len(unscaled), np.bool_)
-    return _Whole(magnitude, unscaled < 0, unscaled == 0, nothing_odd, _valid(values))
+    return _Whole(magnitude, fraction, unscaled < 0, nothing_odd, _valid(values))
 
 
 def _unscaled(values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -209,7 +181,7 @@ def _of_texts(values: pa.Array) -> _Whole:
     zero = (magnitude == 0) & ~some
     negative = pc.equal(sign.fill_null(""), "-").to_numpy(zero_copy_only=False) & ~zero
     odd = odd.to_numpy(zero_copy_only=False)
-    return _Whole(magnitude, negative, zero, odd, odd | _valid(sign))
+    return _Whole(magnitude, some, negative, odd, odd | _valid(sign))
 
 
 def _floats(values: pa.Array) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

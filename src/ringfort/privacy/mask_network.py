@@ -1,7 +1,8 @@
-"""Networks of addresses of PostgreSQL's type inet, as columns: `ringfort.mask_inet_v1` and `general_inet_v1`.
+"""Networks of addresses of PostgreSQL's type inet, as columns: `ringfort.mask_inet_v2` and `general_inet_v1`.
 
 Arrow has no such type: taken is text as PostgreSQL writes an inet or cidr (`192.0.2.77`, `2001:db8::/32`).
-Text that is no address becomes null.
+Text that is no address becomes null. Of a 6to4 address (`2002:`) the first 48 bits are a whole address of
+version 4, so it is masked as it is generalised.
 """
 
 from __future__ import annotations
@@ -37,8 +38,13 @@ _GROUPS = {32: f"^({_GROUP}(?::{_GROUP})?)", 48: f"^({_GROUP}(?::{_GROUP}(?::{_G
 
 
 def mask_inet(text: pa.Array) -> pa.Array:
-    """The /24 or /48."""
-    return _networks(clean(text), *rules.MASK_NETWORKS)
+    """The /24 or /48, of 6to4 the /32."""
+    text = clean(text)
+    found = _networks(text, *rules.MASK_NETWORKS)
+    of_four = pc.starts_with(found, rules.IPV6_OF_IPV4).fill_null(False)
+    if not pc.any(of_four, min_count=0).as_py():
+        return found
+    return pc.replace_with_mask(found, of_four, _networks(text.filter(of_four), *rules.GENERAL_NETWORKS))
 
 
 def general_inet(text: pa.Array) -> pa.Array:

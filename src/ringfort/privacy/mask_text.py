@@ -1,4 +1,4 @@
-"""Text that people wrote, with what looks like personal data struck out: `ringfort.mask_text_v1` as columns.
+"""Text that people wrote, with what looks like personal data struck out: `ringfort.mask_text_v2` as columns.
 
 Addresses of e-mail and of the web, handles, IBANs, IP addresses, phone and other long numbers become markers
 (`form_rules.STRUCK_OUT`). Found is what has such a shape, and nothing else: names of people and places,

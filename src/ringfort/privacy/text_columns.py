@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from ringfort.privacy.form_rules import TEXT_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
@@ -86,6 +86,19 @@ def digits(values: pa.Array) -> pa.Array:
 def compact(values: pa.Array) -> pa.Array:
     """The ASCII letters, as capitals, and digits of each value."""
     return _kept(values, *_tables(_DIGITS | _CAPITALS, _SMALL))
+
+
+def without_blanks(values: pa.Array) -> pa.Array:
+    """Each value without blanks and hyphens, ASCII letters as capitals."""
+    return _kept(values, *_tables(frozenset(range(256)) - frozenset(b" -") - _SMALL, _SMALL))
+
+
+def ascii_alone(values: pa.Array) -> pa.Array:
+    """Whether each value is of ASCII characters alone."""
+    data, _ = buffers(values)
+    if not np.any(data >= 0x80):
+        return pa.array(np.ones(len(values), np.bool_))
+    return pc.string_is_ascii(values)
 
 
 @cache
@@ -170,6 +183,16 @@ def only(condition: pa.Array, values: pa.Array | str, like: pa.Array) -> pa.Arra
     """The values where the condition holds, null elsewhere."""
     chosen = pa.scalar(values, like.type) if isinstance(values, str) else values
     return pc.if_else(condition, chosen, pa.scalar(None, like.type))
+
+
+def elsewhere(
+    values: pa.Array, texts: pa.Array, where: pa.Array, kernel: Callable[[pa.Array], pa.Array]
+) -> pa.Array:
+    """The values, but what the kernel makes of the texts where a condition holds."""
+    where = where.fill_null(False)
+    if not pc.any(where, min_count=0).as_py():
+        return values
+    return pc.replace_with_mask(values, where, kernel(texts.filter(where)))
 
 
 def first(options: Iterable[pa.Array], otherwise: str, like: pa.Array) -> pa.Array:

@@ -372,7 +372,7 @@ PRIVILEGE = [
     "SELECT get_raw_page('public.vault', 0)",
     "SELECT * FROM heap_page_items(get_raw_page('public.vault', 0))",
     "SELECT pgp_sym_decrypt(h_bytes, 'x') FROM public.vault",
-    "SELECT ringfort.mask_email_v1('x')",
+    "SELECT ringfort.mask_email_v2('x')",
     "SELECT tableoid, ctid FROM public.parted",
     "SELECT pg_identify_object_as_address(1, 2, 3), lo_get(4711)",
     "DISCARD ALL; SET ROLE postgres",

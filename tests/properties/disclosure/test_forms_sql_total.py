@@ -86,7 +86,7 @@ def test_text_functions_are_total(connection):
     for row in rows[:-2]:
         for name, value in zip(names, row[1:], strict=True):
             assert value is not None, name
-            assert len(value) < (8100 if name == "mask_text_v1" else 300)
+            assert len(value) < (8100 if name == "mask_text_v2" else 300)
     run()
 
 
@@ -131,8 +131,8 @@ def test_date_functions_are_total_and_ignore_the_time_zone(connection, argument,
     at = dict(zip(names, everything(connection, argument, ["1999-12-31 23:59:59+00"])[1][0][1:], strict=True))
     connection.execute("RESET timezone")
     if argument != "timestamp without time zone":
-        assert at[f"year_{short}_v1"] == "1999"
-        assert at[f"born_{short}_v1"] == "1995-1999"
+        assert at[f"year_{short}_v2"] == "1999"
+        assert at[f"born_{short}_v2"] == "1995-1999"
 
 
 def test_network_functions_are_total(connection):
@@ -160,12 +160,12 @@ def test_network_functions_are_total(connection):
         ("general_phone", "086 1234567", "unknown"),
         ("general_phone", "+1 212 555 0100", "+1"),
         ("mask_name", "Zoë Ní Bhriain", "Z*** N*** B***"),
-        ("mask_name", "王小明", "王***"),
+        ("mask_name", "王小明", "***"),
         ("mask_name", "ab cd ef gh ij", "a*** c*** e***"),
         ("mask_name", "森 淳", "*** ***"),
         ("mask_name", "J Smith", "*** S***"),
-        ("mask_name", "J. Smith", "J*** S***"),
-        ("mask_name", "X\tSmith", "***\tS***"),
+        ("mask_name", "J. Smith", "*** S***"),
+        ("mask_name", "X\tSmith", "*** S***"),
         ("mask_name", " " * 120 + "Smith", "***"),
         ("mask_name", "", "***"),
         ("mask_ip", "192.0.2.77", "192.0.2.0/24"),
@@ -216,8 +216,8 @@ def test_what_text_becomes(connection, name, value, expected):
         ("month_timestamp", "timestamp", "2011-03-04 05:06", "2011-03"),
         ("month_timestamptz", "timestamptz", "2011-03-31 23:30-05", "2011-04"),
         ("band_numeric", "numeric", "-17.5", "minus 10-20"),
-        ("band_numeric", "numeric", "0", "0"),
-        ("band_float", "float8", "0.3", "0-1"),
+        ("band_numeric", "numeric", "0", "0-5"),
+        ("band_float", "float8", "0.3", "0-5"),
         ("band_float", "float8", "NaN", "unknown"),
         ("band_float", "float8", "6e9", "5000000000 or more"),
         ("age_numeric", "numeric", "39.9", "30-39"),
@@ -258,8 +258,8 @@ def test_functions_are_immutable_parallel_safe_and_inlined(connection):
     plan = "\n".join(
         row[0]
         for row in connection.execute(
-            "EXPLAIN (VERBOSE) SELECT ringfort.mask_email_v1(v), ringfort.born_date_v1(d), "
-            "ringfort.band_numeric_v1(n) FROM inlined"
+            "EXPLAIN (VERBOSE) SELECT ringfort.mask_email_v2(v), ringfort.born_date_v2(d), "
+            "ringfort.band_numeric_v2(n) FROM inlined"
         )
     )
     assert "mask_email" not in plan

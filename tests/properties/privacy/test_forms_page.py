@@ -29,11 +29,11 @@ TYPES = {
 }
 # the same as others but for the type of the value
 ALIKE = {
-    "day_date_v1",
-    "year_timestamp_v1",
-    "born_timestamp_v1",
-    "year_timestamptz_v1",
-    "born_timestamptz_v1",
+    "day_date_v2",
+    "year_timestamp_v2",
+    "born_timestamp_v2",
+    "year_timestamptz_v2",
+    "born_timestamptz_v2",
 }
 
 
@@ -77,8 +77,9 @@ def test_examples(database):
                 assert cell == ("-" if how.form is Form.HIDDEN else "as generalised"), (kind, value)
                 continue
             shown.add(how.function)
-            assert by_database(database, how, data_type, value) == cell
-            assert by_columns(how, data_type, value) == cell
+            expected = None if cell == "NULL" else cell
+            assert by_database(database, how, data_type, value) == expected
+            assert by_columns(how, data_type, value) == expected
     assert {each.name for each in FUNCTIONS} - shown == ALIKE
 
 

@@ -45,19 +45,19 @@ def test_raw_is_raw_and_what_nothing_renders_is_hidden():
     ("form", "kind", "data_type", "expected"),
     [
         (Form.MASKED, "country", "text", (Form.GENERALISED, "general_country_v1")),
-        (Form.MASKED, "email", "character varying(99)", (Form.MASKED, "mask_email_v1")),
-        (Form.MASKED, "name", "text", (Form.MASKED, "mask_name_v2")),
+        (Form.MASKED, "email", "character varying(99)", (Form.MASKED, "mask_email_v2")),
+        (Form.MASKED, "name", "text", (Form.MASKED, "mask_name_v3")),
         (Form.GENERALISED, "name", "text", (Form.HIDDEN, "")),
-        (Form.MASKED, "phone", "bigint", (Form.MASKED, "mask_phone_v1")),
+        (Form.MASKED, "phone", "bigint", (Form.MASKED, "mask_phone_v2")),
         (Form.MASKED, "phone", "double precision", (Form.HIDDEN, "")),
-        (Form.MASKED, "amount", "double precision", (Form.GENERALISED, "band_float_v1")),
-        (Form.GENERALISED, "amount", "integer", (Form.GENERALISED, "band_numeric_v1")),
-        (Form.GENERALISED, "birth_date", "date", (Form.GENERALISED, "born_date_v1")),
+        (Form.MASKED, "amount", "double precision", (Form.GENERALISED, "band_float_v2")),
+        (Form.GENERALISED, "amount", "integer", (Form.GENERALISED, "band_numeric_v2")),
+        (Form.GENERALISED, "birth_date", "date", (Form.GENERALISED, "born_date_v2")),
         (
             Form.GENERALISED,
             "timestamp",
             "timestamp with time zone",
-            (Form.GENERALISED, "month_timestamptz_v1"),
+            (Form.GENERALISED, "month_timestamptz_v2"),
         ),
         (Form.MASKED, "key", "integer", (Form.HIDDEN, "")),
         (Form.PSEUDONYM, "key", "boolean", (Form.HIDDEN, "")),
@@ -83,6 +83,7 @@ def test_every_function_is_made_once():
 
 def test_what_a_function_of_an_older_version_gave_is_not_touched():
     made = " ".join(each.as_string() for each in create_statements())
-    assert '"mask_name_v2"' in made
+    assert '"mask_name_v3"' in made
     assert "mask_name_v1" not in made
+    assert "mask_name_v2" not in made
     assert set(VERSIONS) <= {each.name.rpartition("_v")[0] for each in FUNCTIONS}

@@ -167,7 +167,7 @@ def test_the_query_of_a_view():
     assert 'LEFT JOIN "ringfort"."map_' in text["orders"]
     assert '("t"."customer_id" IS NULL OR "m1".pseudonym IS NOT NULL)' in text["orders"]
     assert '("t"."id" IS NULL OR' not in text["customers"]
-    assert '"ringfort"."mask_name_v2"(("t"."name")::text) AS "name"' in text["customers"]
+    assert '"ringfort"."mask_name_v3"(("t"."name")::text) AS "name"' in text["customers"]
     assert "secret" not in text["customers"]
     assert "phone" not in text["customers"]
 

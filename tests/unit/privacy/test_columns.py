@@ -29,8 +29,8 @@ MASKED = ["j***@e***.com", None, "***@e***.com", "***"]
     ],
 )
 def test_columns_of_all_kinds(column):
-    assert render("mask_email_v1", column).to_pylist() == MASKED
-    assert render("mask_email_v1", column).type == pa.string()
+    assert render("mask_email_v2", column).to_pylist() == MASKED
+    assert render("mask_email_v2", column).type == pa.string()
 
 
 def test_empty_and_null_columns():
@@ -38,24 +38,24 @@ def test_empty_and_null_columns():
         nothing = render(name, pa.nulls(3))
         assert nothing.null_count == len(nothing) == 3
         assert form.returns in {None, nothing.type}
-    assert len(render("mask_name_v2", pa.chunked_array([], pa.string()))) == 0
+    assert len(render("mask_name_v3", pa.chunked_array([], pa.string()))) == 0
     assert cast_like_sql(pa.chunked_array([], pa.int64()), "text").type == pa.string()
 
 
 @pytest.mark.parametrize("distinct", [3, 10_000])
 def test_long_columns_go_in_pieces(distinct):
     count = 2 * CHUNK + 7
-    column = pa.array([f"jan{number % distinct}@h{number % 7}.com" for number in range(count)])
-    assert render("mask_email_v1", column).to_pylist() == ["j***@h***.com"] * count
+    column = pa.array([f"jan{number % distinct}@host{number % 7}.com" for number in range(count)])
+    assert render("mask_email_v2", column).to_pylist() == ["j***@h***.com"] * count
     numbers = pa.array(range(count))
-    assert render("band_numeric_v1", numbers).to_pylist()[-2:] == ["100000-200000"] * 2
+    assert render("band_numeric_v2", numbers).to_pylist()[-2:] == ["100000-200000"] * 2
 
 
 def test_values_that_no_database_holds_are_taken_as_empty():
     raw = [b"Jan\xff Murphy", b"a\0b@example.com", "Zoë".encode(), None]
     for text, binary in ((pa.string(), pa.binary()), (pa.large_string(), pa.large_binary())):
         column = pa.array(raw, binary).view(text)
-        assert render("mask_name_v2", column).to_pylist() == ["***", "***", "Z***", None]
+        assert render("mask_name_v3", column).to_pylist() == ["***", "***", "Z***", None]
         for name, form in COLUMN_FORMS.items():
             if form.argument in {"text", "inet", "numeric"}:
                 render(name, column).validate(full=True)
@@ -67,18 +67,18 @@ def test_bytes_behind_nulls_do_not_matter():
         2,
         [pa.py_buffer(b"\x02"), pa.array([0, 3, 6], pa.int32()).buffers()[1], pa.py_buffer(b"\xff\0\xffabc")],
     )
-    assert render("mask_city_v1", column).to_pylist() == [None, "a***"]
+    assert render("mask_city_v2", column).to_pylist() == [None, "a***"]
 
 
 @pytest.mark.parametrize(
     ("name", "column"),
     [
-        ("mask_email_v1", pa.array([1])),
-        ("band_numeric_v1", pa.array([1.0])),
-        ("band_float_v1", pa.array([1])),
-        ("year_date_v1", pa.array([1])),
-        ("year_timestamp_v1", pa.array(["2001-01-01"])),
-        ("mask_inet_v1", pa.array([b"1"])),
+        ("mask_email_v2", pa.array([1])),
+        ("band_numeric_v2", pa.array([1.0])),
+        ("band_float_v2", pa.array([1])),
+        ("year_date_v2", pa.array([1])),
+        ("year_timestamp_v2", pa.array(["2001-01-01"])),
+        ("mask_inet_v2", pa.array([b"1"])),
         ("mask_email_v0", pa.array(["x"])),
         ("mask_email", pa.array(["x"])),
     ],

@@ -20,7 +20,7 @@ def plan(*columns):
 
 
 KEY = ColumnPlan("id", "pseudonym", "key", method="cmac", identity_space="people")
-BORN = ColumnPlan("born", "render", "birth_date", function="born_date_v1")
+BORN = ColumnPlan("born", "render", "birth_date", function="born_date_v2")
 NOTE = ColumnPlan("note", "raw")
 
 
@@ -35,9 +35,9 @@ def plainly(column):
 
 def function(name):
     """The function's present version."""
-    from ringfort.disclosure.forms_sql import VERSION
+    from ringfort.privacy.form_rules import versioned
 
-    return f"{name}_v{VERSION}"
+    return versioned(name)
 
 
 def test_each_column_is_reduced_by_its_kernel_and_others_are_not_read():
