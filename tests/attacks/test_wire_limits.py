@@ -1,5 +1,6 @@
 """Limits of time and number, on a real worker: who holds on, floods, or hoards sessions."""
 
+import contextlib
 import os
 import time
 
@@ -7,6 +8,7 @@ import pytest
 from tests.attacks.test_wire import drop_database, make_database
 from tests.attacks.wire_stand import PASSWORD, Stand, Wire, rows, states, wait_for
 
+from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.pgwire import backend as be
 from ringfort.pgwire.frontend import Bind, Execute, Parse, Query, Sync, serialise_frontend
 
@@ -145,3 +147,34 @@ def test_who_fills_the_evidence_is_let_go(stand, how):
         errors = [each.fields for each in wire.until_closed() if isinstance(each, be.ErrorResponse)]
     assert (errors[-1]["S"], errors[-1]["C"]) == (b"FATAL", b"53400")
     wait_for(lambda: outcomes(stand).count("limit of evidence") > before)
+
+
+FLOOD_MOST = 64 << 20  # what both kernels' buffers hold, and what a few turns of the gateway's loop read
+
+
+def sent_after_the_end(wire):
+    """Bytes that a client can send after it was told that its session is over, until it is cut off."""
+    sent, junk = 0, query(b"SELECT '" + b"x" * 60_000 + b"'")
+    with contextlib.suppress(OSError):
+        while True:
+            sent += wire.socket.send(junk)
+    return sent
+
+
+@pytest.mark.parametrize("encrypted", [True, False])
+@pytest.mark.parametrize("end", ["limit", "policy"])
+def test_who_goes_on_sending_after_the_end_is_not_read(stand, encrypted, end):
+    with Wire(stand.port, timeout=60.0) as wire:
+        (wire.tls() if encrypted else wire).login("bob")
+        if end == "limit":
+            wire.send(query(b"SELECT 1") * 400)
+        else:
+            anew = {"time": "2026-11-20T10:00:00.000000Z", "actor": "operator", "name": "bob"}
+            facts = {"country": "IE", "employer": "e", "role": "r"}
+            stand.provisioner.append(PrincipalRegistered(**anew, **facts))
+        while not isinstance(wire.message(), be.ErrorResponse):
+            pass
+        assert sent_after_the_end(wire) < FLOOD_MOST
+    with Wire(stand.port) as other:  # and nobody else notices
+        other.login().send(query(b"SELECT name FROM seen WHERE id = 7"))
+        assert rows(other.until_ready()) == [(b"name 7",)]

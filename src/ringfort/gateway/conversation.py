@@ -28,6 +28,7 @@ class Conversation(asyncio.Protocol):
 
     def __init__(self, kinds: bytes, limit: int = READ_MOST) -> None:
         self.transport: asyncio.Transport | None = None
+        self.plain: asyncio.Transport | None = None  # what is beneath `transport` once TLS has started
         self._kinds = kinds
         self._limit = limit
         self._bytes = b""
@@ -43,7 +44,7 @@ class Conversation(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; also called again when TLS has started."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.plain, self.transport = self.transport, cast("asyncio.Transport", transport)
         if not self._made.done():
             self._made.set_result(None)
 

@@ -4,8 +4,8 @@ A session ends when its client goes, its site goes, a limit is met, its ground c
 zones, registration: told with FATAL 57P01 within the turn of the loop in which the control entry arrives),
 an operator kills it, it is idle or open for too long (one sweep for all, see `limits`), its grant, its
 certificate or token ends, the ledger is lost or stalls, or the worker stops. Each end is recorded with its
-totals. A client that does not take its last words is cut off after `GRACE_SECONDS`, or `CUT_SECONDS` if it
-was to end at once.
+totals. Nothing more is read from its client (`client_transport`); one that does not take its last words is
+cut off after `GRACE_SECONDS`, or `CUT_SECONDS` if it was to end at once.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ringfort.gateway.cancel import is_key, make_key
+from ringfort.gateway.client_transport import ClientTransport
 from ringfort.gateway.clock_watch import ClockWatch, Deadline
 from ringfort.gateway.conversation import ConnectionGoneError
 from ringfort.gateway.limits import SessionClock, SpentEvidence
@@ -215,7 +216,7 @@ class Sessions:
             ends=self._ends,
             verdicts=verdicts,
             exchange=exchange,
-            client=client,
+            client=ClientTransport(client, conversation.plain),
             site=OutgoingSite(site, self._outbox),
             message_bytes=settings.message_bytes,
             on_end=lambda outcome, busy: self._ended(process, outcome, busy=busy),
