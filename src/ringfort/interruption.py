@@ -8,7 +8,7 @@ and what is left half-made is what a crash would have left, which the same comma
 `AGAIN_SECONDS` is the first signal, once more: wrappers pass on what the terminal has sent to all.
 
 Until `running` nothing has been begun: there a signal ends the process with one line, whatever is just being
-imported. Light on purpose: it is loaded before anything else.
+imported. After `over` it ends the process without a word. Light on purpose: it is loaded before all else.
 """
 
 from __future__ import annotations
@@ -66,6 +66,16 @@ def install() -> None:
 def running() -> None:
     """The command begins: from here on a signal is an exception, so that it can clean up."""
     _state.running = True
+
+
+def over() -> None:
+    """The command has ended: what it said is passed on, and a signal ends what Python has left to do."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    for each in SIGNALS:
+        if signal.getsignal(each) is _on_signal:
+            signal.signal(each, signal.SIG_DFL)
 
 
 def number() -> int:
@@ -167,6 +177,7 @@ __all__ = [
     "install",
     "note",
     "number",
+    "over",
     "running",
     "watch",
 ]

@@ -19,6 +19,7 @@ from tests.live_deployment import (
     SUPPORT,
     Who,
     fresh_purpose,
+    fresh_word,
     wait_for,
 )
 
@@ -43,7 +44,7 @@ SOME = "SELECT DISTINCT person_id FROM views WHERE person_id IS NOT NULL ORDER B
 @pytest.fixture(scope="module")
 def approvers(live):
     """Two: a table with a restricted column needs both to have its pseudonyms resolved."""
-    made = [Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver") for _ in range(2)]
+    made = [Who(fresh_word(), "IE", "approver") for _ in range(2)]
     for who in made:
         added(live, who)
     yield made
@@ -327,7 +328,7 @@ def test_resolving_is_refused_to_whoever_lacks_anything(live, approvers, purpose
     assert "4711" not in wrong
     refused(undo(live, "resolve", purpose, held, []), "no pseudonym was given")
     # outside the region even an approved grant does not do: here the request cannot be approved at all
-    abroad = Who(f"b{uuid.uuid4().hex[:8]}", "US", "support")
+    abroad = Who(fresh_word(), "US", "support")
     added(live, abroad)
     name = grant(live, [], "resolve", who=abroad)
     for who, words in ((approvers[0], "pseudonyms-are-undone-in-the-region"), (abroad, "on their own")):

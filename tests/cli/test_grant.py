@@ -1,10 +1,9 @@
 """`ringfort request` to `ringfort review` on a deployment that is up."""
 
 import json
-import uuid
 
 import pytest
-from tests.live_deployment import ANALYST, OPERATOR, SUPPORT, Who
+from tests.live_deployment import ANALYST, OPERATOR, SUPPORT, Who, fresh_word
 
 ASK = ("--purpose", "customer-support", "--ticket", "T-1", "--table", "demo.vault", "--for", "10m")
 
@@ -12,7 +11,7 @@ ASK = ("--purpose", "customer-support", "--ticket", "T-1", "--table", "demo.vaul
 @pytest.fixture(scope="module")
 def approver(live):
     """A registered approver in the region."""
-    who = live.register(Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver"))
+    who = live.register(Who(fresh_word(), "IE", "approver"))
     yield who
     live.ringfort("principal", "remove", "DIR", who.name)
 

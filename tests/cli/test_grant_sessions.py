@@ -3,7 +3,6 @@
 import contextlib
 import json
 import time
-import uuid
 from datetime import datetime
 
 import psycopg
@@ -19,7 +18,7 @@ ROWS = 8**6
 
 @pytest.fixture(scope="module")
 def approver(live):
-    who = live.register(Who(f"a{uuid.uuid4().hex[:8]}", "IE", "approver"))
+    who = live.register(Who(fresh_word(), "IE", "approver"))
     yield who
     live.ringfort("principal", "remove", "DIR", who.name)
 

@@ -310,6 +310,23 @@ def test_an_existing_database_is_looked_at_and_left_as_it_is(tmp_path, fresh_dat
     assert not (folder / "state" / "sites").exists()
 
 
+def test_partitions_are_covered_by_their_table_and_init_says_so(tmp_path, fresh_database):
+    with psycopg.connect(fresh_database, autocommit=True) as connection:
+        connection.execute(
+            "CREATE TABLE visits (id bigint, at date, PRIMARY KEY (id, at)) PARTITION BY RANGE (at)"
+        )
+        for year in (2024, 2025):
+            connection.execute(
+                f"CREATE TABLE visits_{year} PARTITION OF visits "
+                f"FOR VALUES FROM ('{year}-01-01') TO ('{year + 1}-01-01')"
+            )
+    done = ringfort("init", tmp_path / "d", "--from", fresh_database, "--name", "d")
+    assert done.returncode == 0, done.stderr
+    assert "2 partitions are read through the partitioned tables" in done.stdout + done.stderr
+    (dataset,) = load_catalogue(tmp_path / "d" / "catalog.toml").datasets
+    assert [each.name for each in dataset.tables] == ["visits"]
+
+
 def test_an_existing_database_that_cannot_be_a_site_is_refused(tmp_path, fresh_database):
     with psycopg.connect(fresh_database, autocommit=True) as connection:
         connection.execute("CREATE ROLE nobody_much LOGIN PASSWORD 'secret-word'")

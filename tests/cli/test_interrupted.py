@@ -8,11 +8,14 @@ import subprocess
 import sys
 import termios
 import time
+from functools import partial
 from pathlib import Path
 
 import psycopg
 import pytest
+import typer
 
+from ringfort.cli.application import register_all
 from ringfort.config import load_config
 from ringfort.sites.paths import LOCATION, Layout
 
@@ -197,6 +200,57 @@ def test_a_signal_while_a_command_starts_is_one_line(tmp_path, arguments, number
     said = ended(process, number)
     assert said == "interrupted: nothing was begun\n"
     assert not (tmp_path / "new").exists()
+
+
+COMMANDS = sorted(
+    (*parents, name)
+    for parents, group in (
+        ((), typer.main.get_command(register_all())),
+        *(((name,), each) for name, each in typer.main.get_command(register_all()).commands.items()),
+    )
+    for name, each in getattr(group, "commands", {}).items()
+    if not hasattr(each, "commands")
+)
+
+
+@pytest.fixture(scope="module")
+def quiet_folder(tmp_path_factory):
+    """A deployment that is not up."""
+    folder = tmp_path_factory.mktemp("quiet") / "shop"
+    ringfort("init", folder, "--name", "shop")
+    return folder
+
+
+@pytest.mark.parametrize("words", [*COMMANDS, ("logs", "--follow"), ("--help",)], ids=" ".join)
+def test_ctrl_c_at_any_moment_gives_no_traceback(quiet_folder, words):
+    """Some moments of each command's short life: imports, options, reading, the end."""
+    for after in (0.0, 0.15, 0.5):
+        process = start(*words, quiet_folder)
+        until(partial(answers_signals, process), "it never answered signals")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=BOUND)
+        assert "Traceback" not in said, said
+        assert "KeyboardInterrupt" not in said
+        # by the signal, or the command had come to its end before: done, wrong usage, not possible
+        assert process.returncode in {130, -signal.SIGINT, 0, 1, 2, 3}, said
+
+
+def test_ctrl_c_before_anything_is_answered_ends_the_command_without_a_word():
+    """From our first line on; what is imported then is told by Python."""
+    program = [sys.executable, "-X", "importtime", "-m", "ringfort.cli.main", "--help"]
+    process = subprocess.Popen(
+        program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_as_usual,  # noqa: PLW1509 - this process has one thread
+    )  # fmt: skip
+    for line in process.stderr:
+        if line.split("|")[-1].strip() in {"weakref", "_weakrefset", "threading"}:
+            break
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=BOUND)
+    assert process.returncode in {130, -signal.SIGINT}
+    assert "Traceback" not in said
 
 
 def test_init_from_a_file_takes_back_what_it_made(tmp_path):

@@ -2,7 +2,6 @@
 
 import json
 import time
-import uuid
 
 import psycopg
 import pytest
@@ -14,7 +13,7 @@ SOON = 2.0  # it is to be a second; the machine is shared
 
 @pytest.fixture
 def name():
-    return f"p{uuid.uuid4().hex[:10]}"
+    return fresh_word()
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from ringfort.cli import reference
+from ringfort.cli import application, reference
+from ringfort.cli.reference import command_tree, walk
 from ringfort.ledger.entry import entry_types
 
 PAGES = reference.pages()
@@ -96,3 +97,45 @@ def test_words_that_nothing_needs_are_noticed():
 def test_a_docstring_reads_the_same_however_python_kept_its_indent(indent):
     text = f"Do it.\n\n{indent}At once,\n{indent}and well.\n\n{indent}Example: ringfort up ./shop\n"
     assert reference._paragraphs(text) == "Do it.\n\nAt once,\nand well.\n\n```\nringfort up ./shop\n```"
+
+
+WRONG = {
+    ("request", "DIR", "--as", "x"): ("missing option `--for`", "For how long", "ringfort request --help"),
+    ("domain", "erase", "DIR"): (
+        "missing option `--recipient`",
+        "legal entity",
+        "ringfort domain erase --help",
+    ),
+    ("ledger", "drop-evidence", "DIR"): ("missing option `--before`", "first month", "drop-evidence --help"),
+    ("principal", "add", "DIR"): ("missing argument `NAME`", "connect as", "ringfort principal add --help"),
+    ("principal", "add", "DIR", "x", "--country"): ("option `--country` requires an argument", "", "--help"),
+    ("foo",): ("no such command `foo`", "", "ringfort --help"),
+    ("sessions", "lst"): ("no such command `lst`", "", "ringfort sessions --help"),
+    ("logs", "DIR", "--level", "loud"): (
+        "invalid value for `--level`",
+        "least grave",
+        "ringfort logs --help",
+    ),
+    ("status", "DIR", "--bogus"): ("no such option: --bogus", "", "ringfort status --help"),
+}
+
+
+@pytest.mark.parametrize("words", WRONG, ids=" ".join)
+def test_wrong_usage_is_an_error_with_a_hint(capsys, words):
+    assert application.run(words) == 2
+    error, hint, *more = capsys.readouterr().err.splitlines()
+    message, about, where = WRONG[words]
+    assert error.startswith(f"error: {message}")
+    assert hint.startswith("hint: ")
+    assert about in hint
+    assert where in hint
+    assert not more
+
+
+def test_examples_of_a_command_stand_on_lines_of_their_own():
+    """In the help of every command that has some: a paragraph each, or a block of code."""
+    for path, command in walk(command_tree()):
+        for part in (command.help or "").split("\n\n"):
+            if "Example" in part:
+                assert part.startswith("Example: ") or part.strip() in {"Examples:", "Example:"}, path
+                assert part.count("Example") == 1, path

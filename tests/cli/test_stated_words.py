@@ -48,6 +48,7 @@ WAYS = {
     ("canary remove", "reason"): ("canary", "remove", "DIR", "0123456789ab", *GIVEN),
     ("pseudonym prepare", "purpose"): ("pseudonym", "prepare", "DIR", "--principal", "aoife"),
     ("keys rewrap", "reason"): ("keys", "rewrap", "DIR", *GIVEN),
+    ("ledger drop-evidence", "reason"): ("ledger", "drop-evidence", "DIR", "--before", "2026-01", *GIVEN),
 }
 """A command and its option for words that are kept, with the rest of the command line."""
 FREE = {"reason", "ticket", "note", "reference", "employer", "role", "comment", "description", "purpose"}
@@ -97,3 +98,17 @@ def test_no_session_puts_personal_data_on_record(live, setting, text):
     assert text not in str(caught.value)
     for entry in live.entries("SessionOpened"):
         assert entry[setting] != text
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["jan@example.org", "0871234567", "tel.0871.234.567", "p_4111111111111111", "353-87-123-4567", "u123456"],
+)
+def test_a_name_that_is_an_address_or_a_number_is_not_registered(live, name):
+    """It would stand in every entry about them, for good."""
+    facts = ("--country", "IE", "--employer", "Example", "--role", "support", "--password-stdin")
+    done = live.ringfort("principal", "add", "DIR", name, *facts, stdin="correct horse\n")
+    assert done.returncode == 2
+    assert "of the name look like" in done.stderr
+    assert "it goes into the record for good" in done.stderr
+    assert name not in {each.get("name") for each in live.entries("PrincipalRegistered")}

@@ -5,7 +5,7 @@ import uuid
 
 import psycopg
 import pytest
-from tests.live_deployment import ANALYST
+from tests.live_deployment import ANALYST, fresh_word
 
 PASSWORD = "correct horse battery"
 CONTRACT = """\
@@ -40,7 +40,7 @@ def people(live):
         ("OWNER", "IE", "operator"),
         ("APPROVER", "IE", "approver"),
     ):
-        name = names[title] = f"x{uuid.uuid4().hex[:8]}"
+        name = names[title] = fresh_word()
         facts = ("--country", country, "--role", role, "--employer", "Example", "--password-stdin")
         done = live.ringfort("principal", "add", "DIR", name, *facts, stdin=f"{PASSWORD}\n")
         assert done.returncode == 0, done.stderr

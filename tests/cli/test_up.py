@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
 import stat
+import time
 import urllib.request
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 from tests.live_deployment import ANALYST, SUPPORT, deployment, run_ringfort, wait_for
 
+from ringfort.interruption import AGAIN_SECONDS
 from ringfort.sites.paths import runtime_folder
 
 PUBLISHING = {"TrafficAnchored", "EvidenceCommitted"}  # a round of publication writes them after what ended
@@ -82,6 +85,33 @@ def test_a_second_up_on_the_folder_is_refused(live):
     assert "hint: stop that one first" in again.stderr
     with live.connect(ANALYST) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize("hangs", ["writer", "ledger-http", "provisioner", "parser"])
+def test_a_second_signal_ends_also_who_was_told_to_stop_and_does_not(stopped, hangs):
+    """One process that hangs while all are being stopped."""
+    stopped.start()
+    pids = everything(stopped)
+    (hanging,) = [
+        each["process"]
+        for each in json.loads(stopped.ringfort("status", "DIR", "--json").stdout)["processes"]
+        if each["name"] == hangs
+    ]
+    os.kill(hanging, signal.SIGSTOP)
+    stopped.process.send_signal(signal.SIGTERM)
+    workers = {each for each in pids if "gateway.worker" in line_of(each)}
+    wait_for(lambda: not alive(workers), seconds=150)
+    time.sleep(AGAIN_SECONDS)
+    stopped.process.send_signal(signal.SIGTERM)
+    assert stopped.process.wait(150) in {0, 128 + signal.SIGTERM}
+    stopped.process = None
+    wait_for(lambda: not alive({hanging}), seconds=150)
+
+
+def line_of(pid):
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode()
+    return ""
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda each: each.name)

@@ -19,7 +19,7 @@ from typer.exceptions import TyperException
 
 from ringfort import __version__, interruption
 from ringfort.cli.interrupted import what_is_kept
-from ringfort.errors import MissingEnvironmentError, RingfortError
+from ringfort.errors import MissingEnvironmentError, RingfortError, UsageError
 from ringfort.record.system import operator_name
 
 if TYPE_CHECKING:
@@ -150,12 +150,7 @@ def _run(arguments: Sequence[str]) -> int:
     except typer.Exit as error:
         return error.exit_code
     except TyperException as error:
-        show = getattr(error, "show", None)  # wrong usage, explained by the library with the command's help
-        if show is not None:
-            show()
-        else:
-            sys.stderr.write(f"error: {error}\n")
-        return 2
+        return _wrong_usage(error)
     except PermissionError as error:
         return report(_not_permitted(error))
     except BrokenPipeError:
@@ -165,6 +160,20 @@ def _run(arguments: Sequence[str]) -> int:
     if result == _LIBRARY_INTERRUPTED:
         raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
+
+
+def _wrong_usage(error: TyperException) -> int:
+    """Say what is wrong with a command line, what the option or argument is for, and where more is said."""
+    context, parameter = getattr(error, "ctx", None), getattr(error, "param", None)
+    show, message = getattr(error, "show", None), getattr(error, "format_message", lambda: "")()
+    if show is not None and type(error).__name__ == "NoArgsIsHelpError":
+        show()
+        return UsageError.exit_code
+    message = (message or str(error)).rstrip(".").replace("'", "`")
+    words = " ".join((getattr(parameter, "help", None) or "").split()).rstrip(".")
+    more = f"`{context.command_path if context else 'ringfort'} --help` shows what it takes, with an example"
+    hint = f"{words}; {more}" if words else more
+    return report(UsageError(message[:1].lower() + message[1:], hint=hint))
 
 
 def _interrupted(arguments: Sequence[str]) -> int:

@@ -22,7 +22,24 @@ _KEPT = {
     ("ledger", "verify"): "nothing was changed; the ledger is not verified",
     ("policy", "check"): "nothing was changed",
     ("policy", "explain"): "nothing was changed",
-    ("site", "audit"): "nothing was changed",
+    ("site", "audit"): "what it had revoked from PUBLIC of our own databases stays revoked",
+    **dict.fromkeys(
+        (
+            ("logs",),
+            ("status",),
+            ("grants",),
+            ("ledger", "show"),
+            ("ledger", "vkey"),
+            ("sessions", "list"),
+            ("principal", "list"),
+            ("domain", "list"),
+            ("canary", "list"),
+            ("canary", "show"),
+            ("keys", "status"),
+            ("transfer", "list"),
+        ),
+        "nothing was changed",
+    ),
     ("pseudonym", "prepare"): "the provisioner goes on with it, if it was asked already;"
     " the same command shows how far it is",
 }

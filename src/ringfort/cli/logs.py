@@ -51,10 +51,11 @@ def command(  # noqa: PLR0917 - typer's options
     The lines are those in DIR/logs, in whichever format they were written. `docs/reference/events.md` says
     what each event means.
 
-    Examples:
-        ringfort logs ./shop --level warning
-        ringfort logs ./shop --follow --process worker
-        ringfort logs ./shop --event database-not-served --json
+    Example: ringfort logs ./shop --level warning
+
+    Example: ringfort logs ./shop --follow --process worker
+
+    Example: ringfort logs ./shop --event database-not-served --json
     """
     load_config(folder)
     if process and not re.fullmatch(r"[a-z][a-z0-9-]{0,40}", process):

@@ -1,8 +1,14 @@
 """Entry point of `ringfort`: answers signals before anything heavy is imported, then runs the command."""
 
-from __future__ import annotations
-
+import signal
 import sys
+
+if (__name__ == "__main__" or sys.argv[0].endswith("ringfort")) and signal.getsignal(
+    signal.SIGINT
+) is signal.default_int_handler:
+    # ahead of every other import, ours too: until `install` Ctrl-C ends the program, and not in Python's way
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from typing import TYPE_CHECKING
 
 from ringfort import interruption
@@ -11,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(arguments: "Sequence[str]") -> int:
     """Run one command line; gives the exit code."""
     from ringfort.cli import application  # noqa: PLC0415 - a second of imports, behind the handler
 
@@ -27,7 +33,9 @@ def main() -> None:
     # what our code and libraries say beside a command's own words: one line each, without values
     logs.configure(logs.LogSettings(process="command", level="warning", stderr="warning"))
     conceal()
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    interruption.over()
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ ALONE_SECONDS = 30.0
 app = typer.Typer(no_args_is_help=True, help="Register, list and remove who may connect.")
 
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
-_NAME = typer.Argument(..., metavar="NAME", help="What they connect as: letters, digits and _ . @ -")
+_NAME = typer.Argument(..., metavar="NAME", help="What they connect as: letters, digits and _ . -")
 _CERTIFICATE = typer.Option(
     "",
     help="A name in their client certificate: cn:NAME, san:dns:NAME, san:email:ADDRESS or san:uri:URI.",
@@ -83,7 +83,7 @@ def add(  # noqa: PLR0917 - typer calls it by name
     --certificate san:dns:etl.shop.example
     """
     config = load_config(folder)
-    _check_name(name)
+    _check_new_name(name)
     if not _COUNTRY.fullmatch(country):
         raise UsageError(f"`{country}` is not a country code", hint="use ISO 3166-1 alpha-2, such as IE")
     employer, role = stated(employer, "employer"), stated(role, "role")
@@ -270,8 +270,20 @@ def _check_name(name: str) -> None:
     if not PRINCIPAL_NAME.fullmatch(name):
         raise UsageError(
             f"`{name}` is not a principal's name",
-            hint="use letters, digits and _ . @ -, at most 63, no - first",
+            hint="use letters, digits and _ . -, at most 63, no - first",
         )
+
+
+def _check_new_name(name: str) -> None:
+    """A name that is registered now is in the record for good: it gives away no address and no number."""
+    _check_name(name)
+    try:
+        stated(name, "name")
+    except UsageError as error:
+        raise UsageError(
+            error.message,
+            hint="it goes into the record for good: give a name that is theirs here alone, such as `aoife`",
+        ) from None
 
 
 def _require(ledger: SyncLedger, name: str) -> None:

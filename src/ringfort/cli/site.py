@@ -28,8 +28,9 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JSON) -> None:
     """List what a profile's role can reach, the SQL that takes a surplus away, and tables not readable.
 
-    A database with a surplus is not served. Nothing is changed here. Exit code 1 if there is a surplus, 3 if
-    the database could not be audited.
+    A database with a surplus is not served. On a server of your own nothing is changed: the SQL is for you to
+    run. What PUBLIC may do in an embedded site's database beyond need is revoked at every audit, those of the
+    gateway too. Exit code 1 if there is a surplus, 3 if the database could not be audited.
 
     Example: ringfort site audit ./crm
     """

@@ -21,15 +21,6 @@ class LogFormat(StrEnum):
     json = "json"
 
 
-_EPILOG = """\
-Examples:
-
-    ringfort up ./shop
-    ringfort up ./shop --ready-file /run/shop.json
-    ringfort up ./shop --log-format json
-"""
-
-
 def command(
     folder: Path = typer.Argument(
         ..., metavar="DIR", help="The deployment folder that `ringfort init` made."
@@ -49,6 +40,12 @@ def command(
 
     Stops cleanly on Ctrl-C or SIGTERM. What each process has to say goes to standard error and to DIR/logs,
     and `ringfort logs DIR` shows it.
+
+    Example: ringfort up ./shop
+
+    Example: ringfort up ./shop --ready-file /run/shop.json
+
+    Example: ringfort up ./shop --log-format json
     """
     supervisor = Supervisor(
         folder, log_format=log_format.value if log_format else "", stderr="error" if quiet else "info"
@@ -65,6 +62,3 @@ def command(
     if not ready:
         raise KeyboardInterrupt  # it was stopped before it served
     LOG.info("stopped", extra={"event": "process-stopped"})
-
-
-command.__doc__ = f"{command.__doc__}\n\n{_EPILOG}"

@@ -42,6 +42,7 @@ from ringfort.ledger.grants import OUTCOMES, UNDOING, Grant
 from ringfort.pgwire.scram import build_verifier
 from ringfort.policy.bundle import PolicyBundle
 from ringfort.policy.canonical import digest_of
+from ringfort.policy.grant_rules import duration_text
 from ringfort.policy.grants import (
     APPROVE,
     BREAK_GLASS,
@@ -339,7 +340,8 @@ class Desk:
         most = self.policy.grant_rules.longest[longest]
         if not 0 < seconds <= most:
             raise UsageError(
-                f"a grant like this lasts at most {most} seconds", hint="see [longest] in policy/grants.toml"
+                f"a grant like this lasts at most {duration_text(most)}",
+                hint="see [longest] in policy/grants.toml",
             )
 
     def _needed(self, kind: str, tables: Iterable[str]) -> int:

@@ -311,9 +311,7 @@ class Supervisor:
         """Sites that ended and all children, anew. What does not start is one more end, and tried again."""
         while True:
             self._stop_gateway()
-            writer = self.children.pop("writer", None)
-            if writer is not None:
-                writer.stop()
+            self._end("writer")
             self._await_room()
             try:
                 for server in self.sites.values():
@@ -454,7 +452,14 @@ class Supervisor:
             self.workers.stop()
         for name in reversed(list(self.children)):
             if name != "writer":
-                self.children.pop(name).stop()
+                self._end(name)
+
+    def _end(self, name: str) -> None:
+        """Stop one and forget it only then: a second signal ends whoever was told to stop already."""
+        child = self.children.get(name)
+        if child is not None:
+            child.stop()
+            del self.children[name]
 
     def stop(self) -> None:
         """Stop everything, in order; safe to call twice. Sessions are told, ends are recorded."""
@@ -465,12 +470,11 @@ class Supervisor:
             self._requests.close()
             self._requests = None
         self._stop_gateway()
-        writer = self.children.pop("writer", None)
-        if writer is not None:
-            if writer.poll() is None:
-                with contextlib.suppress(Exception), open_ledger(self.folder) as ledger:
-                    child_configs.record_stopped(ledger)
-            writer.stop()
+        writer = self.children.get("writer")
+        if writer is not None and writer.poll() is None:
+            with contextlib.suppress(Exception), open_ledger(self.folder) as ledger:
+                child_configs.record_stopped(ledger)
+        self._end("writer")
         for name in list(self.sites):
             self.sites.pop(name).stop()
             LOG.info("site %s was stopped", name, extra={"event": "site-stopped"})

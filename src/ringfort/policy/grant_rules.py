@@ -79,6 +79,12 @@ def duration_seconds(text: str) -> int:
     return seconds
 
 
+def duration_text(seconds: int) -> str:
+    """A duration as `duration_seconds` reads it, in the largest unit that gives it exactly."""
+    unit = next((each for each in "dhms" if seconds and not seconds % _UNITS[each]), "s")
+    return f"{seconds // _UNITS[unit]}{unit}"
+
+
 def parse_rules(text: str, path: Path | None = None) -> GrantRules:
     """Read the text of the file; raises `ConfigurationError` with file and line."""
     document = parse_toml(text, path or Path(RULES_FILE))
@@ -154,4 +160,12 @@ def _known(
             )
 
 
-__all__ = ["KINDS", "RULES_FILE", "STRICTEST_FIRST", "GrantRules", "duration_seconds", "parse_rules"]
+__all__ = [
+    "KINDS",
+    "RULES_FILE",
+    "STRICTEST_FIRST",
+    "GrantRules",
+    "duration_seconds",
+    "duration_text",
+    "parse_rules",
+]

@@ -39,6 +39,11 @@ SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'f', 'm') AND NOT c.relispartition
   AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'
   AND NOT has_table_privilege(c.oid, 'SELECT WITH GRANT OPTION')"""
+_PARTITIONED = """
+SELECT count(DISTINCT pg_partition_root(c.oid)), count(*) FILTER (WHERE c.relispartition)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE (c.relkind = 'p' OR c.relispartition) AND c.relkind IN ('r', 'p', 'f')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_'"""
 
 
 def inspect_site(connection: psycopg.Connection[tuple[Any, ...]]) -> ExternalSite:
@@ -68,5 +73,11 @@ def inspect_site(connection: psycopg.Connection[tuple[Any, ...]]) -> ExternalSit
     if counted is not None and counted[0]:
         warnings.append(
             f"{counted[0]} tables cannot be shown to anybody: the role may not grant SELECT on them"
+        )
+    partitioned = connection.execute(_PARTITIONED).fetchone()
+    if partitioned is not None and partitioned[0]:
+        warnings.append(
+            f"{partitioned[1]} partitions are read through the partitioned tables that they belong to "
+            f"({partitioned[0]}), and not listed by themselves"
         )
     return ExternalSite(database, version, tuple(warnings))
