@@ -54,6 +54,7 @@ EEA = [
 ]
 AUTOMATIC_WORKERS = 8
 LEAST_MEASURES_MIB = 128
+LEAST_SILENCE_SECONDS = 5
 MOST_WORKERS = 64
 _NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _COUNTRY = re.compile(r"[A-Z]{2}")
@@ -68,6 +69,7 @@ _Section = TypeVar(
     "LimitsConfig",
     "KeysConfig",
     "MeasuresConfig",
+    "TransfersConfig",
     "LogConfig",
     "SiteConfig",
 )
@@ -188,6 +190,14 @@ class MeasuresConfig:
 
 
 @dataclass(frozen=True)
+class TransfersConfig:
+    """How the work of transfers is watched."""
+
+    silence_seconds: int = 60  # a run ends when its workers give no sign of life for so long
+    always_workers: bool = False  # use the workers asked for even where one process is predicted as fast
+
+
+@dataclass(frozen=True)
 class LogConfig:
     """How processes write their log lines, to standard error and to `logs/`."""
 
@@ -226,6 +236,7 @@ class Config:
     oidc: OidcConfig = field(default_factory=OidcConfig)
     keys: KeysConfig = field(default_factory=KeysConfig)
     measures: MeasuresConfig = field(default_factory=MeasuresConfig)
+    transfers: TransfersConfig = field(default_factory=TransfersConfig)
     log: LogConfig = field(default_factory=LogConfig)
 
     @property
@@ -262,6 +273,7 @@ def load_config(folder: Path) -> Config:
     limits = _section(document, LimitsConfig, ("limits",), data.pop("limits", {}))
     keys = _section(document, KeysConfig, ("keys",), data.pop("keys", {}))
     measures = _section(document, MeasuresConfig, ("measures",), data.pop("measures", {}))
+    transfers = _section(document, TransfersConfig, ("transfers",), data.pop("transfers", {}))
     log = _section(document, LogConfig, ("log",), data.pop("log", {}))
     sites_data = data.pop("site", {})
     if data:
@@ -289,10 +301,14 @@ def load_config(folder: Path) -> Config:
         oidc,
         keys,
         measures,
+        transfers,
         log,
     )
     _validate(document, config)
     _validate_measures(document, measures)
+    if transfers.silence_seconds < LEAST_SILENCE_SECONDS:
+        words = f"`transfers.silence_seconds` must be at least {LEAST_SILENCE_SECONDS}"
+        raise document.error(words, "transfers", "silence_seconds")
     _validate_log(document, log)
     return config
 
@@ -328,6 +344,8 @@ def _typed(document: TomlDocument, annotation: object, keys: tuple[str, ...], va
     name = f"`{'.'.join(keys)}`"
     if annotation == "str" and isinstance(value, str):
         return value
+    if annotation == "bool" and isinstance(value, bool):
+        return value
     if annotation == "int" and isinstance(value, int) and not isinstance(value, bool):
         if value < 0:
             raise document.error(f"{name} must not be negative", *keys)
@@ -342,9 +360,8 @@ def _typed(document: TomlDocument, annotation: object, keys: tuple[str, ...], va
         and all(isinstance(each, str) for each in value)
     ):
         return tuple(value)
-    expected = {"str": "a text", "int": "a whole number", "float": "a number"}.get(
-        str(annotation), "a list of texts"
-    )
+    words = {"str": "a text", "bool": "true or false", "int": "a whole number", "float": "a number"}
+    expected = words.get(str(annotation), "a list of texts")
     raise document.error(f"{name} must be {expected}", *keys)
 
 

@@ -293,8 +293,10 @@ def test_a_transfer_that_waits_for_the_site_ends_and_goes_on_later(shop, databas
 
 
 def test_a_transfer_in_the_middle_of_its_work_ends_with_its_worker_processes(shop, database):
+    with (shop / "ringfort.toml").open("a") as file:
+        file.write("\n[transfers]\nalways_workers = true\n")
     process = start("transfer", "run", shop, "us", "--workers", "2")
-    until(lambda: len(children_of(process.pid)) > 1, "it made no workers")
+    until(lambda: children_of(process.pid), "it made no workers")
     workers = [Path("/proc", each) for each in children_of(process.pid)]
     ended(process)
     until(lambda: not any(each.exists() for each in workers), "a worker was left")

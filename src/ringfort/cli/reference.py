@@ -217,6 +217,7 @@ def setting_names() -> dict[str, object]:
         ("limits", config.LimitsConfig),
         ("keys", config.KeysConfig),
         ("measures", config.MeasuresConfig),
+        ("transfers", config.TransfersConfig),
         ("log", config.LogConfig),
         ("site", config.SiteConfig),
     ):

@@ -19,7 +19,7 @@ from ringfort.cli.transfer_shown import (
     show_verification,
     verification_json,
 )
-from ringfort.config import load_config
+from ringfort.config import Config, load_config
 from ringfort.errors import UsageError
 from ringfort.gateway.granting import proven
 from ringfort.ledger.errors import NoteError
@@ -37,7 +37,7 @@ from ringfort.transfer.opening import cosign_release, make_seal_key, make_signin
 from ringfort.transfer.preview import preview_transfer
 from ringfort.transfer.publish import Place, place_of
 from ringfort.transfer.run import TransferStoppedError, run_transfer
-from ringfort.transfer.runners import ENGINES, runner_of
+from ringfort.transfer.runners import ENGINES, Runner, runner_of
 from ringfort.transfer.seal import COSIGNATURE
 from ringfort.transfer.state import TransferFolder
 from ringfort.transfer.verify import verify_release
@@ -84,7 +84,7 @@ def preview(  # noqa: PLR0917 - typer calls it by name
     config = load_config(folder)
     with progress_bar(quiet=as_json) as progress:
         found = preview_transfer(
-            config, name, runner_of(engine, workers, scheduler) if dry_run else None, progress=progress
+            config, name, _runner(config, engine, workers, scheduler) if dry_run else None, progress=progress
         )
     if as_json:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))
@@ -165,7 +165,8 @@ def run(  # noqa: PLR0917 - typer calls it by name
     config = load_config(folder)
     try:
         with progress_bar(quiet=as_json) as progress:
-            outcome = run_transfer(config, name, runner_of(engine, workers, scheduler), progress=progress)
+            runner = _runner(config, engine, workers, scheduler)
+            outcome = run_transfer(config, name, runner, progress=progress)
     except TransferStoppedError as error:
         if as_json:
             document = {"released": False, "why": error.message, "findings": list(error.findings)}
@@ -370,6 +371,14 @@ def open_command(  # noqa: PLR0917 - typer calls it by name
 
 
 # -- what commands share -----------------------------------------------------------------------------------
+
+
+def _runner(config: Config, engine: str, workers: int, scheduler: str) -> Runner:
+    watched = config.transfers
+    return runner_of(
+        engine, workers, scheduler,
+        silence_seconds=watched.silence_seconds, always_workers=watched.always_workers,
+    )  # fmt: skip
 
 
 def _place(release: str, endpoint: str) -> Place:

@@ -106,6 +106,7 @@ def outcome_json(outcome: Outcome) -> dict[str, Any]:
         "index": outcome.index,
         "measures": dict(outcome.measures),
         "without_value": dict(outcome.lost),
+        "notes": list(outcome.notes),
     }
 
 
@@ -117,6 +118,8 @@ def show_outcome(outcome: Outcome) -> None:
     typer.echo(f"recorded as entry {outcome.index} of the control log")
     for column, rows in outcome.lost.items():
         typer.echo(f"note: {rows:,} values of {column} have no such form and left as NULL", err=True)
+    for line in outcome.notes:
+        typer.echo(f"note: {line}", err=True)
     for line in shown_lines(outcome.measures):
         typer.echo(line)
 

@@ -148,7 +148,10 @@ def _dry_run(  # noqa: PLR0917 - made in one place
 ) -> None:
     disk = OsDisk()
     found.dry_run = True
-    with contextlib.closing(TransferFolder(config.folder, found.contract.name, disk)) as held:
+    with (
+        contextlib.closing(runner),
+        contextlib.closing(TransferFolder(config.folder, found.contract.name, disk)) as held,
+    ):
         folder = held.trial()
         begun = Begun(
             found.contract, catalogue, folder, state, Condition((), 0), domain, state.vkey, resumed=False,
@@ -162,6 +165,7 @@ def _dry_run(  # noqa: PLR0917 - made in one place
             found.findings = [
                 asdict(each) for each in findings((each.table, each.findings) for each in results)
             ]
+            found.notes += runner.notes
             _gather(found.against, lambda: work.judge(results))
             _gather(found.against, lambda: found.measures.update(work.measure(sources, results).shown))
         except Stop as why:

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -104,6 +104,7 @@ class Outcome:
     measures: Mapping[str, Any] = field(default_factory=dict)
     lost: Mapping[str, int] = field(default_factory=dict)
     """Values that had none in their form and left as NULL, by `table.column`."""
+    notes: tuple[str, ...] = ()
 
 
 class TransferStoppedError(CheckFailedError):
@@ -136,10 +137,13 @@ def run_transfer(
     randomness = randomness or SystemRandomness()
     stated = read_contract(config.folder, name)
     try:
-        with contextlib.closing(TransferFolder(config.folder, name, disk)) as held:
+        with (
+            contextlib.closing(runner),
+            contextlib.closing(TransferFolder(config.folder, name, disk)) as held,
+        ):
             begun = begin(config, stated, held, clock, randomness)
             work = Work(config, begun, runner, progress or Silent(), disk, clock)
-            return _leave(_Run(work, clock, disk, randomness))
+            return replace(_leave(_Run(work, clock, disk, randomness)), notes=runner.notes)
     except BrokenPipeError:
         raise  # nobody reads what the command says: that is the command's to answer
     except OSError as error:

@@ -17,7 +17,7 @@ from ringfort.transfer.extract import extract, site_dsn
 from ringfort.transfer.inspect import findings
 from ringfort.transfer.inspection_plan import InspectionInput, inspections
 from ringfort.transfer.measures import Measured, MeasureInput, measure
-from ringfort.transfer.part import Job, PartResult
+from ringfort.transfer.part import Job, PartResult, run_part
 from ringfort.transfer.plan import planned_tables, reduction_plan
 from ringfort.transfer.schedule import Used, used
 from ringfort.transfer.source import (
@@ -156,7 +156,8 @@ class Work:
         job = self._job(sources)
         self.progress.stage("reducing and inspecting", sum(each.rows for each in parts))
         self.progress.advance(sum(each.rows for each in done.values()))
-        for result in self.runner.run(job, missing):
+        rows = sum(each.rows for each in missing)
+        for result in self.runner.run(run_part, job, missing, rows=rows):
             self._disk.sync_folder(Path(job.folder))
             self.folder.mark(f"part-{result.id}", result.to_json())
             done[result.id] = result

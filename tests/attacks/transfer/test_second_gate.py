@@ -44,8 +44,8 @@ class Meddler(InProcess):
     def __init__(self, act):
         self._act = act
 
-    def run(self, job, parts):
-        yield from super().run(job, parts)
+    def run(self, function, common, items, *, rows):
+        yield from super().run(function, common, items, rows=rows)
         self._act()
 
 

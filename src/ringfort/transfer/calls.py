@@ -1,0 +1,91 @@
+"""Calls that a run hands to whoever does its work, as messages, and how what goes wrong in one is told.
+
+An error that is not ours is told by its class and place: its words can hold values.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ringfort.errors import MissingEnvironmentError, RingfortError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+C = TypeVar("C")
+T = TypeVar("T")
+R = TypeVar("R")
+AGAIN = "run the transfer again: it goes on where it was"
+
+
+@dataclass(frozen=True)
+class Begin:
+    """The function that the calls to come are of, the first argument of each, and threads for Arrow."""
+
+    function: Callable[[Any, Any], Any]
+    common: Any = field(repr=False)
+    threads: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: its number, and its second argument."""
+
+    number: int
+    item: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a call gave."""
+
+    number: int
+    result: Any = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What a call raised, as an error that can be told."""
+
+    error: RingfortError
+
+
+@dataclass(frozen=True)
+class Sign:
+    """The worker is alive; the first one says that it is ready."""
+
+
+def named(error: BaseException) -> RingfortError:
+    """An error that can be told: ours as it is, any other by its kind and place, without its words."""
+    if isinstance(error, RingfortError):
+        return error.with_traceback(None)
+    if isinstance(error, MemoryError):  # Arrow's is one, too
+        return MissingEnvironmentError(
+            "there is not enough memory for a part", hint=f"free some, then {AGAIN}"
+        )
+    if isinstance(error, OSError):
+        file = f"`{error.filename}`" if isinstance(error.filename, str) else "a file of a part"
+        why = (error.strerror or type(error).__name__).lower()
+        return MissingEnvironmentError(f"cannot read or write {file}: {why}", hint=f"mend that, then {AGAIN}")
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"  # noqa: PTH119
+    return MissingEnvironmentError(
+        f"a part could not be done: {type(error).__name__} at {place}",
+        hint=f"if it is a fault of the machine, {AGAIN}; else it is one of ours: report this line",
+    )
+
+
+def in_process(function: Callable[[C, T], R], common: C, items: Sequence[T]) -> Generator[R, None, None]:
+    """The results in the order of the items, each made here when it is asked for."""
+    for item in items:
+        try:
+            result = function(common, item)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+            raise named(error) from None
+        yield result
+
+
+__all__ = ["AGAIN", "Begin", "Call", "Done", "Failed", "Sign", "in_process", "named"]
