@@ -1,130 +1,88 @@
-r"""Keyed fingerprints of direct identifiers, and whole columns of texts and numbers matched against them.
+r"""Keyed fingerprints of direct identifiers, made of whole columns.
 
 A fingerprint is AES-CMAC (RFC 4493, 128 bits) of an identifier in its plain form: its folded words without
-anything between them (`inspection_text.words`), so that case, accents, spaces and punctuation make no
-difference. There are three classes, each under a key of its own, derived from one fingerprint key:
+anything between them (`inspection_text.words`, `folding`), so that case, accents, spaces and punctuation make
+no difference. There are three classes, each under a key of its own, derived from one fingerprint key:
 
-    words    names, addresses, e-mail addresses: at least two words and five letters, at most eight words
-             (longer ones by their first eight)
+    words    names in their usual writings (`name_forms`), addresses and e-mail addresses (these with and
+             without a `+tag`): at least two words and five letters, at most eight words (longer ones by their
+             first eight), without the letters that differ between writings (`folding.dropped`)
     digits   seven digits or more and nothing else, such as telephone and card numbers; one with a country
              calling code also as it is dialled within its country, and with the `(0)` that people add
     codes    letters with four digits or more, six characters in all: IBANs, national numbers, UUIDs
 
-In a text every run of up to eight adjacent words is looked up: those that begin like an identifier
-(`heads`, 64-bit tags of first words) for words, those of digits for digits, those of a length that occurs for
-codes (`fingerprint_match`). The 64-bit prefixes are searched first, and all 128 bits decide.
+In a text every run of up to eight adjacent words is looked up: those that begin like an identifier (`heads`,
+64-bit tags of the first eight bytes, however these are divided into words) for words, those of digits for
+digits, those of a length that occurs for codes (`fingerprint_match`). The 64-bit prefixes are searched first,
+and all 128 bits decide.
 
 **What is left out so that it drowns nothing** (counted by `Built.left_out`): single words (a first name,
-`May`), what is shorter than said, identifiers that more than one row in a thousand has and more than 20 rows
-have (placeholders such as `not known`), numbers of digits alone that are keys, IP addresses (patterns find
-them). A match of words is a match. Of digits and codes some match by chance if there are many, so matches
+`May`), what is shorter than said, numbers of digits alone that are keys, IP addresses (patterns find them),
+and what too many rows have: more than 20 and more than one in a thousand (placeholders such as `not known`),
+of selected parts of names one in ten thousand; and the first two parts of a longer name where the second is
+a given name: it comes first in names more often than last, or is a common one (`Mary Jane` of Mary Jane
+Smith). A match of words is a match. Of digits and codes some match by chance if there are many, so matches
 carry `one_in`, how many arbitrary numbers of that length there are to one of ours, ten times too careful;
 what follows from that is judged over the whole column (`inspection_result.Chance`).
 
-Invariants: pure; memory is about 17 bytes for each fingerprint beside the batch at hand, and some 150 while
+**Kept up to date.** `finish(base)` adds what was taken in to a set from before. What it held it still holds;
+rows that it has seen may be taken in again. What is too common is judged by the new rows alone then, so that
+a row which changes often does not count as many.
+
+Invariants: pure; memory is about 17 bytes for each fingerprint beside the batch at hand, and some 50 while
 they are made; fingerprints tell nothing to whoever lacks the key. Left out: identifiers within a word, names
 in scripts without spaces inside a sentence, misspellings, nicknames, initials.
 """
 
 from __future__ import annotations
 
-import hmac
-import json
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from ringfort.errors import CheckFailedError, UsageError
-from ringfort.privacy.cmac import KEY_BYTES, Cmac
-from ringfort.privacy.inspection_text import Words, plain, text_buffers, words
+from ringfort.catalog.words import given_names
+from ringfort.privacy.cmac import Cmac
+from ringfort.privacy.fingerprint_set import (
+    CODES,
+    DIGITS,
+    FINGERPRINT_KEY_BYTES,
+    HEAD,
+    MAX_LENGTH,
+    WORDS,
+    Fingerprints,
+    derived_key,
+    tags_of,
+)
+from ringfort.privacy.folding import dropped
+from ringfort.privacy.inspection_decoded import internationalised
+from ringfort.privacy.inspection_text import text_buffers, words
+from ringfort.privacy.name_forms import MAX_WORDS, first_and_last, name_forms
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
-    Ints = NDArray[np.int64]
-    Tags = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+    from ringfort.privacy.inspection_text import Words
+    from ringfort.privacy.name_forms import Forms
 
-FINGERPRINT_KEY_BYTES = 32
-MAX_WORDS = 8
-MAX_LENGTH = 256  # bytes of an identifier's plain form
+    Bytes = NDArray[np.uint8]
+    Ints = NDArray[np.int64]
+    Counted = tuple[NDArray[np.uint64], Ints]
+
 CHUNK = 16_384  # texts looked at together
-WORDS, DIGITS, CODES = range(3)
-CAREFUL = 10
-_FORMAT = "ringfort-fingerprints/1"
-_MIN_LETTERS, MIN_DIGITS, MIN_CODE, CODE_DIGITS = 5, 7, 6, 4
-_PLACEHOLDER_ROWS, _PLACEHOLDER_ONE_IN = 20, 1000
+MIN_DIGITS, MIN_CODE, CODE_DIGITS = 7, 6, 4
+_TAKEN_IN = 65_536
+_MIN_LETTERS = 5
+_PLACEHOLDER_ROWS, _PLACEHOLDER_ONE_IN, _SELECTION_ONE_IN = 20, 1000, 10_000
 _BY_WORDS = frozenset({"name", "address", "email"})
 _UNMATCHED = frozenset({"ip_address"})
 _CALLING_CODE = r"^(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|[2-9][0-9][0-9])([0-9]{6,12})$"
-
-
-@dataclass(frozen=True, eq=False)
-class Fingerprints:
-    """Fingerprints as sorted columns; `kinds[i]` indexes `names`, the kinds of finding.
-
-    `heads` are the sorted tags of first words. `lengths[c]` counts the identifiers of class `c` by the bytes
-    of their plain form, `code_digits` sums the digits of the codes of each length. `sure` is true if a match
-    needs no thought about chance, as with canaries.
-    """
-
-    key: bytes = field(repr=False)
-    high: NDArray[np.uint64] = field(repr=False)
-    low: NDArray[np.uint64] = field(repr=False)
-    kinds: NDArray[np.uint8] = field(repr=False)
-    heads: NDArray[np.uint64] = field(repr=False)
-    names: tuple[str, ...]
-    lengths: tuple[tuple[int, ...], ...]
-    code_digits: tuple[int, ...]
-    sure: bool = False
-
-    def __len__(self) -> int:
-        return len(self.high)
-
-    def one_in(self, class_: int, length: int) -> int:
-        """How many arbitrary values of this class and length there are to one of ours; 0 if there is none."""
-        count = self.lengths[class_][length] if length <= MAX_LENGTH else 0
-        if not count:
-            return 0
-        digits = length if class_ == DIGITS else self.code_digits[length] // count
-        return max(int(10**digits) // (count * CAREFUL), 1)
-
-    def to_bytes(self) -> bytes:
-        """The set as bytes, without its key, with an HMAC-SHA256 under it."""
-        head = json.dumps(
-            {
-                "format": _FORMAT, "count": len(self.high), "heads": len(self.heads), "names": self.names,
-                "lengths": self.lengths, "code_digits": self.code_digits, "sure": self.sure,
-            }
-        ).encode()  # fmt: skip
-        body = b"".join(each.tobytes() for each in (self.high, self.low, self.heads, self.kinds))
-        data = len(head).to_bytes(4) + head + body
-        return data + hmac.digest(derived_key(self.key, "file"), data, "sha256")
-
-    @classmethod
-    def from_bytes(cls, data: bytes, key: bytes) -> Fingerprints:
-        """The inverse of `to_bytes`; raises `CheckFailedError` on anything that this key did not write."""
-        body, tag = data[:-32], data[-32:]
-        if not hmac.compare_digest(hmac.digest(derived_key(key, "file"), body, "sha256"), tag):
-            raise CheckFailedError("the fingerprints were made under another key or have been changed")
-        start = 4 + int.from_bytes(body[:4])
-        head = json.loads(body[4:start])
-        if head["format"] != _FORMAT:
-            raise CheckFailedError("the fingerprints are of another version")
-        count, heads = head["count"], head["heads"]
-        numbers = np.frombuffer(body, np.uint64, 2 * count + heads, start).copy()
-        return cls(
-            key, numbers[:count], numbers[count : 2 * count],
-            np.frombuffer(body, np.uint8, count, start + numbers.nbytes).copy(), numbers[2 * count :],
-            tuple(head["names"]), tuple(map(tuple, head["lengths"])), tuple(head["code_digits"]),
-            head["sure"],
-        )  # fmt: skip
+_DTYPES = (np.uint64, np.uint64, np.uint8, np.uint8, np.uint16, np.uint16, np.bool_, np.uint64)
+_TAGGED = r"^([^@+]+)\+[^@]*@"
 
 
 @dataclass(frozen=True)
@@ -134,6 +92,19 @@ class Built:
     fingerprints: Fingerprints
     values: int
     left_out: Mapping[str, int]
+
+
+class _Found(NamedTuple):
+    """Fingerprints as they were taken in: columns of one length."""
+
+    high: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+    names: NDArray[np.uint8]
+    classes: NDArray[np.uint8]
+    sizes: NDArray[np.uint16]
+    digits: NDArray[np.uint16]
+    whole: NDArray[np.bool_]
+    second: NDArray[np.uint64]  # the word that would have to be a surname, 0 for none
 
 
 class FingerprintBuilder:
@@ -147,8 +118,12 @@ class FingerprintBuilder:
         self._sure = sure
         self._names: list[str] = []
         self._rows: dict[str, int] = {}
-        self._found: list[tuple[int, int, Tags, Ints, Ints]] = []  # name, class, tags, lengths, digits
+        self._often: dict[str, int] = {}  # how many columns of a row may say the same
+        self._found: list[_Found] = []
         self._heads: list[NDArray[np.uint64]] = []
+        self._head_sizes: set[int] = set()
+        self._first: list[Counted] = []  # words that come first in names, and last
+        self._last: list[Counted] = []
         self._short = 0
 
     def add(self, kind: str, values: pa.Array | pa.ChunkedArray) -> None:
@@ -156,56 +131,130 @@ class FingerprintBuilder:
         if kind in _UNMATCHED:
             return
         for texts in _as_texts(values):
-            for start in range(0, len(texts), CHUNK):
-                self._add(kind, texts.slice(start, CHUNK))
+            self._rows[kind] = self._rows.get(kind, 0) + len(texts)
+            for start in range(0, len(texts), _TAKEN_IN):
+                piece = texts.slice(start, _TAKEN_IN)
+                self._add(kind, piece)
+                if kind == "email":
+                    for other in _other_addresses(piece):
+                        self._add(kind, other)
 
-    def add_parts(self, kind: str, columns: list[pa.Array]) -> None:
-        """Take in names whose parts are columns of one table, in their order and with the last part first."""
+    def add_rows(self, columns: Sequence[tuple[str, pa.Array]]) -> None:
+        """Take in rows of a table: columns by their kinds. Those of names are also taken joined."""
+        for kind, values in columns:
+            self.add(kind, values)
+        self.add_parts("name", [values for kind, values in columns if kind == "name"])
+        kinds = [kind for kind, _ in columns]
+        for kind in kinds:
+            often = kinds.count(kind)
+            self._often[kind] = max(self._often.get(kind, 1), often + (often > 1))
+
+    def add_parts(self, kind: str, columns: Sequence[pa.Array]) -> None:
+        """Take in names whose parts are columns of one table, in their order; a part may be missing."""
+        if len(columns) < 2:
+            return
         texts = [next(_as_texts(each, keep=True)) for each in columns]
-        if len(texts) > 1:
-            self.add(kind, pc.binary_join_element_wise(*texts, " "))
-            self.add(kind, pc.binary_join_element_wise(texts[-1], *texts[:-1], " "))
+        joined = pc.binary_join_element_wise(*texts, " ", null_handling="skip")
+        several = pc.greater_equal(_present(texts), 2)
+        self.add(kind, joined.filter(several))
 
-    def finish(self) -> Built:
-        """The fingerprints of everything taken in."""
-        counts = np.zeros((3, MAX_LENGTH + 1), np.int64)
+    def finish(self, base: Fingerprints | None = None) -> Built:
+        """The fingerprints of everything taken in, and of `base`, which was made under the same key."""
+        if base is not None:
+            for name in base.names:
+                self._named(name.removeprefix(self._prefix))
+        given = self._given()
+        if base is not None:
+            given = np.union1d(base.given, given)
+        made, common, left_out = self._counted(base, given)
+        rows = dict(base.rows) if base is not None else {}
+        for kind, count in self._rows.items():
+            rows[kind] = rows.get(kind, 0) + count
+        lengths = np.zeros((3, MAX_LENGTH + 1), np.int64)
         code_digits = np.zeros(MAX_LENGTH + 1, np.int64)
-        high = _joined([tags[0] for _, _, tags, _, _ in self._found], np.uint64)
-        low = _joined([tags[1] for _, _, tags, _, _ in self._found], np.uint64)
-        names = _joined([np.full(len(sizes), at, np.uint8) for at, _, _, sizes, _ in self._found], np.uint8)
-        classes = _joined([np.full(len(sizes), at, np.uint8) for _, at, _, sizes, _ in self._found], np.uint8)
-        sizes = _joined([each for _, _, _, each, _ in self._found], np.int64)
-        digits = _joined([each for _, _, _, _, each in self._found], np.int64)
-        order = np.lexsort((names, low, high))
-        high, low, names = high[order], low[order], names[order]
-        new = np.ones(len(high), np.bool_)
-        new[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
-        first = np.flatnonzero(new)
-        often = np.diff(np.append(first, len(high)))
-        most = np.array(
-            [max(_PLACEHOLDER_ROWS, self._rows[each] // _PLACEHOLDER_ONE_IN) for each in self._names] or [0]
-        )
-        kept = first[often <= most[names[first]]] if not self._sure else first
-        np.add.at(counts, (classes[order[kept]], sizes[order[kept]]), 1)
-        codes = kept[classes[order[kept]] == CODES]
-        np.add.at(code_digits, sizes[order[codes]], digits[order[codes]])
-        left_out = {
-            "too short": self._short,
-            "placeholders": int(often.sum()) - int(often[np.isin(first, kept)].sum()),
-        }
-        made = Fingerprints(
-            self._key, high[kept], low[kept], names[kept], np.unique(_joined(self._heads, np.uint64)),
+        heads = np.unique(_joined(self._heads, np.uint64))
+        high, low, kinds = made.high, made.low, made.names
+        if base is not None:
+            lengths += np.array(base.lengths, np.int64)
+            code_digits += np.array(base.code_digits, np.int64)
+            heads, common = np.union1d(base.heads, heads), np.union1d(base.common, common)
+            code = np.array(
+                [self._names.index(each.removeprefix(self._prefix)) for each in base.names], np.uint8
+            )
+            at = np.searchsorted(base.high, high)
+            high, low = np.insert(base.high, at, high), np.insert(base.low, at, low)
+            kinds = np.insert(code[base.kinds] if len(base) else base.kinds, at, kinds)
+        np.add.at(lengths, (made.classes, made.sizes), 1)
+        codes = made.classes == CODES
+        np.add.at(code_digits, made.sizes[codes], made.digits[codes])
+        sizes = self._head_sizes | set(base.head_sizes if base is not None else ())
+        prints = Fingerprints(
+            self._key, high, low, kinds, heads, common, given,
             tuple(self._prefix + each if not self._sure else each for each in self._names),
-            tuple(tuple(each) for each in counts.tolist()), tuple(code_digits.tolist()), self._sure,
+            tuple(sorted(sizes)), tuple(tuple(each) for each in lengths.tolist()),
+            tuple(code_digits.tolist()), rows, self._sure,
         )  # fmt: skip
-        return Built(made, sum(self._rows.values()), left_out)
+        return Built(prints, sum(self._rows.values()), left_out)
 
-    def _add(self, kind: str, texts: pa.Array) -> None:
-        found = words(plain(texts))
-        self._rows[kind] = self._rows.get(kind, 0) + len(texts)
+    def _counted(
+        self, base: Fingerprints | None, given: NDArray[np.uint64]
+    ) -> tuple[_Found, NDArray[np.uint64], dict[str, int]]:
+        """What is new, sorted and distinct; the tags of what is too common; what was left out."""
+        columns = [_joined([each[at] for each in self._found], dtype) for at, dtype in enumerate(_DTYPES)]
+        self._found = []
+        if len(given):
+            said = ~np.isin(columns[7], given)
+            columns = [each[said] for each in columns]
+        order = _sorted(columns[0], columns[1], columns[2])
+        ordered: list[Any] = [each[order] for each in columns]
+        found = _Found(*ordered)
+        new = np.ones(len(order), np.bool_)
+        new[1:] = (found.high[1:] != found.high[:-1]) | (found.low[1:] != found.low[:-1])
+        first = np.flatnonzero(new)
+        often = np.diff(np.append(first, len(order)))
+        whole = np.logical_or.reduceat(found.whole, first) if len(first) else np.zeros(0, np.bool_)
+        most = np.zeros((2, len(self._names) + 1), np.int64)
+        for at, kind in enumerate(self._names):
+            rows = self._rows.get(kind, 0) + (0 if base is None else base.rows.get(kind, 0))
+            least = _PLACEHOLDER_ROWS * self._often.get(kind, 1)
+            most[:, at] = max(least, rows // _SELECTION_ONE_IN), max(least, rows // _PLACEHOLDER_ONE_IN)
+        rare = (often <= most[whole.astype(np.int64), found.names[first]]) | self._sure
+        left_out = {"too short": self._short, "placeholders": int(often[~rare].sum())}
+        common = np.unique(found.high[first[~rare]])
+        kept = first[rare]
+        if base is not None:
+            kept = kept[~base.holds(found.high[kept], found.low[kept])]
+            common = common[~np.isin(common, base.high)]
+        chosen: list[Any] = [each[kept] for each in found]
+        return _Found(*chosen), common, left_out
+
+    def _given(self) -> NDArray[np.uint64]:
+        """The words that come first in names more often than last, or that are common as given names."""
+        if not self._first:
+            return np.empty(0, np.uint64)
+        listed = words(pa.array(sorted(given_names())))
+        common = np.unique(tags_of(self._head, listed.data, listed.starts[:-1], np.diff(listed.starts))[0])
+        tags = np.concatenate([common, *(each for each, _ in (*self._first, *self._last))])
+        counts = np.concatenate(
+            [
+                np.zeros(len(common), np.int64),
+                *(each for _, each in self._first),
+                *(-each for _, each in self._last),
+            ]
+        )
+        distinct, at = np.unique(tags, return_inverse=True)
+        more = np.bincount(at, weights=counts)
+        given: NDArray[np.uint64] = distinct[(more > 0) | ((more == 0) & np.isin(distinct, common))]
+        return given
+
+    def _named(self, kind: str) -> int:
         if kind not in self._names:
             self._names.append(kind)
-        name = self._names.index(kind)
+        return self._names.index(kind)
+
+    def _add(self, kind: str, texts: pa.Array) -> None:
+        found = words(texts)
+        name = self._named(kind)
         counts = (
             np.bincount(found.rows, minlength=len(texts)) if len(found) else np.zeros(len(texts), np.int64)
         )
@@ -222,26 +271,76 @@ class FingerprintBuilder:
         wordy &= kind in _BY_WORDS
         code = fits & ~whole & ~wordy & (digit < size) & (digit >= CODE_DIGITS) & (size >= MIN_CODE)
         self._short += int(len(texts) - whole.sum() - wordy.sum() - code.sum())
-        for class_, chosen in ((WORDS, wordy), (DIGITS, whole), (CODES, code)):
+        for class_, chosen in ((DIGITS, whole), (CODES, code)):
             rows = np.flatnonzero(chosen)
             if len(rows):
                 self._take(name, class_, found.data, start[rows], size[rows], digit[rows])
-        rows = np.flatnonzero(wordy)
-        if len(rows):
-            head = begins[rows]
-            self._heads.append(
-                np.unique(tags_of(self._head, found.data, found.starts[head], np.diff(found.starts)[head])[0])
-            )
-        if kind == "phone":
-            self._dialled(name, found, start, size, np.flatnonzero(whole))
+        if kind == "name":
+            self._take_names(name, found, wordy)
+        elif wordy.any():
+            data, offsets = _gathered(found.data, start[wordy], size[wordy])
+            self._take_words(name, data, offsets, np.arange(len(offsets) - 1))
+        if kind == "phone" and whole.any():
+            self._dialled(name, *_gathered(found.data, start[whole], size[whole]))
 
-    def _dialled(self, name: int, found: Words, start: Ints, size: Ints, rows: Ints) -> None:
+    def _take_names(self, name: int, found: Words, wordy: NDArray[np.bool_]) -> None:
+        """Names in their usual writings, each once for each row."""
+        every = [each for each in name_forms(found) if len(each.rows)]
+        if not every:
+            return
+        sizes = np.concatenate([np.diff(each.offsets) for each in every])
+        offsets = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        rows = np.concatenate([each.rows for each in every])
+        whole = np.concatenate([np.full(len(each.rows), each.whole) for each in every])
+        second = np.concatenate([self._second(each) for each in every])
+        data = np.concatenate([each.data for each in every])
+        chosen = np.flatnonzero(wordy[rows])
+        self._take_words(name, data, offsets, chosen, rows[chosen], (whole[chosen], second[chosen]))
+        for kept, at in zip((self._first, self._last), first_and_last(found), strict=True):
+            tags, _ = tags_of(self._head, found.data, found.starts[at], np.diff(found.starts)[at])
+            kept.append(np.unique(tags, return_counts=True))
+
+    def _second(self, forms: Forms) -> NDArray[np.uint64]:
+        if forms.second is None:
+            return np.zeros(len(forms.rows), np.uint64)
+        return tags_of(self._head, forms.data, *forms.second)[0]
+
+    def _take_words(  # noqa: PLR0917 - one column for each
+        self, name: int, data: Bytes, offsets: Ints, chosen: Ints, rows: Ints | None = None,
+        more: tuple[NDArray[np.bool_], NDArray[np.uint64]] | None = None,
+    ) -> None:  # fmt: skip
+        """The chosen forms of words, without what differs between writings, each once for a row."""
+        digits = np.zeros(len(data) + 1, np.int64)
+        np.cumsum((data >= ord("0")) & (data <= ord("9")), out=digits[1:])
+        fits = (np.diff(offsets) - np.diff(digits[offsets]) >= _MIN_LETTERS)[chosen]
+        chosen = chosen[fits]
+        if not len(chosen):
+            return
+        out = dropped(data)
+        out[offsets[chosen]] = False
+        kept = np.zeros(len(data) + 1, np.int64)
+        np.cumsum(~out, out=kept[1:])
+        data = data[~out]
+        begins, sizes = kept[offsets[chosen]], kept[offsets[chosen + 1]] - kept[offsets[chosen]]
+        tags = tags_of(self._tags[WORDS], data, begins, sizes)
+        if rows is not None and more is not None:
+            mixed = tags[0] ^ (rows[fits].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))
+            # whole ones first
+            order = np.argsort(~more[0][fits], kind="stable")
+            once = order[np.unique(mixed[order], return_index=True)[1]]
+            tags, begins, sizes = (tags[0][once], tags[1][once]), begins[once], sizes[once]
+            more = more[0][fits][once], more[1][fits][once]
+        heads = np.minimum(sizes, HEAD)
+        self._head_sizes |= set(np.unique(heads).tolist())
+        self._heads.append(np.unique(tags_of(self._head, data, begins, heads)[0]))
+        self._kept(name, WORDS, tags, sizes, np.zeros(len(sizes), np.int64), more)
+
+    def _dialled(self, name: int, data: Bytes, offsets: Ints) -> None:
         """The other ways to write numbers that begin with a country calling code."""
-        numbers = [
-            bytes(found.data[begin : begin + length]).decode()
-            for begin, length in zip(start[rows].tolist(), size[rows].tolist(), strict=True)
-        ]
-        texts = pa.array(numbers, pa.string())
+        texts = pa.Array.from_buffers(
+            pa.large_string(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)]
+        )
         texts = pc.replace_substring_regex(texts, "^00", "")
         texts = texts.filter(pc.match_substring_regex(texts, _CALLING_CODE))
         for other in (
@@ -249,39 +348,74 @@ class FingerprintBuilder:
             *(pc.replace_substring_regex(texts, _CALLING_CODE, each) for each in (r"0\2", r"\10\2")),
         ):
             if len(other):
-                data, begins, sizes = cut(other)
-                self._take(name, DIGITS, data, begins, sizes, sizes)
+                digits, begins, sizes = cut(other)
+                self._take(name, DIGITS, digits, begins, sizes, sizes)
 
     def _take(  # noqa: PLR0917 - one column for each
-        self, name: int, class_: int, data: NDArray[np.uint8], begins: Ints, sizes: Ints, digits: Ints
+        self, name: int, class_: int, data: Bytes, begins: Ints, sizes: Ints, digits: Ints
     ) -> None:
-        self._found.append((name, class_, tags_of(self._tags[class_], data, begins, sizes), sizes, digits))
+        self._kept(name, class_, tags_of(self._tags[class_], data, begins, sizes), sizes, digits, None)
+
+    def _kept(  # noqa: PLR0917 - one column for each
+        self, name: int, class_: int, tags: tuple[NDArray[np.uint64], NDArray[np.uint64]], sizes: Ints,
+        digits: Ints, more: tuple[NDArray[np.bool_], NDArray[np.uint64]] | None,
+    ) -> None:  # fmt: skip
+        count = len(sizes)
+        whole, second = more or (np.ones(count, np.bool_), np.zeros(count, np.uint64))
+        self._found.append(
+            _Found(
+                *tags, np.full(count, name, np.uint8), np.full(count, class_, np.uint8),
+                sizes.astype(np.uint16), digits.astype(np.uint16),
+                whole, second,
+            )
+        )  # fmt: skip
 
 
-def derived_key(key: bytes, name: str) -> bytes:
-    """An AES-128 key for one use, from the fingerprint key."""
-    if len(key) != FINGERPRINT_KEY_BYTES:
-        raise UsageError(f"the fingerprint key must be {FINGERPRINT_KEY_BYTES} bytes")
-    info = b"ringfort-fingerprint/1|" + name.encode()
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(key)
+def _sorted(high: NDArray[np.uint64], low: NDArray[np.uint64], names: NDArray[np.uint8]) -> Ints:
+    """The order by `high`, then `low`, then `names`; only what shares a `high` is looked at more closely."""
+    order = np.argsort(high)
+    ordered = high[order]
+    same = np.zeros(len(order), np.bool_)
+    same[1:] = ordered[1:] == ordered[:-1]
+    same[:-1] |= same[1:]
+    places = np.flatnonzero(same)
+    among = order[places]
+    order[places] = among[np.lexsort((names[among], low[among], high[among]))]
+    return order
 
 
-def tags_of(cmac: Cmac, data: NDArray[np.uint8], begins: Ints, sizes: Ints) -> Tags:
-    """Tags of `data[begins[i]:begins[i] + sizes[i]]`, as two halves."""
-    ends = np.zeros(len(sizes) + 1, np.int64)
-    np.cumsum(sizes, out=ends[1:])
-    if len(sizes) and not (begins[0] + ends[:-1] == begins).all():
-        data = data[np.repeat(begins - ends[:-1], sizes) + np.arange(ends[-1])]
-    elif len(sizes):
-        data = data[int(begins[0]) : int(begins[0] + ends[-1])]
-    halves = cmac.messages(data, ends).view(np.uint64)
-    return halves[:, 0].copy(), halves[:, 1].copy()
-
-
-def cut(texts: pa.Array) -> tuple[NDArray[np.uint8], Ints, Ints]:
+def cut(texts: pa.Array) -> tuple[Bytes, Ints, Ints]:
     """The bytes of texts, where each begins and its size."""
     data, offsets = text_buffers(texts)
     return data, offsets[:-1], np.diff(offsets)
+
+
+def _gathered(data: Bytes, begins: Ints, sizes: Ints) -> tuple[Bytes, Ints]:
+    """Pieces of `data` one after the other, and where they are cut then."""
+    offsets = np.zeros(len(sizes) + 1, np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    return data[np.repeat(begins - offsets[:-1], sizes) + np.arange(offsets[-1])], offsets
+
+
+def _present(columns: Sequence[pa.Array]) -> pa.Array:
+    """How many of the columns have a value that is more than spaces, in each row."""
+    counts = np.zeros(len(columns[0]), np.int64)
+    for each in columns:
+        counts += np.asarray(
+            pc.fill_null(pc.match_substring_regex(each, r"\S"), False).to_numpy(zero_copy_only=False),
+            np.int64,
+        )
+    return pa.array(counts)
+
+
+def _other_addresses(texts: pa.Array) -> Iterator[pa.Array]:
+    """E-mail addresses as they are without a `+tag`, and with their host names in their own letters."""
+    tagged = texts.filter(pc.match_substring_regex(texts, _TAGGED))
+    if len(tagged):
+        yield pc.replace_substring_regex(tagged, _TAGGED, r"\1@")
+    encoded = texts.filter(pc.match_substring(texts, "xn--", ignore_case=True))
+    if len(encoded):
+        yield pa.array([internationalised(each) for each in encoded.to_pylist()], texts.type)
 
 
 def _joined(arrays: list[NDArray[Any]], kind: type[Any]) -> NDArray[Any]:
@@ -318,17 +452,6 @@ def _hexadecimal(values: pa.FixedSizeBinaryArray) -> pa.StringArray:
 
 
 __all__ = [
-    "CHUNK",
-    "CODES",
-    "DIGITS",
-    "FINGERPRINT_KEY_BYTES",
-    "MAX_LENGTH",
-    "MAX_WORDS",
-    "WORDS",
-    "Built",
-    "FingerprintBuilder",
-    "Fingerprints",
-    "cut",
-    "derived_key",
-    "tags_of",
-]
+    "CHUNK", "CODES", "CODE_DIGITS", "DIGITS", "FINGERPRINT_KEY_BYTES", "MAX_LENGTH", "MAX_WORDS", "MIN_CODE",
+    "MIN_DIGITS", "WORDS", "Built", "FingerprintBuilder", "Fingerprints", "cut", "derived_key", "tags_of",
+]  # fmt: skip

@@ -2,6 +2,8 @@
 
 Windows of one to eight adjacent words are cut out of all texts at once, hashed by one call for each number of
 words, and searched by a bit map of first bits, then by the sorted 64-bit prefixes, then by all 128 bits.
+Windows of words have the form that `folding.dropped` leaves: what it takes away is taken out of the texts
+once, and the first letter of a window that begins with such a letter is put back.
 Invariants: what is found in a text depends on that text alone; only row numbers, tags and kinds leave.
 """
 
@@ -14,20 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from ringfort.privacy.cmac import Cmac
-from ringfort.privacy.fingerprint import (
-    CHUNK,
-    CODE_DIGITS,
-    CODES,
-    DIGITS,
-    MAX_LENGTH,
-    MAX_WORDS,
-    MIN_CODE,
-    MIN_DIGITS,
-    WORDS,
-    cut,
-    derived_key,
-    tags_of,
-)
+from ringfort.privacy.fingerprint import CHUNK, CODE_DIGITS, MAX_WORDS, MIN_CODE, MIN_DIGITS, cut
+from ringfort.privacy.fingerprint_set import CODES, DIGITS, HEAD, MAX_LENGTH, WORDS, derived_key, tags_of
+from ringfort.privacy.folding import dropped
 from ringfort.privacy.inspection_text import Words, words
 
 if TYPE_CHECKING:
@@ -35,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ringfort.privacy.fingerprint import Fingerprints
+    from ringfort.privacy.fingerprint_set import Fingerprints
 
     Ints = NDArray[np.int64]
 
@@ -99,11 +90,7 @@ class Matcher:
         last = np.searchsorted(found.rows, found.rows, side="right")
         sizes = np.diff(found.starts)
         if self._longest[WORDS]:
-            tags, _ = tags_of(self._head, found.data, found.starts[:-1], sizes)
-            heads = self._near_heads[tags >> np.uint64(64 - _MAP_BITS)]
-            at = np.flatnonzero(heads)
-            at = at[_member(self.fingerprints.heads, tags[at])]
-            yield from self._windows(WORDS, found, at, last, np.ones(len(found), np.bool_))
+            yield from self._word_windows(_Forms(found), last)
         if self._longest[DIGITS]:
             follows = (found.digits == sizes) & (found.gaps <= _GAP_DIGITS)
             yield from self._windows(DIGITS, found, np.flatnonzero(found.digits == sizes), last, follows)
@@ -112,12 +99,56 @@ class Matcher:
             at = np.flatnonzero(short | (sizes >= MIN_CODE))
             yield from self._windows(CODES, found, at, last, short & (found.gaps <= _GAP_CODES))
 
+    def _word_windows(self, forms: _Forms, last: Ints) -> Iterator[Matches]:
+        """Runs of two words or more (one, for what needs no thought) that begin like an identifier."""
+        at = np.flatnonzero(self._begins(forms, last))
+        for count in range(1, MAX_WORDS + 1):
+            end = at + count
+            if count > 1 or self.fingerprints.sure:
+                sizes = forms.sizes(at, end)
+                fits = self._lengths[WORDS][np.minimum(sizes, MAX_LENGTH)] & (sizes <= MAX_LENGTH)
+                rows = np.flatnonzero(fits)
+                if len(rows):
+                    chosen = at[rows]
+                    data, offsets = forms.bytes(chosen, sizes[rows])
+                    tags = tags_of(self._tags[WORDS], data, offsets[:-1], sizes[rows])
+                    yield from self._certain(tags, forms.found.rows[chosen])
+            at = at[(end < last[at]) & (forms.sizes(at, end) < self._longest[WORDS])]
+            if not len(at):
+                return
+
+    def _begins(self, forms: _Forms, last: Ints) -> NDArray[np.bool_]:
+        """Whether the letters from a word on are those with which an identifier begins."""
+        prints = self.fingerprints
+        found = np.zeros(len(forms.found), np.bool_)
+        places = np.arange(len(found))
+        left = forms.sizes(places, last)
+        for size in prints.head_sizes:
+            at = np.flatnonzero((left >= size) & ~found)
+            # a head that is shorter than others is a whole identifier: it ends where a word does
+            if size < HEAD:
+                at = at[forms.ends_after(at, size)]
+            if len(at):
+                sizes = np.full(len(at), size, np.int64)
+                data, offsets = forms.bytes(at, sizes)
+                tags, _ = tags_of(self._head, data, offsets[:-1], sizes)
+                likely = np.flatnonzero(self._near_heads[tags >> np.uint64(64 - _MAP_BITS)])
+                found[at[likely[_member(prints.heads, tags[likely])]]] = True
+        return found
+
+    def _certain(self, tags: tuple[NDArray[np.uint64], NDArray[np.uint64]], rows: Ints) -> Iterator[Matches]:
+        """Matches of words, which need no thought about chance."""
+        places = self._found(*tags)
+        here = places >= 0
+        if here.any():
+            kinds = self.fingerprints.kinds[places[here]].astype(np.int64)
+            yield Matches("", 0, rows[here], tags[0][here], kinds)
+
     def _windows(
         self, class_: int, found: Words, at: Ints, last: Ints, follows: NDArray[np.bool_]
     ) -> Iterator[Matches]:
         """Runs of 1 to `MAX_WORDS` words that begin at the words `at`; a word that `follows` may go on."""
         digits = np.concatenate([[0], np.cumsum(found.digits)])
-        names_alone = self.fingerprints.sure or class_ != WORDS
         for count in range(1, MAX_WORDS + 1):
             end = at + count
             begins = found.starts[at]
@@ -134,8 +165,6 @@ class Matcher:
             if class_ == CODES:
                 digit = digits[end] - digits[at]
                 fits &= (digit >= CODE_DIGITS) & (digit < sizes)
-            if count == 1 and not names_alone:
-                fits &= False
             rows = np.flatnonzero(fits)
             if len(rows):
                 yield from self._looked_up(
@@ -162,10 +191,10 @@ class Matcher:
         high, low = tags_of(self._tags[class_], data, begins, sizes)
         places = self._found(high, low)
         kinds = np.where(places >= 0, prints.kinds[places].astype(np.int64), -1)
-        certain = (kinds >= 0) & (sure | (class_ == WORDS) | prints.sure)
+        certain = (kinds >= 0) & (sure | prints.sure)
         if certain.any():
             yield Matches("", 0, rows[certain], high[certain], kinds[certain])
-        if class_ == WORDS or prints.sure:
+        if prints.sure:
             return
         for length in np.unique(sizes[~sure]).tolist():
             chosen = (sizes == length) & ~sure
@@ -187,6 +216,42 @@ class Matcher:
             places[rows[right]] = at[right]
             rows, at = rows[~right], at[~right] + 1
         return places
+
+
+class _Forms:
+    """The words of texts in the form of names: `dropped` letters are out, but for the first of a window."""
+
+    def __init__(self, found: Words) -> None:
+        self.found = found
+        out = dropped(found.data)
+        out[found.starts[np.searchsorted(found.rows, np.unique(found.rows))]] = False  # a text stands alone
+        kept = np.zeros(len(out) + 1, np.int64)
+        np.cumsum(~out, out=kept[1:])
+        self._data = np.append(found.data[~out], np.uint8(0))
+        self._starts = kept[found.starts]
+        self._back = np.append(out, False)[found.starts]
+        self._first = np.append(found.data, np.uint8(0))[found.starts]
+
+    def sizes(self, at: Ints, end: Ints) -> Ints:
+        """The bytes of the words `at[i]` to `end[i]`."""
+        sizes: Ints = self._starts[end] - self._starts[at] + self._back[at]
+        return sizes
+
+    def bytes(self, at: Ints, sizes: Ints) -> tuple[NDArray[np.uint8], Ints]:
+        """So many bytes from these words on, one after the other, and where they are cut."""
+        offsets = np.zeros(len(sizes) + 1, np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        back = self._back[at]
+        begins = self._starts[at] - back
+        data = self._data[np.repeat(begins - offsets[:-1], sizes) + np.arange(offsets[-1])]
+        data[offsets[:-1][back]] = self._first[at[back]]
+        return data, offsets
+
+    def ends_after(self, at: Ints, size: int) -> NDArray[np.bool_]:
+        """Whether a word ends so many bytes after the beginning of each of these."""
+        end = self._starts[at] - self._back[at] + size
+        place = np.minimum(np.searchsorted(self._starts, end), len(self._starts) - 1)
+        return np.asarray(self._starts[place] == end)
 
 
 def _bitmap(tags: NDArray[np.uint64]) -> NDArray[np.bool_]:

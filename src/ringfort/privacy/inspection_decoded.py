@@ -25,6 +25,8 @@ _PY_BACKSLASH = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
 _PY_AT = re.compile(r"\s*[\[({<]\s*(?:at|arroba|@)\s*[\])}>]\s*", re.IGNORECASE)
 _PY_DOT = re.compile(r"\s*[\[({<]\s*(?:dot|punkt|punto|point|\.)\s*[\])}>]\s*", re.IGNORECASE)
 _PY_SPELT = re.compile(r"(\S)\s+at\s+([\w\-]+(?:(?:\s+dot\s+|\.)[\w\-]+)+)", re.IGNORECASE)
+_PY_TAG = re.compile(r"\+[^@\s+]{1,64}@")
+_PY_PUNYCODE = re.compile(r"xn--[a-z0-9\-]{1,59}", re.IGNORECASE)
 _PY_SPELT_DOT = re.compile(r"\s+dot\s+", re.IGNORECASE)
 
 
@@ -38,6 +40,9 @@ def decoded(text: str) -> Iterator[str]:
     unescaped = _PY_DOT.sub(".", unescaped)
     if unescaped != text:
         yield unescaped.encode("utf-8", "replace").decode()
+    plain_address = _PY_TAG.sub("@", internationalised(unescaped))
+    if plain_address != unescaped:
+        yield plain_address
     if text.lstrip()[:1] in {"{", "["}:
         yield from _json_values(text)
     for found in _PY_BASE64.finditer(text):
@@ -45,6 +50,18 @@ def decoded(text: str) -> Iterator[str]:
     for found in _PY_HEX.finditer(text):
         digits = re.sub(r"[ :]", "", found[1])
         yield from _printable(bytes.fromhex(digits[: 2 * MAX_DECODED]))
+
+
+def internationalised(text: str) -> str:
+    """The text with host names in their own letters (RFC 3492); what is none stays."""
+    return _PY_PUNYCODE.sub(lambda found: _punycode(found[0]), text)
+
+
+def _punycode(label: str) -> str:
+    try:
+        return label[4:].encode("ascii").decode("punycode").encode("utf-8").decode()
+    except (UnicodeError, ValueError, OverflowError):
+        return label
 
 
 def _json_values(text: str) -> Iterator[str]:
@@ -81,4 +98,4 @@ def _printable(data: bytes) -> Iterator[str]:
         yield text
 
 
-__all__ = ["MAX_DECODED", "decoded"]
+__all__ = ["MAX_DECODED", "decoded", "internationalised"]

@@ -4,8 +4,9 @@ r"""Texts as inspection reads them: whole Arrow columns of them in one plain way
 letters and digits), invisible characters (zero-width, soft hyphen, direction marks), digits of other scripts,
 Unicode's many hyphens. `readings` adds what a text says when it is decoded: percent signs, HTML entities and
 backslash escapes, the values of a JSON document one after the other, addresses written as `name [at] host
-[dot] org`, and base64 and hexadecimal runs whose bytes are printable text, twice over. `words` gives the
-folded words (no case, accents or punctuation) of every text as one buffer, which is what fingerprints are
+[dot] org`, words that only invisible characters divide, host names in punycode, e-mail addresses without
+their `+tag`, and base64 and hexadecimal runs whose bytes are printable text, twice over. `words` gives the
+folded words (see `folding`) of every text as one buffer, which is what fingerprints are
 taken of.
 
 Invariants: total, no text makes it raise; the result for a text depends on that text alone. ASCII without
@@ -25,6 +26,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from ringfort.privacy.folding import SEQUENCES, folded
 from ringfort.privacy.inspection_decoded import MAX_DECODED, decoded
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 DEPTH = 2
 
 _INVISIBLE = r"[\p{Cf}\x{034F}\x{115F}\x{1160}\x{3164}\x{FE00}-\x{FE0F}]+"
+_DIVIDED = rf"\p{{L}}{_INVISIBLE}\p{{L}}"
 _HYPHENS = r"[\x{2010}-\x{2015}\x{2212}\x{2E3A}\x{2E3B}]"
 _OTHER_DIGITS = r"[^\P{Nd}0-9]"
 
@@ -45,11 +48,9 @@ _SPELT = (
     r"(?i:[\[({<]\s{0,3}(?:at|dot|punkt|punto|point|arroba|@|\.)\s{0,3}[\])}>]|\s(?:at|dot)\s.{0,40}\sdot\s)"
 )
 _JSON = r"^\s*[\[{]\s*[\[{\"]"
-_HIDDEN = f"{_ESCAPE}|{_SPELT}|{_BASE64}|{_HEX}|{_JSON}"
+_ADDRESS = r"\+[^@\s+]{1,64}@|(?i:xn--)"
+_HIDDEN = f"{_ADDRESS}|{_ESCAPE}|{_SPELT}|{_BASE64}|{_HEX}|{_JSON}"
 
-_NOT_DECOMPOSED = {
-    "ß": "ss", "ø": "o", "ł": "l", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th", "\u0131": "i",
-}  # fmt: skip
 _APOSTROPHES = np.zeros(256, np.bool_)
 _APOSTROPHES[[0x27, 0x60]] = True
 _WORD = np.zeros(256, np.bool_)
@@ -85,6 +86,11 @@ def readings(values: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
     """
     first = plain(values)
     texts, owners = [first], [np.arange(len(first), dtype=np.int64)]
+    if not _ascii_only(values):  # what is invisible between two words may be all that divides them
+        rows = np.flatnonzero(_mask(pc.match_substring_regex(values, _DIVIDED)))
+        if len(rows):
+            texts.append(plain(pc.replace_substring_regex(values.take(pa.array(rows)), _INVISIBLE, " ")))
+            owners.append(rows)
     level, owner = first, owners[0]
     for _ in range(DEPTH):
         rows = np.flatnonzero(_mask(pc.match_substring_regex(level, _HIDDEN)))
@@ -107,7 +113,7 @@ class Words:
     """The words of many texts: `data[starts[i]:starts[i + 1]]` is word `i`, of text `rows[i]`.
 
     `digits[i]` counts its digits, `gaps[i]` the bytes between it and the word before in the same text (255 at
-    most, and for the first), `plus[i]` says that a plus sign stands right before it.
+    most, and for the first), `plus[i]` says that a plus sign stands right before it, `hyphen[i]` a hyphen.
     """
 
     data: NDArray[np.uint8]
@@ -116,6 +122,7 @@ class Words:
     digits: NDArray[np.int64]
     gaps: NDArray[np.int64]
     plus: NDArray[np.bool_]
+    hyphen: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -143,9 +150,10 @@ def words(values: pa.Array) -> Words:
     same = rows[1:] == rows[:-1]
     gaps[1:][same] = np.minimum(begins[1:] - ends[:-1], 255)[same]
     at_start = begins == offsets[rows]
-    plus = ~at_start & (data[np.maximum(begins - 1, 0)] == ord("+")) if len(begins) else np.zeros(0, np.bool_)
+    before = np.where(at_start, 0, data[np.maximum(begins - 1, 0)]) if len(begins) else np.zeros(0, np.uint8)
     clean = data[member]
-    return Words(clean, starts, rows, np.diff(_counted(_DIGIT.take(clean))[starts]), gaps, plus)
+    digits = np.diff(_counted(_DIGIT.take(clean))[starts])
+    return Words(clean, starts, rows, digits, gaps, before == ord("+"), before == ord("-"))
 
 
 def _counted(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -159,13 +167,13 @@ def _folded(values: pa.Array) -> pa.Array:
     if _ascii_only(values):
         return pc.ascii_lower(values)
     odd = np.flatnonzero(~_mask(pc.string_is_ascii(values)))
-    texts = pc.utf8_normalize(values.take(pa.array(odd)), "NFKD")
-    texts = pc.replace_substring_regex(texts, r"[\p{M}\p{Cf}\x{2018}\x{2019}\x{02BC}\x{00B4}]+", "")
-    texts = pc.utf8_lower(texts)
-    for letter, instead in _NOT_DECOMPOSED.items():
-        texts = pc.replace_substring(texts, letter, instead)
-    texts = pc.replace_substring_regex(texts, r"[^\x00-\x7F\p{L}\p{N}]", " ")
-    return _replaced(pc.ascii_lower(values), odd, texts)
+    texts = values.take(pa.array(odd))
+    for sequence, instead in SEQUENCES:
+        texts = pc.replace_substring_regex(texts, sequence, instead)
+    data, offsets = folded(*text_buffers(texts))
+    wide = pa.large_string()
+    made = pa.Array.from_buffers(wide, len(odd), [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+    return _replaced(pc.ascii_lower(values), odd, made.cast(values.type))
 
 
 def _replaced(values: pa.Array, rows: NDArray[np.int64], texts: pa.Array) -> pa.Array:

@@ -133,20 +133,13 @@ def _kept(
             else _from_site(connection, table, columns)
         )
         for batch in batches:
-            _take(builder, columns, batch)
+            names = batch.schema.names
+            builder.add_rows([(each.kind, batch.column(each.name)) for each in columns if each.name in names])
             source.progress(batch.num_rows)
     prints = builder.finish().fingerprints
     data = len(head).to_bytes(4) + head + prints.to_bytes()
     write_private(path, data)
     return KeptFingerprints(str(path), hashlib.sha256(data).hexdigest(), len(prints))
-
-
-def _take(builder: FingerprintBuilder, columns: Sequence[Column], batch: pa.RecordBatch) -> None:
-    present = [each for each in columns if each.name in batch.schema.names]
-    for each in present:
-        builder.add(each.kind, batch.column(each.name))
-    parts = [batch.column(each.name) for each in present if each.kind == "name"]
-    builder.add_parts("name", parts)
 
 
 def _current(path: Path, head: bytes, key: bytes) -> KeptFingerprints | None:
