@@ -7,7 +7,6 @@ that answer; everything behind it waits with it. What is malformed ends the sess
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Final
 
 from ringfort.disclosure.parameter_types import may_name
@@ -22,6 +21,7 @@ from ringfort.gateway.kept import (
     Kept,
     Prepared,
 )
+from ringfort.gateway.new_text import NewText
 from ringfort.gateway.one_constant import learn
 from ringfort.gateway.rewritten import parse_message
 from ringfort.gateway.verdicts import FUNCTION_CALL, MIXED_NAMES, NAMING_PARAMETER, TOO_LONG, Known
@@ -86,9 +86,8 @@ class Forwarder:
         self._copy_next = False
         self._unrecorded = 0
         self._kept = Kept(exchange)
-        self._judged: tuple[bytes, Known] | None = None
+        self._new_text = NewText(verdicts, self._judged)
         self._last: OneConstant | None = None
-        self._task: asyncio.Task[None] | None = None
         self._handlers: dict[int, Callable[[FrameReader], object]] = {
             0x51: self._query,
             0x50: self._parse,
@@ -140,8 +139,7 @@ class Forwarder:
 
     def stop(self) -> None:
         """The session is over."""
-        if self._task is not None:
-            self._task.cancel()
+        self._new_text.stop()
 
     def from_client(self, data: bytes) -> None:
         """Bytes from the client."""
@@ -282,21 +280,14 @@ class Forwarder:
 
     def _known(self, reader: FrameReader, sql: bytes) -> Known | None:
         """The verdict; None if the parser is asked: then the message will be given again."""
-        known = self._verdicts.lookup(sql)
+        known = self._verdicts.lookup(sql) or self._new_text.known(sql)
         if known is None:
-            judged, self._judged = self._judged, None
-            if judged is not None and judged[0] == sql:
-                return judged[1]
             self._waiting = _VERDICT
-            self._task = asyncio.ensure_future(self._ask(sql))
             reader.rewind(reader.end - reader.start + 5)
         return known
 
-    async def _ask(self, sql: bytes) -> None:
-        known = await self._verdicts.ask(sql)
-        self._task = None
+    def _judged(self) -> None:
         if not self._host.over:
-            self._judged = (sql, known)
             self._resume()
 
     def _settle(self, reader: FrameReader) -> object:

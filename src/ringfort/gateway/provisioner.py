@@ -6,15 +6,7 @@ It follows the control log, decides each opening, makes what the decision needs 
 keeps the mapping tables full. A worker gets the credentials of one profile at a time. Operations (`ipc`):
 
     scram-first, scram-final, attempt, attempted     see `authentication_desk`
-    open       {principal, purpose, ticket, database, application_name, session,
-                address, proofs: [{source, country}]}   what the worker alone has seen of where the viewer is
-                credentials: [[method, subject]]}   those that the client used, still on record or refused
-               -> {profile, role, password, host, port, database, tls: {mode, ca}, search_path, relations,
-                   columns, surface, condition_keys, ground_keys, grants: [{grant, until}],
-                   decision: {site, viewer: [{source, country}], storage_country, processing_country,
-                   viewing_country, policy, evaluator, catalogue, zones, control_size, input, map (base64),
-                   input_digest, map_digest, domain, key_id}}
-               and `waiting`: views that cannot be read yet, see `provisioner_readiness`
+    open                             see `provisioner_opening`
     readiness                        see `provisioner_readiness`
     health     {}                    -> {control_size, databases: [{site, database, served, reason, maps,
                                         faults, fills}]}
@@ -27,23 +19,18 @@ keeps the mapping tables full. A worker gets the credentials of one profile at a
 
 Invariants: Cedar and the databases are used in threads, so the socket always answers; a database is served
 only after its audit found no surplus, and the audit is on record (`SiteAudited`) before; a domain's epoch is
-on record (`DomainOpened`) before its first pseudonym is served; `control_size` is one at which everything
-the decision stood on still held, and all of it was read from one state: who tries again starts afresh.
-`condition_keys` are what must not have changed since when the session is put on record, `ground_keys` those
-whose change ends it later (not a grant that changed no form). If the ledger is lost the process ends. DESIGN
-sections 4, 5, principle 7.
+on record (`DomainOpened`) before its first pseudonym is served. If the ledger is lost the process ends.
+DESIGN sections 4, 5, principle 7.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import hashlib
 import logging
 import signal
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
@@ -51,34 +38,26 @@ import uvloop
 
 from ringfort import process
 from ringfort.disclosure import audit
-from ringfort.disclosure.positions import shown_views
-from ringfort.disclosure.statement_surface import Surface
 from ringfort.errors import CheckFailedError, RingfortError, UsageError
 from ringfort.gateway.authentication_desk import OPERATIONS, Desk
-from ringfort.gateway.client_words import TELL_OPERATOR, in_client_words
-from ringfort.gateway.clock_watch import require_clock
+from ringfort.gateway.client_words import in_client_words
 from ringfort.gateway.ipc import IpcServer
 from ringfort.gateway.irreversible import LeaveDesk
 from ringfort.gateway.provisioner_ahead import OPERATIONS as AHEAD_OPERATIONS
 from ringfort.gateway.provisioner_ahead import Ahead
 from ringfort.gateway.provisioner_decision import (
-    ALWAYS,
     ControlView,
     Decider,
-    Ground,
     NotDecidedError,
-    grant_key,
-    read_request,
-    viewing_country,
 )
 from ringfort.gateway.provisioner_domains import Domains
+from ringfort.gateway.provisioner_opening import Openings
 from ringfort.gateway.provisioner_readiness import Readiness
 from ringfort.gateway.provisioner_served import Served, reached
 from ringfort.gateway.provisioner_settings import ProvisionerSettings
 from ringfort.gateway.provisioner_site import administration_error
 from ringfort.gateway.recording import SALTS
 from ringfort.gateway.undoing import UndoingDesk
-from ringfort.ledger.domains import domain_key
 from ringfort.ledger.entry import Entry, encode, format_time
 from ringfort.ledger.entry_control import SiteAudited
 from ringfort.ledger.errors import ConditionFailedError
@@ -93,7 +72,6 @@ from ringfort.sites.domains import DomainStore
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ringfort.policy.request import AccessRequest
 
 LOG = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
@@ -135,6 +113,9 @@ class Provisioner:
             settings, self.control, self.decider, self._domains, self._append, self._put_traffic, self._thread
         )
         self._ahead = Ahead(self.control, self.decider, self._domains, self._clock, self._thread)
+        self._openings = Openings(
+            settings, self.control, self.decider, self._domains, self._clock, self._database, self._thread
+        )
         self._ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._ledger: LedgerChannel | None = None
@@ -296,7 +277,7 @@ class Provisioner:
         if op in OPERATIONS:
             return await self._desk.asked(op, request)
         if op == "open":
-            return await in_client_words(self._open(request), request.get("database"))
+            return await in_client_words(self._openings.asked(request), request.get("database"))
         if op == "readiness":
             return await self._readiness.asked(self._database(request), request)
         if op == "health":
@@ -370,154 +351,6 @@ class Provisioner:
                 }
                 for name, served in self.databases.items()
             ],
-        }
-
-    async def _open(self, fields: dict[str, Any]) -> dict[str, Any]:
-        name = fields.get("principal")
-        if not isinstance(name, str):
-            raise UsageError("`principal` must be a text")
-        for _ in range(ATTEMPTS):
-            answer = await self._try_open(name, fields)
-            if answer is not None:
-                return answer
-        raise NotDecidedError(
-            "what the decision stands on kept changing", hint="connect again in a moment", sqlstate="57P03"
-        )
-
-    async def _try_open(self, name: str, fields: dict[str, Any]) -> dict[str, Any] | None:
-        require_clock(self.control.state, self._clock.now())
-        ground = self.control.ground(name)
-        for method, subject in fields.get("credentials", ()):
-            if self.control.state.credentials.get((name, method)) != subject:
-                raise NotDecidedError("the credential is not on record any more", hint="connect again")
-        served = self._database(fields)
-        if not served.ready:
-            raise NotDecidedError(
-                f"database `{served.site.database}` is not served at present (reference {served.reference})",
-                hint=TELL_OPERATOR,
-                sqlstate="57P03",
-            )
-        place = (served.site.site, served.site.country)
-        now = self._clock.now()
-        operate = fields.get("session") == "operate"
-        held = self.control.held(name, "operate" if operate else "view", now)
-        zones = await self._thread(self.decider.zones, ground.zones)
-        request = read_request(fields, ground, zones, place, format_time(now), held)
-        request = await self._thread(self.decider.spelled, ground, request)
-        if operate:
-            stated = (request.purpose, request.ticket)
-            held = tuple(each for each in held if (each.purpose, each.ticket) == stated)
-            request = replace(request, grants=held)
-            return await self._operate(served, ground, request)
-        decision = await self._thread(self.decider.decide, ground, request)
-        domain, kept_key = await self._domains.of(decision)
-        profile = await self._thread(served.compile, decision, domain, kept_key)
-        password = await self._thread(served.known, profile)
-        if password is None:
-            password = await self._thread(served.make, profile, pool=served.changes)
-        keys = [*ALWAYS, f"principal:{name}", "site:{}/{}".format(*served.key)]
-        if profile.maps:
-            keys.append(domain_key(domain.recipient, domain.purpose))
-            if not self._domains.usable(domain, kept_key):  # rotated or erased meanwhile: away with it again
-                await self._domains.retire()
-                return None
-        still = self.control.still(ground, request.grants)
-        if still is None or not served.ready:
-            return None
-        columns = sorted({column.name for view in profile.views for column in view.columns})
-        return {
-            **served.target(),
-            "profile": profile.digest,
-            "purpose": request.purpose,
-            "role": profile.role,
-            "password": password,
-            "database": served.site.database,
-            "search_path": profile.schema,
-            "relations": list(profile.relations),
-            "waiting": sorted(served.waiting(profile)),
-            "columns": columns,
-            "surface": Surface(
-                frozenset(profile.relations),
-                profile.schema,
-                frozenset(columns),
-                shown=shown_views(profile, decision.stored_order),
-            ).to_json(),
-            "condition_keys": [*keys, *(grant_key(each) for each in request.grants)],
-            "ground_keys": [*keys, *(grant_key(each) for each in decision.stands_on)],
-            "grants": [{"grant": each.id, "until": each.until} for each in decision.stands_on],
-            "decision": self._recorded(
-                served,
-                still,
-                request,
-                decision.input,
-                decision.map,
-                profile.domain.id if profile.maps else "",
-                profile.key_id if profile.maps else "",
-            ),
-        }
-
-    async def _operate(self, served: Served, ground: Ground, request: AccessRequest) -> dict[str, Any] | None:
-        """An operate session: the owner's role, on the tables that the grants cover."""
-        operation, password = await self._thread(
-            served.operate, ground, self.decider, self.settings.region, request, pool=served.changes
-        )
-        still = self.control.still(ground, request.grants)
-        if still is None or not served.ready:
-            return None
-        relations = sorted(table.name for table in operation.tables)
-        keys = [*ALWAYS, f"principal:{ground.principal.name}", "site:{}/{}".format(*served.key)]
-        keys += [grant_key(each) for each in request.grants]
-        return {
-            **served.target(),
-            "session": "operate",
-            "profile": operation.digest,
-            "purpose": request.purpose,
-            "role": operation.role,
-            "password": password,
-            "database": served.site.database,
-            "search_path": operation.schema,
-            "relations": relations,
-            "columns": operation.columns,
-            "surface": {
-                "relations": relations,
-                "schema": operation.schema,
-                "columns": operation.columns,
-                "operate": True,
-            },
-            "condition_keys": keys,
-            "ground_keys": keys,
-            "grants": [{"grant": each.id, "until": each.until} for each in request.grants],
-            "decision": self._recorded(served, still, request, operation.input, operation.map, "", ""),
-        }
-
-    def _recorded(  # noqa: PLR0917 - the parts of one record
-        self,
-        served: Served,
-        still: Ground,
-        request: AccessRequest,
-        given: bytes,
-        disclosed: bytes,
-        domain: str,
-        kept_key: str,
-    ) -> dict[str, Any]:
-        """What a worker records of a decision."""
-        return {
-            "site": served.site.site,
-            "viewer": [{"source": each.source, "country": each.country} for each in request.viewer],
-            "storage_country": served.site.country,
-            "processing_country": self.settings.processing_country,
-            "viewing_country": viewing_country(request),
-            "policy": still.policy,
-            "evaluator": still.evaluator,
-            "catalogue": still.catalogue,
-            "zones": still.zones,
-            "control_size": still.since,
-            "input": base64.b64encode(given).decode(),
-            "input_digest": hashlib.sha256(given).hexdigest(),
-            "map": base64.b64encode(disclosed).decode(),
-            "map_digest": hashlib.sha256(disclosed).hexdigest(),
-            "domain": domain,
-            "key_id": kept_key,
         }
 
 
