@@ -5,7 +5,9 @@ import io
 import json
 import sys
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import psycopg
 import pyarrow as pa
@@ -26,6 +28,8 @@ from tests.live_deployment import (
 from ringfort.catalog.load import load_catalogue
 from ringfort.cli.application import run
 from ringfort.config import load_config
+from ringfort.ledger.entry import format_time
+from ringfort.ledger.entry_control import CatalogueActivated, PolicyActivated, PrincipalRegistered
 from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain
 from ringfort.record.client import open_ledger
@@ -364,6 +368,64 @@ def test_a_bridge_leads_from_the_old_epoch_to_the_new_and_shows_no_value(live, a
     assert [each["answer"] for each in json.loads(back.stdout)["answers"]] == [
         each["answer"] for each in json.loads(there.stdout)["answers"]
     ]
+
+
+CHANGED = {
+    "who acts is registered anew": lambda who, _: (PrincipalRegistered, {"name": who.name, **FACTS}),
+    "somebody who approved is registered anew": lambda _, approver: (
+        PrincipalRegistered,
+        {"name": approver.name, **FACTS, "role": "approver"},
+    ),
+    "the catalogue": lambda *_: (CatalogueActivated, {}),
+    "the policy": lambda *_: (PolicyActivated, {}),
+}
+FACTS = {"country": "IE", "employer": EMPLOYER, "role": "support"}
+
+
+@pytest.mark.parametrize("changed", CHANGED)
+@pytest.mark.parametrize("kind", ["resolve", "bridge"])
+def test_what_an_answer_stands_on_changes_while_it_is_looked_for(live, approvers, purpose, kind, changed):
+    """A lock holds the table until the ground is another: nothing is answered, nothing is on record."""
+    who = Who(fresh_word(), "IE", "operator" if kind == "bridge" else "support")
+    added(live, who)
+    with live.connect(ANALYST, purpose=purpose) as analyst:
+        some = seen(analyst)
+    if kind == "bridge":
+        given = leave(live, approvers, "rotate", *domain(purpose))
+        done(live, "domain", "rotate", "DIR", *domain(purpose), *given, stdin=PASSWORD)
+    name = grant(live, approvers, kind, who=who)
+    more = ("--epoch", "1") if kind == "bridge" else ()
+    line = ("pseudonym", kind, "DIR", "--as", who.name, "--password-stdin", "--grant", name, *domain(purpose))
+    with psycopg.connect(live.admin_dsn()) as holder, ThreadPoolExecutor(1) as thread:
+        holder.execute("LOCK TABLE views, people IN ACCESS EXCLUSIVE MODE")
+        asking = thread.submit(
+            live.ringfort, *line, "--column", COLUMN, "--json", *more,
+            stdin="\n".join([who.password, *some, ""]),
+        )  # fmt: skip
+        wait_for(lambda: asking.done() or waits_for_tables(live))
+        with open_ledger(live.folder) as ledger:
+            made, facts = CHANGED[changed](who, approvers[0])
+            state = ledger.state
+            if made is PolicyActivated:
+                facts = {"bundle": state.policy, "evaluator": state.evaluator}
+            elif made is CatalogueActivated:
+                facts = {"catalogue": state.catalogue}
+            ledger.append([made(time=format_time(datetime.now(UTC)), actor="operator", **facts)])
+        holder.rollback()
+        made = asking.result()
+    refused(made)
+    assert "changed meanwhile" in made.stderr or "not in force" in made.stderr, made.stderr
+    wanted = {"resolve": "PseudonymsResolved", "bridge": "PseudonymsBridged"}[kind]
+    assert not [each for each in entries(live, wanted) if each["principal"] == who.name]
+    done(live, "principal", "remove", "DIR", who.name)
+
+
+def waits_for_tables(live):
+    with psycopg.connect(live.admin_dsn(), autocommit=True) as admin:
+        return admin.execute(
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ringfort pseudonym' "
+            "AND wait_event_type = 'Lock'"
+        ).fetchone()
 
 
 def test_nobody_breaks_the_glass_to_resolve(live):

@@ -149,6 +149,7 @@ class Provisioner:
             self._ledger.close()
         await asyncio.gather(*(asyncio.to_thread(each.close) for each in self.databases.values()))
         self._desk.close()
+        self._undoing.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
         if self.failure is not None:
             raise self.failure

@@ -23,6 +23,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -68,6 +69,8 @@ MOST_LENGTH = 4096
 MOST_BYTES = 2 * 1024 * 1024
 """Of all values of one answer, as text."""
 RESOLVE, BRIDGE = "resolve", "bridge"
+THREADS = 2
+LOCK_MS, STATEMENT_MS = 10_000, 300_000
 _FIELDS = ("principal", "password", "grant", "recipient", "purpose", "column")
 
 
@@ -114,6 +117,12 @@ class UndoingDesk:
         self._put_traffic = put_traffic
         self._thread = thread
         self._clock = SystemClock()
+        # not where sessions are decided: these wait for tables and for wrong passwords
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="undoing")
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def asked(
         self, act: str, fields: dict[str, Any], database: Callable[[str], Served]
@@ -124,7 +133,7 @@ class UndoingDesk:
         state = self._control.state
         since = state.size  # before who asks has proven it: the proof is of the registration of that moment
         secrets_folder = self._settings.verifiers.parent
-        await self._thread(proven, secrets_folder, state, question.principal, password)
+        await self._thread(proven, secrets_folder, state, question.principal, password, pool=self._pool)
         require_clock(state, self._clock.now())
         ground = self._control.ground(question.principal)
         catalogue = self._decider.catalogue(ground.catalogue)
@@ -141,7 +150,7 @@ class UndoingDesk:
             )
         served = database(dataset.database)
         answers = await self._thread(
-            self._answers, question, served, (dataset, table, column), domain, target
+            self._answers, question, served, (dataset, table, column), domain, target, pool=self._pool
         )
         name = secrets.token_hex(12)
         entry = self._entry(name, question, domain, target, answers, hashlib.sha256(given).hexdigest())
@@ -259,6 +268,9 @@ class UndoingDesk:
         epochs = [(domain, secret)] + ([] if target is None else [(target, store.secret(target, state))])
         try:
             with served.site.connect() as connection:
+                connection.execute("SET application_name = 'ringfort pseudonym'")
+                connection.execute(f"SET lock_timeout = {LOCK_MS}")
+                connection.execute(f"SET statement_timeout = {STATEMENT_MS}")
                 if question.method == "cmac":
                     mapped = served.filler.filled(place.plan.id)
                     given = _shown(connection, place, question, epochs, mapped=mapped)

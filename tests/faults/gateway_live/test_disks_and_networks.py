@@ -118,7 +118,7 @@ def test_a_network_that_is_cut_in_the_middle_of_a_row(live, reset, after):
     ],
 )
 def test_a_site_that_is_cut_in_the_middle_of_a_result(own_live, text, how):
-    live, ticket = own_live, f"SITE-{len(text)}-{how}"
+    live, ticket = own_live, f"SITE-{'wide' if text == WIDE else 'narrow'}-{how}"
     with WireClient(live.dsn(ANALYST, ticket=ticket), timeout=30) as client, live.connect(ANALYST) as other:
         assert other.execute("SELECT count(*) FROM people").fetchone() == (300,)
         client.send(serialise_frontend(Query(text)))
