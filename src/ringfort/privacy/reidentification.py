@@ -2,10 +2,14 @@
 
 Evidence for an assessment, not a verdict: no figure here makes data anonymous. Tables are looked at in the
 form in which they leave, over their quasi-identifiers. `tagged` turns rows into 64-bit keyed tags first
-(`person`, `q0`, `q1`, ..., `s0`, ..., and `n`, how many such rows), so that neither memory nor spill files
-hold a value; equal values have equal tags, NULL is a value like any. A `person` is the tag of the data
+(`person`, `own`, `q0`, `q1`, ..., `s0`, ..., and `n`, how many such rows), so that neither memory nor spill
+files hold a value; equal values have equal tags, NULL is a value like any. A `person` is the tag of the data
 subject's key before reduction, so that it is the same in every release; where a table leads to no subject,
 each row counts as a person.
+
+A row whose subject key says nobody (NULL, NaN, an empty text) may be about anybody: `own` is a tag of that
+row alone there, 0 for all others, and stands beside the quasi-identifiers wherever people are grouped. So
+each such row is a group of one, and nobody's company.
 
 `group_figures`, by DuckDB on a connection that the caller makes (memory limit, spill folder, threads):
 
@@ -45,7 +49,7 @@ if TYPE_CHECKING:
 SIZES = (1, 2, 3, 5, 10, 20, 50, 100)
 """The least sizes of the groups that people are counted by; the last is open."""
 
-PERSON = "person"
+PERSON, OWN = "person", "own"
 _NULL = np.uint64(0x9E3779B97F4A7C15)
 _SPARSE, _FEW = 16, 65_536  # different rows are counted if there can be no more than that for each, or in all
 
@@ -118,6 +122,19 @@ def _float_text(values: NDArray[np.float64]) -> pa.StringArray:
     return pc.replace_with_mask(texts, pa.array(~whole), odd)
 
 
+def without_subject(keys: pa.Array) -> NDArray[np.bool_]:
+    """Which subject keys say nobody: NULL, NaN, a text or bytes with nothing (but blanks) in them."""
+    plain = _flat(keys)
+    missing = pc.is_null(plain, nan_is_null=pa.types.is_floating(plain.type))
+    if pa.types.is_string_view(plain.type):
+        plain = plain.cast(pa.string())
+    if pa.types.is_string(plain.type) or pa.types.is_large_string(plain.type):
+        missing = pc.or_(missing, pc.equal(pc.utf8_trim_whitespace(plain.fill_null("")), ""))
+    elif pa.types.is_binary(plain.type) or pa.types.is_large_binary(plain.type):
+        missing = pc.or_(missing, pc.equal(pc.binary_length(plain.fill_null(b"")), 0))
+    return np.asarray(missing.to_numpy(zero_copy_only=False), np.bool_)
+
+
 def tagged(
     tagger: Tagger,
     quasi: Sequence[tuple[str, pa.Array]],
@@ -127,25 +144,45 @@ def tagged(
 ) -> pa.RecordBatch:
     """Rows as tags; each column comes with the label that says which it is. Rows without a person are people.
 
-    `first_row` is the number of the first row in its table: it names the people whom nothing else names.
+    `first_row` is the number of the first row in its table: it names the rows that nothing else names.
     Equal rows come out as one where that is cheap to do: `n` says of how many each was made.
     """
     rows = len(next(values for _, values in (*quasi, *sensitive, *([person] if person else []))))
-    encoded = [tagger.encoded(*each) for each in (*([person] if person else []), *quasi, *sensitive)]
+    others = [tagger.encoded(*each) for each in (*quasi, *sensitive)]
     names = [
-        *([PERSON] if person else []),
+        PERSON, OWN,
         *(f"q{at}" for at in range(len(quasi))),
         *(f"s{at}" for at in range(len(sensitive))),
-    ]
+        "n",
+    ]  # fmt: skip
+    if person is None:
+        everybody = np.arange(first_row, first_row + rows, dtype=np.uint64)
+        columns = [everybody, np.zeros(rows, np.uint64), *(tags[places] for places, tags in others)]
+        return _batch([*columns, np.ones(rows, np.int64)], names)
+    missing = without_subject(person[1])
+    encoded = [tagger.encoded(*person), *others]
+    if not missing.any():
+        return _batch(_named(encoded, rows), names)
+    kept, lone = np.flatnonzero(~missing), np.flatnonzero(missing)
+    named = _named([(places[kept], tags) for places, tags in encoded], len(kept))
+    # drawn like the tags of people: samples of people are the least tags
+    own = tagger.column(f"row of {person[0]}", pa.array(lone + first_row)).to_numpy()
+    alone = [own, own, *(tags[places[lone]] for places, tags in others), np.ones(len(lone), np.int64)]
+    return _batch([np.concatenate(each) for each in zip(named, alone, strict=True)], names)
+
+
+def _named(encoded: Sequence[tuple[NDArray[np.int64], NDArray[np.uint64]]], rows: int) -> list[NDArray[Any]]:
+    """The columns of rows that have a person."""
     possible = math.prod(len(tags) for _, tags in encoded)
-    if person is not None and possible <= max(_SPARSE * rows, _FEW):
+    if possible <= max(_SPARSE * rows, _FEW):
         columns, counts = _counted(encoded, possible)
     else:
         columns, counts = [tags[places] for places, tags in encoded], np.ones(rows, np.int64)
-    if person is None:
-        names.insert(0, PERSON)
-        columns.insert(0, np.arange(first_row, first_row + rows, dtype=np.uint64))
-    return pa.RecordBatch.from_arrays([pa.array(each) for each in (*columns, counts)], names=[*names, "n"])
+    return [columns[0], np.zeros(len(counts), np.uint64), *columns[1:], counts]
+
+
+def _batch(columns: Sequence[NDArray[Any]], names: list[str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array(each) for each in columns], names=names)
 
 
 def _counted(
@@ -180,7 +217,8 @@ class Groups:
 
     `sizes` are (least size, people, rows) for each of `SIZES`; a person who stands in several groups counts
     in each. `alone` are the people who have a group to themselves, `alone_without` those who still would if
-    the quasi-identifier at that place were left out.
+    the quasi-identifier at that place were left out. `rows_of_nobody` are those whose subject key says
+    nobody: each is among the people, the groups and the ones alone.
     """
 
     people: int
@@ -191,6 +229,7 @@ class Groups:
     sizes: tuple[tuple[int, int, int], ...]
     alone_without: tuple[int, ...]
     diversity: tuple[Diversity, ...]
+    rows_of_nobody: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -200,6 +239,7 @@ class Groups:
             "groups": self.groups,
             "k": self.k,
             "alone": self.alone,
+            "rows_without_subject": self.rows_of_nobody,
             "sizes": [{"least": least, "people": people, "rows": rows} for least, people, rows in self.sizes],
             "alone_without": list(self.alone_without),
             "diversity": [
@@ -210,20 +250,19 @@ class Groups:
 
 def group_figures(connection: DuckDBPyConnection, relation: str, quasi: int, sensitive: int) -> Groups:
     """The figures of a relation as `tagged` makes it with so many quasi-identifiers and sensitive columns."""
-    shared = ", ".join(f"q{at}" for at in range(quasi))
-    by = f" GROUP BY {shared}" if shared else ""
-    listed = f"{shared}, " if shared else ""
+    shared = group_columns(quasi)
     run(
         connection,
-        f"CREATE OR REPLACE TEMP TABLE people AS SELECT {listed}person, sum(n)::BIGINT AS rows"
-        f" FROM {relation} GROUP BY {listed}person",
+        f"CREATE OR REPLACE TEMP TABLE people AS SELECT {shared}, person, sum(n)::BIGINT AS rows"
+        f" FROM {relation} GROUP BY {shared}, person",
     )
     run(
         connection,
-        f"CREATE OR REPLACE TEMP TABLE groups AS SELECT {listed}count(*) AS people,"
-        f" sum(rows)::BIGINT AS rows, min(person) AS one FROM people{by}",
+        f"CREATE OR REPLACE TEMP TABLE groups AS SELECT {shared}, count(*) AS people,"
+        f" sum(rows)::BIGINT AS rows, min(person) AS one FROM people GROUP BY {shared}",
     )
     people = _one(connection, "SELECT count(*) FROM (SELECT DISTINCT person FROM people)")
+    nobody = _one(connection, f"SELECT count(*) FROM people WHERE {OWN} <> 0")
     rows, groups, k, alone = _row(
         connection,
         "SELECT coalesce(sum(rows), 0)::BIGINT, count(*), coalesce(min(people), 0),"
@@ -239,14 +278,12 @@ def group_figures(connection: DuckDBPyConnection, relation: str, quasi: int, sen
         )
         sizes.append((least, counted[0], counted[1]))
     without = tuple(_alone_without(connection, quasi, at) for at in range(quasi))
-    diversity = tuple(_diversity(connection, relation, listed, by, at) for at in range(sensitive))
-    return Groups(people, rows, groups, k, alone, tuple(sizes), without, diversity)
+    diversity = tuple(_diversity(connection, relation, shared, at) for at in range(sensitive))
+    return Groups(people, rows, groups, k, alone, tuple(sizes), without, diversity, nobody)
 
 
 def _alone_without(connection: DuckDBPyConnection, quasi: int, place: int) -> int:
-    left = ", ".join(f"q{at}" for at in range(quasi) if at != place)
-    if not left:
-        return int(_one(connection, "SELECT count(*) = 1 FROM (SELECT DISTINCT person FROM people)"))
+    left = ", ".join([OWN, *(f"q{at}" for at in range(quasi) if at != place)])
     return _one(
         connection,
         f"SELECT count(DISTINCT one) FROM (SELECT min(person) AS one FROM"
@@ -254,14 +291,19 @@ def _alone_without(connection: DuckDBPyConnection, quasi: int, place: int) -> in
     )
 
 
-def _diversity(connection: DuckDBPyConnection, relation: str, listed: str, by: str, place: int) -> Diversity:
+def _diversity(connection: DuckDBPyConnection, relation: str, shared: str, place: int) -> Diversity:
     found = _row(
         connection,
         "SELECT coalesce(min(kinds), 0), coalesce(sum(rows) FILTER (kinds = 1), 0)::BIGINT FROM"
-        f" (SELECT count(*) AS kinds, sum(rows) AS rows FROM (SELECT {listed}s{place}, sum(n)::BIGINT AS rows"
-        f" FROM {relation} GROUP BY {listed}s{place}){by}) WHERE kinds > 0",
+        f" (SELECT count(*) AS kinds, sum(rows) AS rows FROM (SELECT {shared}, s{place},"
+        f" sum(n)::BIGINT AS rows FROM {relation} GROUP BY {shared}, s{place}) GROUP BY {shared})",
     )
     return Diversity(found[0], found[1])
+
+
+def group_columns(quasi: int, prefix: str = "") -> str:
+    """The columns that people are grouped by, for SQL."""
+    return ", ".join(f"{prefix}{each}" for each in [OWN, *(f"q{at}" for at in range(quasi))])
 
 
 def _row(connection: DuckDBPyConnection, query: str) -> tuple[int, ...]:
@@ -277,4 +319,16 @@ def _one(connection: DuckDBPyConnection, query: str) -> int:
     return _row(connection, query)[0]
 
 
-__all__ = ["PERSON", "SIZES", "Diversity", "Groups", "Tagger", "group_figures", "run", "tagged"]
+__all__ = [
+    "OWN",
+    "PERSON",
+    "SIZES",
+    "Diversity",
+    "Groups",
+    "Tagger",
+    "group_columns",
+    "group_figures",
+    "run",
+    "tagged",
+    "without_subject",
+]

@@ -15,6 +15,9 @@ by the quasi-identifiers that both have, are claimed to be the same; the enclave
 Beside it stand the people who are in both at all, and whether the pseudonyms of the two link them without
 any attack.
 
+A row whose subject key says nobody is a target for whom nobody else fits; in linking it takes no part, since
+the enclave does not know whom a claim about it would be right about.
+
 Canaries (people who exist to be noticed) are counted apart: how many are in the set, how many stand alone.
 Left out: attackers who know quasi-identifiers only roughly, several rows of a person taken together,
 inference of sensitive values beyond l.
@@ -26,7 +29,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ringfort.privacy.reidentification import PERSON, run
+from ringfort.privacy.reidentification import OWN, PERSON, group_columns, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -128,8 +131,8 @@ def singling_out(connection: DuckDBPyConnection, quasi: int, sample: int = SAMPL
     size = min(sample, people // 4)
     if size < _FEWEST or not quasi:
         return SinglingOut(Rate(0, 0), Rate(0, 0))
-    shared = ", ".join(f"q{at}" for at in range(quasi))
-    same = " AND ".join(f"here.q{at} = other.q{at}" for at in range(quasi))
+    shared = group_columns(quasi)
+    same = " AND ".join(f"here.{each} = other.{each}" for each in shared.split(", "))
     run(
         connection,
         "CREATE OR REPLACE TEMP TABLE chosen AS SELECT person, row_number() OVER (ORDER BY person) % 2 = 0"
@@ -167,11 +170,12 @@ def linkage(
 ) -> Linkage:
     """Link the release at hand with an earlier one, the relation `kept`, whose columns are named alike.
 
-    `shared` pairs the places of quasi-identifiers that both have: here, and in `kept`.
+    `shared` pairs the places of quasi-identifiers that both have: here, and in `kept`, which has people with
+    a subject only.
     """
     common = _one(
         connection,
-        "SELECT count(*) FROM (SELECT DISTINCT person FROM people)"
+        f"SELECT count(*) FROM (SELECT DISTINCT person FROM people WHERE {OWN} = 0)"
         f" SEMI JOIN (SELECT DISTINCT person FROM {kept}) USING (person)",
     )
     if not shared:
@@ -180,11 +184,12 @@ def linkage(
     there = ", ".join(f"q{at} AS c{place}" for place, (_, at) in enumerate(shared))
     columns = ", ".join(f"c{place}" for place in range(len(shared)))
     alone = (
-        "(SELECT {columns}, min(person) AS one FROM (SELECT DISTINCT {chosen}, person FROM {relation})"
+        "(SELECT {columns}, min(person) AS one FROM (SELECT DISTINCT {chosen}, person FROM {relation}"
+        " {named})"
         " GROUP BY {columns} HAVING count(*) = 1)"
     )
-    first = alone.format(columns=columns, chosen=here, relation="people")
-    second = alone.format(columns=columns, chosen=there, relation=kept)
+    first = alone.format(columns=columns, chosen=here, relation="people", named=f"WHERE {OWN} = 0")
+    second = alone.format(columns=columns, chosen=there, relation=kept, named="")
     ((tries, successes),) = run(
         connection,
         f"SELECT count(*), count(*) FILTER (a.one = b.one) FROM {first} a JOIN {second} b USING ({columns})",

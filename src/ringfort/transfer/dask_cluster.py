@@ -4,8 +4,8 @@ Invariants: no wait is without an end. A scheduler that cannot be reached, is lo
 cluster none of whose workers gives a sign of life, end the run within `silence_seconds`, with a named error
 after which it can be gone on with; so does a part that ended its worker again and again. Errors come back as
 results, so that Dask, whose log shows words and arguments, sees none. Nothing is kept as data of the cluster:
-when the client goes, so do calls and the secret in them. Left out: a worker that is silent beside others
-that are not; the scheduler gives its work to others after its `worker-ttl`.
+when the client goes, so do calls and the secret in them. A worker that is silent beside others ends the run
+if no part is done meanwhile: its work may be waited for.
 """
 
 from __future__ import annotations
@@ -99,6 +99,7 @@ class DaskCluster:
                     number = done.get(timeout=_LOOK_SECONDS)
                     if self._take(futures[number], results):
                         futures.pop(number).release()
+                        watch.progress = time.monotonic()
                     else:
                         self._tell(futures[number], number, done)
                 watch.look()
@@ -183,7 +184,8 @@ class _Watch:
         self._silence = silence
         self._looked = 0.0
         self._alive = time.monotonic()
-        self._seen: dict[str, float] = {}
+        self._signs: dict[str, tuple[float, float]] = {}  # by worker: its last sign, and when it was new here
+        self.progress = time.monotonic()
         self._workers = False
         self.calls = _LEAST_CALLS
 
@@ -196,11 +198,13 @@ class _Watch:
         identity = self._client.sync(self._client.scheduler.identity, callback_timeout=self._silence)
         now = self._looked = time.monotonic()
         workers = identity["workers"]
-        seen = {name: each["last_seen"] for name, each in workers.items()}
-        if any(self._seen.get(name) != sign for name, sign in seen.items()):
-            self._alive = now
-        self._seen = seen
-        self._workers = self._workers or bool(seen)
+        signs = {name: (each["last_seen"], now) for name, each in workers.items()}
+        for name, (sign, _) in signs.items():
+            if name in self._signs and self._signs[name][0] == sign:
+                signs[name] = self._signs[name]
+        self._signs = signs
+        self._workers = self._workers or bool(signs)
+        self._alive = max([self._alive, *(heard for _, heard in signs.values())])
         self.calls = max(_CALLS_A_THREAD * sum(each["nthreads"] for each in workers.values()), _LEAST_CALLS)
         if now - self._alive > self._silence:
             what = "has lost its workers" if self._workers else "has no workers"
@@ -208,6 +212,13 @@ class _Watch:
                 f"the Dask scheduler at `{self._address}` {what}: none gave a sign of life for"
                 f" {self._silence:.0f} seconds",
                 hint=f"start workers (`dask worker {self._address}`), then {AGAIN}",
+            )
+        silent = [name for name, (_, heard) in signs.items() if now - heard > self._silence]
+        if silent and now - self.progress > self._silence:
+            raise MissingEnvironmentError(
+                f"the Dask worker `{silent[0]}` gave no sign of life for {self._silence:.0f} seconds, and no"
+                " part was done meanwhile",
+                hint=f"end that worker, then {AGAIN}",
             )
 
     def lost(self) -> MissingEnvironmentError:

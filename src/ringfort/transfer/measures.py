@@ -27,7 +27,7 @@ from ringfort import interruption
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
 from ringfort.policy.canonical import canonical_bytes
-from ringfort.privacy.reidentification import Groups, Tagger, group_figures
+from ringfort.privacy.reidentification import OWN, Groups, Tagger, group_figures
 from ringfort.privacy.reidentification_attacks import (
     Linkage,
     Rate,
@@ -126,6 +126,7 @@ class TableFigures:
             "people_by": "data subject" if self.table.subject else "row",
             "smallest_group": _class(self.groups.k),
             "alone": share_class(self.groups.alone, people),
+            "without_subject": share_class(self.groups.rows_of_nobody, self.groups.rows),
             "fewest_values": {
                 name: _class(each.l)
                 for name, each in zip(self.table.sensitive, self.groups.diversity, strict=True)
@@ -226,6 +227,8 @@ def shown_lines(shown: Mapping[str, Any]) -> Iterator[str]:
     for table, each in shown["tables"].items():
         yield f"  {table}, by {each['people_by']}, over {', '.join(each['quasi_identifiers'])}:"
         yield f"    people in the smallest group: {each['smallest_group']}; alone in theirs: {each['alone']}"
+        if each.get("without_subject", "none") != "none":
+            yield f"    rows without a data subject's key, each a group of one: {each['without_subject']}"
         for column, fewest in each["fewest_values"].items():
             yield f"    different values of {column} in a group, at least: {fewest}"
         yield f"    singled out by attack: {each['singled_out']}"
@@ -249,10 +252,16 @@ def _stops(contract: Contract, figures: Sequence[TableFigures]) -> tuple[str, ..
     least = contract.smallest_group
     return tuple(
         f"in table `{each.table.name}` a group that shares all quasi-identifiers has fewer people"
-        f" than the {least:,} that the contract asks for"
+        f" than the {least:,} that the contract asks for{_nobody(each.groups)}"
         for each in figures
         if least and 0 < each.groups.k < least
     )
+
+
+def _nobody(groups: Groups) -> str:
+    if not groups.rows_of_nobody:
+        return ""
+    return ": each row without a data subject's key is a group of one"
 
 
 def _document(given: MeasureInput, shown: Mapping[str, Any], exact: Mapping[str, Any]) -> bytes:
@@ -334,7 +343,8 @@ def _remember(connection: duckdb.DuckDBPyConnection, given: MeasureInput, table:
         "person": table.person,
     }
     path = given.kept / f"{_name(given.run, table.name)}.parquet"
-    connection.table("people").select("* EXCLUDE (rows)").write_parquet(str(path), compression="zstd")
+    named = connection.table("people").filter(f"{OWN} = 0")
+    named.select(f"* EXCLUDE (rows, {OWN})").write_parquet(str(path), compression="zstd")
     path.chmod(0o600)
     note = path.with_suffix(".json")
     note.write_text(json.dumps(about), encoding="utf-8")

@@ -2,6 +2,8 @@
 
 import json
 import stat
+from datetime import datetime
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -179,3 +181,24 @@ def test_csv_is_measured_and_inspected_alike(deployed):
     noted(deployed, MARKERS[0])
     with pytest.raises(TransferStoppedError):
         run_transfer(deployed.config, NAME, InProcess())
+
+
+def test_rows_without_a_subject_let_no_lone_person_pass(tmp_path):
+    deployed = make(tmp_path / "shop", rows=30)
+    text = CONTRACT.replace("[volume]", "[measures]\nsmallest_group = 3\n\n[volume]")
+    text = text[: text.index("[table.customers.column]")] + text[text.index("[table.orders.column]") :]
+    text = text.replace('customers = "data/customers", ', "")
+    same, rare = datetime(2026, 1, 1), datetime(2019, 1, 1)  # noqa: DTZ001
+    table = pa.table(
+        {
+            "customer_id": pa.array([1, 2, 3, 4, None, None, None], pa.int64()),
+            "amount": pa.array([Decimal("1.00")] * 7, pa.decimal128(12, 2)),
+            "at": [same, same, same, rare, rare, rare, rare],
+        }
+    )
+    pq.write_table(table, deployed.folder / "data" / "orders.parquet")
+    deployed.write(text).approve()
+    with pytest.raises(TransferStoppedError, match="each row without a data subject's key is a group of one"):
+        run_transfer(deployed.config, NAME, InProcess())
+    pq.write_table(table.slice(0, 3), deployed.folder / "data" / "orders.parquet")
+    assert run_transfer(deployed.config, NAME, InProcess()).rows == 3

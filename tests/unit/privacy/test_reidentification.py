@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfort.privacy.reidentification import PERSON, SIZES, Tagger, group_figures, tagged
+from ringfort.privacy.reidentification import (
+    PERSON,
+    SIZES,
+    Tagger,
+    group_figures,
+    tagged,
+    without_subject,
+)
 from ringfort.privacy.reidentification_attacks import Rate, canaries_alone, linkage, singling_out
 
 KEY = bytes(range(32))
@@ -23,11 +30,15 @@ def connection():
         yield made
 
 
-def relation(connection, rows, quasi, sensitive=0, name="given"):
-    """Rows of (person, quasi-identifiers, sensitive values) as a relation of tags; without a person each."""
+def relation(connection, rows, quasi, sensitive=0, name="given", *, keyed=False):
+    """Rows of (person, quasi-identifiers, sensitive values) as a relation of tags.
+
+    Where no row has a person, each row is one, unless the rows are `keyed`: then each is about nobody.
+    """
     columns = list(zip(*rows, strict=True)) if rows else [()] * (1 + quasi + sensitive)
     arrays = [pa.array(each, pa.string()) for each in columns]
-    people = None if rows and rows[0][0] is None else (PERSON, arrays[0])
+    everybody = all(each[0] is None for each in rows)
+    people = None if rows and everybody and not keyed else (PERSON, arrays[0])
     batch = tagged(
         TAGGER,
         [(f"column {at}", each) for at, each in enumerate(arrays[1 : 1 + quasi])],
@@ -93,6 +104,81 @@ def test_figures_by_brute_force(connection, rows, quasi, each_row_a_person):
     found["diversity"] = tuple((each.l, each.rows_of_one_value) for each in figures.diversity)
     assert found == expected
     assert figures.to_json()["k"] == expected["k"]
+
+
+SUBJECT = st.sampled_from(["p", "q", "r", "s", None, "", "  "])
+
+
+def by_definition(rows, quasi, sensitive):
+    """docs/reidentification.md, word by word: named people of each group, and rows of nobody beside them."""
+    named = [each for each in rows if (each[0] or "").strip()]
+    nobody = len(rows) - len(named)
+    figures = brute_force(named, quasi, sensitive)
+    figures["people"] += nobody
+    figures["rows"] += nobody
+    figures["groups"] += nobody
+    figures["k"] = 1 if nobody else figures["k"]
+    figures["alone"] += nobody
+    figures["alone_without"] = tuple(each + nobody for each in figures["alone_without"])
+    least, people, lines = figures["sizes"][0]
+    figures["sizes"] = ((least, people + nobody, lines + nobody), *figures["sizes"][1:])
+    figures["diversity"] = tuple(
+        (1 if nobody else l, lines + nobody)
+        for l, lines in figures["diversity"]  # noqa: E741
+    )
+    figures["rows_of_nobody"] = nobody
+    return figures
+
+
+@settings(max_examples=60)
+@given(st.lists(st.tuples(SUBJECT, VALUE, VALUE, VALUE), max_size=30), st.integers(0, 2))
+def test_a_row_about_nobody_is_a_group_of_one_and_nobodys_company(connection, rows, quasi):
+    sensitive = 3 - quasi
+    made = relation(connection, rows, quasi, sensitive, keyed=True)
+    figures = group_figures(connection, made, quasi, sensitive)
+    expected = by_definition(rows, quasi, sensitive)
+    found = {name: getattr(figures, name) for name in expected if name != "diversity"}
+    found["diversity"] = tuple((each.l, each.rows_of_one_value) for each in figures.diversity)
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("keys", "nobody"),
+    [
+        (pa.array([1, None, 0]), [False, True, False]),
+        (pa.array([1.5, float("nan"), None, 0.0]), [False, True, True, False]),
+        (pa.array(["x", "", " \t", "\u00a0", None, "0"]), [False, True, True, True, True, False]),
+        (pa.array(["x", "", None]).dictionary_encode(), [False, True, True]),
+        (pa.array(["x", "", None], pa.large_string()), [False, True, True]),
+        (pa.array(["x", "", None], pa.string_view()), [False, True, True]),
+        (pa.array([b"x", b"", None]), [False, True, True]),
+        (pa.array([None, None], pa.null()), [True, True]),
+        (pa.array([b"1" * 16, None], pa.uuid()), [False, True]),
+        (pa.DictionaryArray.from_arrays(pa.array([0, 1, None]), pa.array(["x", None])), [False, True, True]),
+    ],
+)
+def test_what_says_nobody(keys, nobody):
+    assert without_subject(keys).tolist() == nobody
+    batch = tagged(TAGGER, [("c", pa.array(["same"] * len(keys)))], [], (PERSON, keys), 7)
+    own = [each for each in batch.column("own").to_pylist() if each]
+    assert len(own) == len(set(own)) == sum(nobody)
+
+
+def test_a_lone_person_beside_rows_of_nobody_is_alone(connection):
+    rows = [("p", "rare"), (None, "rare"), ("", "rare"), *((f"c{at}", "common") for at in range(9))]
+    figures = group_figures(connection, relation(connection, rows, 1), 1, 0)
+    assert (figures.k, figures.alone, figures.people, figures.groups) == (1, 3, 12, 4)
+
+
+def test_rows_of_nobody_neither_hide_targets_nor_are_linked(connection):
+    rows = [(f"p{at}", str(at)) for at in range(400)] + [(None, str(at)) for at in range(400)]
+    group_figures(connection, relation(connection, rows, 1), 1, 0)
+    found = singling_out(connection, 1)
+    assert (found.targets, found.baseline) == (Rate(200, 200), Rate(200, 0))
+    kept = relation(connection, [(f"p{at}", str(at)) for at in range(400)], 1, name="earlier")
+    group_figures(connection, relation(connection, rows, 1), 1, 0)
+    linked = linkage(connection, kept, [(0, 0)], by_pseudonym=False)
+    assert (linked.common, linked.claims) == (400, Rate(400, 400))
 
 
 def test_the_order_of_rows_and_batches_makes_no_difference(connection):
