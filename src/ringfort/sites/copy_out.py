@@ -89,14 +89,22 @@ class SiteColumn:
 
 
 def read_batches(
-    cursor: psycopg.Cursor[Any], schema: str, table: str, columns: Sequence[SiteColumn]
+    cursor: psycopg.Cursor[Any],
+    schema: str,
+    table: str,
+    columns: Sequence[SiteColumn],
+    condition: sql.Composable | None = None,
 ) -> Iterator[pa.RecordBatch]:
     """The rows of a table in batches of bounded rows and bytes, in the cursor's transaction.
 
+    With a condition only those for which it is true.
+
     Raises `CopyError` and what psycopg raises; the words of either hold no value.
     """
-    query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT BINARY)").format(
-        sql.SQL(", ").join(each.expression for each in columns), sql.Identifier(schema, table)
+    query = sql.SQL("COPY (SELECT {} FROM {}{}) TO STDOUT (FORMAT BINARY)").format(
+        sql.SQL(", ").join(each.expression for each in columns),
+        sql.Identifier(schema, table),
+        sql.SQL("") if condition is None else sql.SQL(" WHERE {}").format(condition),
     )
     decoder = Decoder(columns)
     rows: list[bytes] = []
