@@ -4,10 +4,11 @@ import json
 import re
 import signal
 import subprocess
+import uuid
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from tests.live_deployment import COMMAND, WITH_PARENT, environment, run_ringfort, wait_for
 
 
@@ -140,6 +141,7 @@ def test_what_is_not_served_is_said_and_served_once_it_is_mended(beside):
     code, status = beside.status()
     assert (code, status["databases"][0]["served"]) == (1, False)
     beside.refusal()
+    wait_for(lambda: not beside.ready.exists())
     with psycopg.connect(beside.dsn, dbname="postgres", autocommit=True) as admin:
         admin.execute(f"ALTER DATABASE {beside.database} ALLOW_CONNECTIONS true")
     wait_for(lambda: beside.status()[0] == 0, seconds=300, pause=0.5)
@@ -147,3 +149,53 @@ def test_what_is_not_served_is_said_and_served_once_it_is_mended(beside):
     beside.stop()
     assert not beside.ready.exists()
     assert beside.ringfort("status", "DIR").returncode == 3
+
+
+@pytest.fixture
+def as_boss(fresh_database):
+    """The database, and the connection string of an administrator who is no superuser."""
+    boss = f"boss_{uuid.uuid4().hex[:8]}"
+    name = conninfo_to_dict(fresh_database)["dbname"]
+    with psycopg.connect(fresh_database, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {boss} LOGIN CREATEROLE PASSWORD 'boss-password'")
+        admin.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC")
+        admin.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        admin.execute(f"GRANT CREATE, CONNECT ON DATABASE {name} TO {boss} WITH GRANT OPTION")
+        admin.execute("CREATE SCHEMA zebra")
+        admin.execute("CREATE TABLE zebra.people (id bigint PRIMARY KEY, email text, country text)")
+        admin.execute("INSERT INTO zebra.people VALUES (1, 'ann@example.org', 'IE')")
+        admin.execute(f"GRANT USAGE ON SCHEMA zebra TO {boss} WITH GRANT OPTION")
+        admin.execute(f"GRANT SELECT ON zebra.people TO {boss} WITH GRANT OPTION")
+    yield boss, make_conninfo(fresh_database, user=boss, password="boss-password")
+    with psycopg.connect(fresh_database, autocommit=True) as admin:
+        admin.execute(f"DROP OWNED BY {boss} CASCADE")
+
+
+def test_a_schema_that_the_administrator_may_not_use_is_named_to_operators(tmp_path, fresh_database, as_boss):
+    """Without USAGE nothing of it can be shown: the table is named, the session hears no name of a schema."""
+    boss, dsn = as_boss
+    beside = Beside(tmp_path / "crm", dsn)
+    try:
+        with psycopg.connect(fresh_database, autocommit=True) as admin:
+            for each in json.loads(beside.ringfort("site", "audit", "DIR", "--json").stdout)["hardening"]:
+                admin.execute(each)
+        wait_for(lambda: beside.status()[0] == 0, seconds=60, pause=0.5)
+        with psycopg.connect(fresh_database, autocommit=True) as admin:
+            admin.execute(f"REVOKE ALL ON SCHEMA zebra FROM {boss} CASCADE")
+        with beside.connect() as session, pytest.raises(psycopg.Error) as told:
+            session.execute("SELECT count(*) FROM people")
+        assert told.value.sqlstate == "55000"
+        assert "zebra" not in str(told.value)
+        audit = beside.ringfort("site", "audit", "DIR").stdout
+        assert "fault       zebra.people cannot be read: its view is not made" in audit
+        (fault,) = beside.status()[1]["databases"][0]["faults"]
+        assert (fault["table"], "42501" in fault["reason"]) == ("zebra.people", True)
+        logged = beside.ringfort("logs", "DIR", "--level", "warning", "--event", "view-left-out").stdout
+        assert "is without view people" in logged
+        with psycopg.connect(fresh_database, autocommit=True) as admin:
+            admin.execute(f"GRANT USAGE ON SCHEMA zebra TO {boss} WITH GRANT OPTION")
+        wait_for(lambda: not beside.status()[1]["databases"][0]["faults"], seconds=120, pause=0.5)
+        with beside.connect() as session:
+            assert session.execute("SELECT count(*) FROM people").fetchone() == (1,)
+    finally:
+        beside.stop()
