@@ -34,6 +34,7 @@ from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
 from ringfort.transfer.listing import list_transfers
 from ringfort.transfer.measures import released_figures
 from ringfort.transfer.opening import cosign_release, make_seal_key, make_signing_key, open_sealed
+from ringfort.transfer.prepare import prepare_transfer
 from ringfort.transfer.preview import preview_transfer
 from ringfort.transfer.publish import Place, place_of
 from ringfort.transfer.run import TransferStoppedError, run_transfer
@@ -176,6 +177,23 @@ def run(  # noqa: PLR0917 - typer calls it by name
         typer.echo(json.dumps(outcome_json(outcome), ensure_ascii=False, indent=2))
     else:
         show_outcome(outcome)
+
+
+@app.command("prepare")
+def prepare(folder: Path = _DIR, name: str = _NAME, as_json: bool = _JSON) -> None:
+    """Bring the fingerprints of identifiers up to date ahead of a run, which then reads only what changed.
+
+    Run it from time to time (cron), above all before the first run of a large dataset. Nothing leaves.
+
+    Example: ringfort transfer prepare ./shop us-analytics
+    """
+    config = load_config(folder)
+    with progress_bar(quiet=as_json) as progress:
+        prepared = prepare_transfer(config, name, progress)
+    if as_json:
+        typer.echo(json.dumps({"rows": prepared.rows, "fingerprints": prepared.fingerprints}, indent=2))
+    else:
+        typer.echo(f"{name}: {prepared.rows:,} rows read, {prepared.fingerprints:,} fingerprints kept")
 
 
 @app.command("abandon")
