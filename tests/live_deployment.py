@@ -82,9 +82,13 @@ EVERYBODY = {each.name: each for each in (SUPPORT, ANALYST, ENGINEER, OPERATOR, 
 
 
 class Live:
-    """One deployment, and what tests ask of it. `start` and `stop` run `ringfort up`."""
+    """One deployment, and what tests ask of it. `start` and `stop` run `ringfort up`.
 
-    def __init__(self, people=PEOPLE):
+    `tables` is SQL that makes more tables, `described` what stands of them in the catalogue.
+    """
+
+    def __init__(self, people=PEOPLE, *, tables="", described=""):
+        self.tables, self.described = tables, described
         self.top = Path(tempfile.mkdtemp(prefix="ringfort-live-"))
         self.folder = self.top / "deployment"
         self.ready_file = self.top / "ready.json"
@@ -115,10 +119,11 @@ class Live:
             create_database(server, DATABASE)
             with admin_connection(server.admin_dsn(DATABASE)) as admin:
                 _load(admin, people)
+                admin.execute(self.tables)
         with (server.place / "data" / "postgresql.conf").open("a") as file:
             file.write("fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n")
         self.server_log = server.place / "server.log"
-        deployment.finish(catalogue())
+        deployment.finish(catalogue() + self.described)
         now = format_time(datetime.now(UTC))
         with open_ledger(self.folder) as ledger:
             for each in EVERYBODY.values():
@@ -377,9 +382,9 @@ def _load(admin, people):
 
 
 @contextlib.contextmanager
-def deployment(people=PEOPLE):
+def deployment(people=PEOPLE, **more):
     """A deployment of one's own, not yet up; nothing is left of it."""
-    made = Live(people)
+    made = Live(people, **more)
     try:
         yield made
     finally:

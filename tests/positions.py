@@ -135,10 +135,19 @@ def load(dsn, order):
                 admin.execute(f"ANALYZE {table}")
 
 
+class Shop:
+    """What is placed if nothing else is named: the tables above. Others are regression_corpus.py's."""
+
+    tables = TABLES
+    forms = FORMS
+    catalogue = CATALOGUE
+    load = staticmethod(load)
+
+
 class Placed:
     """A database per physical order, each with the same profile; `answer` gives the bytes of an answer."""
 
-    def __init__(self, server, orders=(0, 1, 2), domain=DOMAIN, prefix="placed"):
+    def __init__(self, server, orders=(0, 1, 2), domain=DOMAIN, prefix="placed", corpus=Shop):
         self.stack = contextlib.ExitStack()
         self.connections = {}
         self.surfaces = {}
@@ -148,17 +157,17 @@ class Placed:
             self.before = {row[0] for row in admin.execute("SELECT rolname FROM pg_roles")}
             self.databases = [f"{prefix}_{order}" for order in orders]
             for name in self.databases:
-                admin.execute(f"CREATE DATABASE {name}")
+                admin.execute(f"CREATE DATABASE {name} {getattr(corpus, 'template', '')}")
         for order, name in zip(orders, self.databases, strict=True):
             dsn = server.admin_dsn(name)
-            site = self.stack.enter_context(contextlib.closing(site_database(dsn, tables=TABLES)))
-            load(dsn, order)
+            site = self.stack.enter_context(contextlib.closing(site_database(dsn, tables=corpus.tables)))
+            corpus.load(dsn, order)
             filler = self.stack.enter_context(contextlib.closing(MappingFiller(site.connect, lambda _: ROOT)))
             site.audit()
-            bound = site.bound("c" * 64, CATALOGUE.datasets)
+            bound = site.bound("c" * 64, corpus.catalogue.datasets)
             profile = compile_profile(
-                decision(FORMS),
-                CATALOGUE.datasets,
+                decision(corpus.forms),
+                corpus.catalogue.datasets,
                 database=name,
                 domain=domain,
                 key_id=key_id(ROOT, domain),
@@ -169,9 +178,9 @@ class Placed:
             filler.add(domain, profile.maps)
             filler.ensure(each.id for each in profile.maps)
             self.profiles[order] = profile
-            columns = frozenset(column for table in TYPES.values() for column in table)
+            columns = frozenset(column for _, column in corpus.forms)
             self.surfaces[order] = Surface(
-                frozenset(TYPES), profile.schema, columns, shown=shown_views(profile, frozenset())
+                frozenset(profile.relations), profile.schema, columns, shown=shown_views(profile, frozenset())
             )
             for way, options in (("serial", SERIAL), ("parallel", PARALLEL)):
                 whole = make_conninfo(dsn, user=profile.role, password=password, options=options)

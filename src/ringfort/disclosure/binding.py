@@ -15,7 +15,7 @@ import orjson
 from ringfort.disclosure.profile import Binding, BoundColumn, BoundTable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 RELATIONS = """
 WITH RECURSIVE wanted AS (
@@ -49,12 +49,20 @@ JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 JOIN pg_type AS y 
 """A text that differs if the answer to `RELATIONS` may: cheap, and no relation is locked for it."""
 
 
-def binding_of(rows: Iterable[tuple[Any, ...]]) -> Binding:
-    """The rows of `RELATIONS` as a binding."""
+def binding_of(
+    rows: Iterable[tuple[Any, ...]], types: Mapping[tuple[int, int], frozenset[int]] | None = None
+) -> Binding:
+    """The rows of `RELATIONS` as a binding, with the `types` that columns let clients name."""
     tables: dict[tuple[str, str], tuple[int, list[BoundColumn]]] = {}
     for schema, table, oid, name, number, data_type, not_null, space, collation, deterministic in rows:
         column = BoundColumn(
-            name, number, data_type, not_null, (space, collation) if space else None, deterministic
+            name,
+            number,
+            data_type,
+            not_null,
+            (space, collation) if space else None,
+            deterministic,
+            (types or {}).get((oid, number), frozenset()),
         )
         tables.setdefault((schema, table), (oid, []))[1].append(column)
     return {key: BoundTable(*key, oid, tuple(columns)) for key, (oid, columns) in tables.items()}

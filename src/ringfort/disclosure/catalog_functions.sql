@@ -80,10 +80,22 @@ SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN 
         WHEN 1 THEN ARRAY['pg_catalog', current_user::pg_catalog.text] WHEN 2 THEN p.parts[1:1] END)
     ORDER BY n.nspname = current_user DESC LIMIT 1) END $function$
 
+CREATE FUNCTION ringfort_catalog.shown_type_named(text) RETURNS oid LANGUAGE sql STABLE STRICT AS $function$
+SELECT CASE WHEN $1 LIKE '%[]' THEN t.typarray ELSE t.oid END
+FROM pg_catalog.parse_ident(CASE WHEN $1 ~ '^["_[:alpha:]]' THEN pg_catalog.split_part($1, '[', 1) END, false) AS p(parts)
+JOIN ringfort_catalog.pg_type AS t ON t.typname = p.parts[pg_catalog.cardinality(p.parts)]::pg_catalog.name
+JOIN ringfort_catalog.pg_namespace AS n ON n.oid = t.typnamespace
+WHERE t.oid >= 16384 AND (pg_catalog.cardinality(p.parts) = 1
+    OR (pg_catalog.cardinality(p.parts) = 2 AND n.nspname = p.parts[1]::pg_catalog.name))
+ORDER BY n.nspname = current_user DESC, n.nspname LIMIT 1 $function$
+
 CREATE FUNCTION ringfort_catalog.regtype(text) RETURNS oid LANGUAGE sql STABLE STRICT AS $function$
-SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN $1::pg_catalog.oid WHEN ringfort_catalog.shows_name($1) THEN (
-    SELECT t.type FROM (SELECT pg_catalog.to_regtype($1)::pg_catalog.oid) AS t(type)
-    WHERE ringfort_catalog.shows_type(t.type)) END $function$
+SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN $1::pg_catalog.oid
+    WHEN pg_catalog.strpos($1, '.') = 0
+    OR (pg_catalog.parse_ident(pg_catalog.split_part($1, '(', 1), false))[1] IN ('pg_catalog', 'information_schema', current_user)
+    THEN COALESCE((SELECT t.type FROM (SELECT pg_catalog.to_regtype($1)::pg_catalog.oid) AS t(type)
+        WHERE ringfort_catalog.shows_type(t.type)), ringfort_catalog.shown_type_named($1))
+    WHEN ringfort_catalog.shows_name($1) THEN ringfort_catalog.shown_type_named($1) END $function$
 
 CREATE FUNCTION ringfort_catalog.regproc(text) RETURNS oid LANGUAGE sql STABLE STRICT AS $function$
 SELECT CASE WHEN $1 = '-' THEN 0::pg_catalog.oid WHEN $1 ~ '^[0-9]{1,10}$' THEN $1::pg_catalog.oid WHEN ringfort_catalog.shows_name($1) THEN (

@@ -49,7 +49,8 @@ class BoundColumn:
     """A column as the database has it. `data_type` is `format_type` of its base type (domains resolved).
 
     `collation` is None for the database's own, else (schema, name); `deterministic` is false for collations
-    under which different bytes are equal.
+    under which different bytes are equal. `types` are the numbers of types outside of pg_catalog that a
+    client may name who is shown it as it is (column_types.py); they are as of now, and not kept.
     """
 
     name: str
@@ -58,6 +59,7 @@ class BoundColumn:
     not_null: bool
     collation: tuple[str, str] | None = None
     deterministic: bool = True
+    types: frozenset[int] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class ViewColumn:
     map: str = ""
     not_null: bool = False
     deterministic: bool = True
+    types: frozenset[int] = field(default=frozenset(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,11 @@ class Profile:
     def ordered(self) -> bool:
         """Whether some of its views are there with their rows in order, too (`views.py`)."""
         return any(each.ordered for each in self.views)
+
+    @property
+    def types(self) -> frozenset[int]:
+        """The types outside of pg_catalog that are shown, by number."""
+        return frozenset().union(*(column.types for view in self.views for column in view.columns))
 
     @property
     def relations(self) -> tuple[str, ...]:
@@ -215,7 +223,7 @@ def compile_profile(
                 columns.append(
                     ViewColumn(
                         column.name, base.number, base.data_type, how, plan.id if plan else "", base.not_null,
-                        base.deterministic,
+                        base.deterministic, base.types if how.form is Form.RAW else frozenset(),
                     )
                 )  # fmt: skip
             if columns:

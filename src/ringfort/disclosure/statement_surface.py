@@ -30,7 +30,8 @@ class Surface:
 
     `relations`: names of the views; `schema`: the profile's schema, which may qualify them; `columns`: names
     of the views' columns, used for shapes only. `operate`: the relations may be changed. `types`: numbers of
-    types of their columns that are none of pg_catalog, which a parameter may be of; no matter for a parser.
+    types outside of pg_catalog that columns have which are shown as they are, and which a parameter may be of
+    (column_types.py); no matter for a parser.
     `shown`: the views, if the order of their rows must be filled in where a statement leaves it open
     (statement_order.py); empty where everything is shown as it is.
     """
@@ -56,6 +57,8 @@ class Surface:
         }
         if self.operate:
             out["operate"] = True
+        if self.types:
+            out["types"] = sorted(self.types)
         if self.shown:
             out["shown"] = [
                 [each.relation, list(each.columns), list(each.pseudonyms), each.stored_order, each.ordered]

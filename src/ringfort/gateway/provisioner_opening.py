@@ -147,6 +147,7 @@ class Openings:
                 frozenset(profile.relations),
                 profile.schema,
                 frozenset(columns),
+                types=profile.types,
                 shown=shown_views(profile, decision.stored_order),
             ).to_json(),
             "condition_keys": [*keys, *(grant_key(each) for each in request.grants)],
@@ -165,7 +166,7 @@ class Openings:
 
     async def _operate(self, served: Served, ground: Ground, request: AccessRequest) -> dict[str, Any] | None:
         """An operate session: the owner's role, on the tables that the grants cover."""
-        operation, password = await self._thread(
+        operation, types, password = await self._thread(
             served.operate, ground, self._decider, self._settings.region, request, pool=served.changes
         )
         still = self._control.still(ground, request.grants)
@@ -185,12 +186,13 @@ class Openings:
             "search_path": operation.schema,
             "relations": relations,
             "columns": operation.columns,
-            "surface": {
-                "relations": relations,
-                "schema": operation.schema,
-                "columns": operation.columns,
-                "operate": True,
-            },
+            "surface": Surface(
+                frozenset(relations),
+                operation.schema,
+                frozenset(operation.columns),
+                operate=True,
+                types=types,
+            ).to_json(),
             "condition_keys": keys,
             "ground_keys": keys,
             "grants": [{"grant": each.id, "until": each.until} for each in request.grants],

@@ -208,14 +208,17 @@ class Served:
 
     def operate(
         self, ground: Ground, decider: Decider, region: frozenset[str], request: AccessRequest
-    ) -> tuple[Operation, str]:
-        """Decide an operate session and make its role; gives it with the role's password."""
+    ) -> tuple[Operation, frozenset[int], str]:
+        """Decide an operate session and make its role; the types of its tables' columns, and its password."""
         catalogue = decider.catalogue(ground.catalogue)
         operation = decide_operation(ground, catalogue, region, request)
         datasets = catalogue.for_database(self.site.database)
         with self._administering():
             bound = self.site.bound(ground.catalogue, datasets)
-            return operation, self.site.ensure_operation(operation, bound)
+            password = self.site.ensure_operation(operation, bound)
+            found = self.site.found(datasets)
+        tables = [found[name] for name in operation.names if name in found]
+        return operation, frozenset().union(*(c.types for t in tables for c in t.columns)), password
 
     def fill_ahead(self, before: Domain, domain: Domain, kept_key: str) -> None:
         """Make and fill, for a new epoch, the mapping tables that profiles of the one before use."""

@@ -16,6 +16,7 @@ from psycopg import sql
 
 from ringfort.disclosure import audit, catalog_copies, forms_sql, views
 from ringfort.disclosure.binding import CHANGES, RELATIONS, binding_from, binding_json, binding_of
+from ringfort.disclosure.column_types import COLUMN_TYPES, column_types
 from ringfort.errors import CheckFailedError
 from ringfort.gateway.provisioner_connections import administration_error
 from ringfort.gateway.provisioner_profiles import Profiles, audit_of
@@ -127,7 +128,8 @@ class SiteDatabase(Profiles):
             known = self._found.get(wanted)
             if known is not None and known[0] == mark:
                 return known[1]
-            found = binding_of(connection.execute(RELATIONS, named).fetchall())
+            types = column_types(connection.execute(COLUMN_TYPES, named).fetchall())
+            found = binding_of(connection.execute(RELATIONS, named).fetchall(), types)
         self._found = {wanted: (mark, found)}
         return found
 
