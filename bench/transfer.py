@@ -5,7 +5,9 @@ same rows; three columns are reduced (a pseudonym and two generalisations), all 
 write with the same settings. `copy` reads batches and writes them, in one process; `run` is the whole run
 from the contract to the published release, in one process and with two workers, ledger, manifest and all.
 
-    python bench/transfer.py [--rows N] [--quick] [--json FILE]
+`--only site` measures reading from a site and taking fingerprints instead (`bench/identifiers.py`).
+
+    python bench/transfer.py [--rows N] [--quick] [--only site] [--json FILE]
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from bench import identifiers
 
 from ringfort.cli.principal import register
 from ringfort.config import SiteConfig, load_config
@@ -184,8 +188,9 @@ def transfer(folder: Path, workers: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--rows", type=int, default=None, help="10 million; 1 million of a site")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=["site"], default=None)
     parser.add_argument("--quick", action="store_true", help="one million rows, one round")
     parser.add_argument(
         "--data",
@@ -195,9 +200,12 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, default=None)
     given = parser.parse_args()
+    if given.only == "site":
+        identifiers.show(given.rows or identifiers.ROWS, 1 if given.quick else given.rounds, given.json)
+        return
     if not given.data.is_file():
         raise SystemExit(f"error: `{given.data}` is missing: name the data set with --data")
-    rows, rounds = (1_000_000, 1) if given.quick else (given.rows, given.rounds)
+    rows, rounds = (1_000_000, 1) if given.quick else (given.rows or 10_000_000, given.rounds)
     with tempfile.TemporaryDirectory(prefix="ringfort-bench-") as top:
         folder = Path(top) / "retail"
         make_deployment(folder, given.data, rows)

@@ -53,7 +53,10 @@ from ringfort.privacy.fingerprint_set import (
     MAX_LENGTH,
     WORDS,
     Fingerprints,
+    added,
     derived_key,
+    distinct,
+    member,
     tags_of,
 )
 from ringfort.privacy.folding import dropped
@@ -165,19 +168,19 @@ class FingerprintBuilder:
                 self._named(name.removeprefix(self._prefix))
         given = self._given()
         if base is not None:
-            given = np.union1d(base.given, given)
+            given = added(base.given, given)
         made, common, left_out = self._counted(base, given)
         rows = dict(base.rows) if base is not None else {}
         for kind, count in self._rows.items():
             rows[kind] = rows.get(kind, 0) + count
         lengths = np.zeros((3, MAX_LENGTH + 1), np.int64)
         code_digits = np.zeros(MAX_LENGTH + 1, np.int64)
-        heads = np.unique(_joined(self._heads, np.uint64))
+        heads = distinct(_joined(self._heads, np.uint64))
         high, low, kinds = made.high, made.low, made.names
         if base is not None:
             lengths += np.array(base.lengths, np.int64)
             code_digits += np.array(base.code_digits, np.int64)
-            heads, common = np.union1d(base.heads, heads), np.union1d(base.common, common)
+            heads, common = added(base.heads, heads), added(base.common, common)
             code = np.array(
                 [self._names.index(each.removeprefix(self._prefix)) for each in base.names], np.uint8
             )
@@ -203,7 +206,7 @@ class FingerprintBuilder:
         columns = [_joined([each[at] for each in self._found], dtype) for at, dtype in enumerate(_DTYPES)]
         self._found = []
         if len(given):
-            said = ~np.isin(columns[7], given)
+            said = ~member(given, columns[7])
             columns = [each[said] for each in columns]
         order = _sorted(columns[0], columns[1], columns[2])
         ordered: list[Any] = [each[order] for each in columns]
@@ -220,11 +223,11 @@ class FingerprintBuilder:
             most[:, at] = max(least, rows // _SELECTION_ONE_IN), max(least, rows // _PLACEHOLDER_ONE_IN)
         rare = (often <= most[whole.astype(np.int64), found.names[first]]) | self._sure
         left_out = {"too short": self._short, "placeholders": int(often[~rare].sum())}
-        common = np.unique(found.high[first[~rare]])
+        common = distinct(found.high[first[~rare]])
         kept = first[rare]
         if base is not None:
             kept = kept[~base.holds(found.high[kept], found.low[kept])]
-            common = common[~np.isin(common, base.high)]
+            common = common[~member(base.high, common)]
         chosen: list[Any] = [each[kept] for each in found]
         return _Found(*chosen), common, left_out
 
@@ -333,7 +336,7 @@ class FingerprintBuilder:
             more = more[0][fits][once], more[1][fits][once]
         heads = np.minimum(sizes, HEAD)
         self._head_sizes |= set(np.unique(heads).tolist())
-        self._heads.append(np.unique(tags_of(self._head, data, begins, heads)[0]))
+        self._heads.append(distinct(tags_of(self._head, data, begins, heads)[0]))
         self._kept(name, WORDS, tags, sizes, np.zeros(len(sizes), np.int64), more)
 
     def _dialled(self, name: int, data: Bytes, offsets: Ints) -> None:

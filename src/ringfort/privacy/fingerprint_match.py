@@ -17,7 +17,16 @@ import pyarrow as pa
 
 from ringfort.privacy.cmac import Cmac
 from ringfort.privacy.fingerprint import CHUNK, CODE_DIGITS, MAX_WORDS, MIN_CODE, MIN_DIGITS, cut
-from ringfort.privacy.fingerprint_set import CODES, DIGITS, HEAD, MAX_LENGTH, WORDS, derived_key, tags_of
+from ringfort.privacy.fingerprint_set import (
+    CODES,
+    DIGITS,
+    HEAD,
+    MAX_LENGTH,
+    WORDS,
+    derived_key,
+    member,
+    tags_of,
+)
 from ringfort.privacy.folding import dropped
 from ringfort.privacy.inspection_text import Words, words
 
@@ -133,7 +142,7 @@ class Matcher:
                 data, offsets = forms.bytes(at, sizes)
                 tags, _ = tags_of(self._head, data, offsets[:-1], sizes)
                 likely = np.flatnonzero(self._near_heads[tags >> np.uint64(64 - _MAP_BITS)])
-                found[at[likely[_member(prints.heads, tags[likely])]]] = True
+                found[at[likely[member(prints.heads, tags[likely])]]] = True
         return found
 
     def _certain(self, tags: tuple[NDArray[np.uint64], NDArray[np.uint64]], rows: Ints) -> Iterator[Matches]:
@@ -259,14 +268,6 @@ def _bitmap(tags: NDArray[np.uint64]) -> NDArray[np.bool_]:
     near = np.zeros(1 << _MAP_BITS, np.bool_)
     near[tags >> np.uint64(64 - _MAP_BITS)] = True
     return near
-
-
-def _member(tags: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    at = np.searchsorted(tags, wanted)
-    inside = at < len(tags)
-    member = np.zeros(len(wanted), np.bool_)
-    member[inside] = tags[at[inside]] == wanted[inside]
-    return member
 
 
 __all__ = ["Matcher", "Matches"]

@@ -79,10 +79,7 @@ class Fingerprints:
         if len(self.high):
             at = np.minimum(np.searchsorted(self.high, high), len(self.high) - 1)
             found = (self.high[at] == high) & (self.low[at] == low)
-        if len(self.common):
-            at = np.minimum(np.searchsorted(self.common, high), len(self.common) - 1)
-            found |= self.common[at] == high
-        return found
+        return found | member(self.common, high)
 
     def to_bytes(self) -> bytes:
         """The set as bytes, without its key, with an HMAC-SHA256 under it."""
@@ -120,6 +117,29 @@ class Fingerprints:
         )  # fmt: skip
 
 
+def distinct(tags: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The tags sorted, each once."""
+    ordered = np.sort(tags)
+    new = np.ones(len(ordered), np.bool_)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return ordered[new]
+
+
+def member(tags: NDArray[np.uint64], wanted: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Which of the wanted are among the tags, which are sorted."""
+    if not len(tags):
+        return np.zeros(len(wanted), np.bool_)
+    at = np.minimum(np.searchsorted(tags, wanted), len(tags) - 1)
+    found: NDArray[np.bool_] = tags[at] == wanted
+    return found
+
+
+def added(tags: NDArray[np.uint64], more: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Two sorted columns of distinct tags as one."""
+    new = more[~member(tags, more)]
+    return np.insert(tags, np.searchsorted(tags, new), new)
+
+
 def derived_key(key: bytes, name: str) -> bytes:
     """An AES-128 key for one use, from the fingerprint key."""
     if len(key) != FINGERPRINT_KEY_BYTES:
@@ -142,5 +162,5 @@ def tags_of(cmac: Cmac, data: NDArray[np.uint8], begins: Ints, sizes: Ints) -> T
 
 __all__ = [
     "CAREFUL", "CODES", "DIGITS", "FINGERPRINT_KEY_BYTES", "HEAD", "MAX_LENGTH", "VERSION", "WORDS",
-    "Fingerprints", "derived_key", "tags_of",
+    "Fingerprints", "added", "derived_key", "distinct", "member", "tags_of",
 ]  # fmt: skip
