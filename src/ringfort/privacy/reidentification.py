@@ -93,7 +93,11 @@ class Tagger:
 def _flat(values: pa.Array) -> pa.Array:
     if isinstance(values.type, pa.BaseExtensionType):
         values = values.storage
-    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+    if pa.types.is_dictionary(values.type):
+        return values.dictionary_decode()
+    if pa.types.is_nested(values.type):  # which have no dictionaries
+        return pa.array([None if each is None else repr(each) for each in values.to_pylist()], pa.string())
+    return values
 
 
 def _as_text(values: pa.Array) -> pa.Array:

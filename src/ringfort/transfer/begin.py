@@ -26,6 +26,7 @@ from ringfort.record.client import open_ledger
 from ringfort.sites.domains import DomainStore
 from ringfort.transfer.desk import ACTOR, TransferDesk
 from ringfort.transfer.schedule import next_due, used
+from ringfort.transfer.source_check import check_sources
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -188,10 +189,12 @@ def _new(desk: TransferDesk, held: TransferFolder, randomness: Randomness) -> Be
     domain = None
     if any(column.form is Form.PSEUDONYM for table in contract.tables for column in table.columns):
         desk.decide().require()  # before a domain is made for it
+        check_sources(desk.config, contract, desk.catalogue)
         domain = DomainStore.of(desk.config).ensure(desk.ledger, contract.recipient.entity, contract.purpose)
         desk = TransferDesk(desk.config, desk.ledger, desk.stated, desk.now)
     decision = desk.decide()
     decision.require()
+    check_sources(desk.config, contract, desk.catalogue)
     now = desk.now()
     run = f"{now:%Y%m%dT%H%M%SZ}-{randomness.token(4).hex()}"
     folder = held.new_run(run)
@@ -251,7 +254,11 @@ def require_due(desk: TransferDesk) -> None:
     runs = () if known is None else known.runs
     due = next_due(contract, runs)
     if due is None:
-        raise UsageError(f"`{contract.name}` was to be made once, and has been", hint="have another approved")
+        raise UsageError(
+            f"`{contract.name}` was to be made once, and has been",
+            hint="for another, write a contract under another name, or with another schedule, and have it"
+            " approved",
+        )
     if due > desk.now():
         raise UsageError(
             f"`{contract.name}` is not due before {due:%Y-%m-%d}", hint=f"its schedule is {contract.schedule}"

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
+import threading
 import time
 import warnings
 from importlib import import_module
@@ -130,19 +131,31 @@ class DaskCluster:
                 "Dask is not installed", hint="pip install 'ringfort[dask]', on every machine"
             ) from None
         _quiet()
-        try:
-            security = distributed.Security() if self._address.startswith("tls:") else None
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of versions: what does not fit says so by failing
-                self._client = distributed.Client(
-                    self._address, timeout=CONNECT_SECONDS, set_as_default=False, security=security
-                )
-        except Exception:  # noqa: BLE001 - sockets, TLS, certificates, protocols: the address is what matters
+        made: queue.SimpleQueue[Any] = queue.SimpleQueue()
+
+        def connect() -> None:
+            try:
+                security = distributed.Security() if self._address.startswith("tls:") else None
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of versions: what does not fit says so by failing
+                    client = distributed.Client(
+                        self._address, timeout=CONNECT_SECONDS, set_as_default=False, security=security
+                    )
+            except Exception:  # noqa: BLE001 - sockets, TLS, certificates, protocols: told by the address
+                made.put(None)
+            else:
+                made.put(client)
+
+        # in a thread: who listens and says nothing is waited for without an end
+        threading.Thread(target=connect, daemon=True).start()
+        with contextlib.suppress(queue.Empty):
+            self._client = made.get(timeout=2 * CONNECT_SECONDS)
+        if self._client is None:
             raise MissingEnvironmentError(
                 f"the Dask scheduler at `{self._address}` does not answer",
                 hint="is it running, at this address, and are its certificates and ours of one authority"
                 f" (`distributed.comm.tls` of Dask's configuration)? then {AGAIN}",
-            ) from None
+            )
         return self._client
 
     @staticmethod

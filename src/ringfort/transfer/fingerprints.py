@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-import pyarrow.parquet as pq
 from psycopg import sql
 
 from ringfort.catalog.identifiers import counted_as_direct
@@ -39,7 +38,7 @@ from ringfort.sites.keystore import write_private
 from ringfort.transfer.changed_rows import SiteState, condition, site_state, table_key
 from ringfort.transfer.extract import ExtractError, site_dsn
 from ringfort.transfer.inspect import KeptFingerprints, read_kept
-from ringfort.transfer.source import files_of
+from ringfort.transfer.source import files_of, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -216,9 +215,9 @@ def _of_files(path: Path, source: IdentifierSource, tables: Tables) -> KeptFinge
     for table, columns, (each, _) in files:
         if json.dumps([table.name, str(each)]) in before:
             continue
-        with pq.ParquetFile(each) as file:
+        with opened(each) as file:
             there = [one.name for one in columns if one.name in file.schema_arrow.names]
-            for batch in file.iter_batches(65_536, columns=there) if there else ():
+            for batch in map(plain_batch, file.iter_batches(65_536, columns=there)) if there else ():
                 _take(builder, columns, batch)
                 source.progress(batch.num_rows)
     return _written(path, source, tables, builder, {"files": now}, base, same=before == now)

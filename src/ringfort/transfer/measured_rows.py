@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from ringfort.transfer.source import Part, SourceTable
 
 
+_BLOCKS = (1 << 20, 1 << 24, 1 << 28, (1 << 31) - 1)  # bytes; the last is the most that Arrow takes
+
+
 @dataclass(frozen=True)
 class MeasuredTable:
     """What is measured of a table: columns, and the source's column that leads to the subject ("" for none).
@@ -134,29 +137,52 @@ def _tags(
 def _reduced(file: Path, output: str, columns: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
     """The rows of a reduced file, cut as the source is."""
     if output == "parquet":
-        with pq.ParquetFile(
-            file, read_dictionary=list(columns)
-        ) as opened:  # of texts; others are as they are
+        stored = pq.read_schema(file)
+        plain = [each for each in columns if not pa.types.is_nested(stored.field(each).type)]
+        with pq.ParquetFile(file, read_dictionary=plain) as opened:  # of texts; others are as they are
             yield from opened.iter_batches(rows, columns=list(columns))
         return
-    with pa_csv.open_csv(
-        file,
-        convert_options=pa_csv.ConvertOptions(
-            column_types={each: pa.string() for each in columns},
-            include_columns=list(columns),
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            null_values=[""],
-        ),
-    ) as reader:
-        waiting = pa.Table.from_batches([], reader.schema)
-        for batch in reader:
-            waiting = pa.concat_tables([waiting, pa.Table.from_batches([batch])])
-            while len(waiting) >= rows:
-                yield waiting.slice(0, rows).combine_chunks().to_batches()[0]
-                waiting = waiting.slice(rows)
-        if len(waiting):
-            yield waiting.combine_chunks().to_batches()[0]
+    waiting: pa.Table | None = None
+    for batch in _csv_batches(file, columns):
+        more = pa.Table.from_batches([batch])
+        waiting = more if waiting is None else pa.concat_tables([waiting, more])
+        while len(waiting) >= rows:
+            yield waiting.slice(0, rows).combine_chunks().to_batches()[0]
+            waiting = waiting.slice(rows)
+    if waiting is not None and len(waiting):
+        yield waiting.combine_chunks().to_batches()[0]
+
+
+def _csv_batches(file: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """The rows of a CSV file of ours; again with greater blocks where a row does not fit into one."""
+    done = 0
+    for block in _BLOCKS:
+        skip = done
+        try:
+            with pa_csv.open_csv(
+                file,
+                read_options=pa_csv.ReadOptions(block_size=block, use_threads=False),
+                # one column: a line without anything is a row, and its value is NULL
+                parse_options=pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+                convert_options=pa_csv.ConvertOptions(
+                    column_types={each: pa.large_string() for each in columns},
+                    include_columns=list(columns),
+                    strings_can_be_null=True,
+                    quoted_strings_can_be_null=False,
+                    null_values=[""],
+                ),
+            ) as reader:
+                for batch in reader:
+                    left = batch.slice(min(skip, batch.num_rows))
+                    skip -= batch.num_rows - left.num_rows
+                    done += left.num_rows
+                    if left.num_rows:
+                        yield left
+        except pa.ArrowInvalid:  # its words can hold values
+            if block == _BLOCKS[-1]:
+                raise CheckFailedError(f"`{file.name}` of the run cannot be read again") from None
+            continue
+        return
 
 
 __all__ = ["MeasuredTable", "measured_table", "write_tags"]

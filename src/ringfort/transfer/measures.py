@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -64,6 +65,7 @@ WORDING = "evidence for an assessment of re-identification; not a statement that
 _SHARD, SPILL = "transfer-measures", "spill"
 _GROUPS = ((1, "1"), (2, "2 to 4"), (5, "5 to 9"), (10, "10 to 19"), (20, "20 to 49"), (50, "50 or more"))
 _SHARES = ((0.0, "none"), (0.001, "under 0.1 %"), (0.01, "under 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"))
+_LONG_NAME = 128
 _MOST_SHARE = "20 % or more"
 
 
@@ -327,7 +329,10 @@ def _relation(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> N
 
 
 def _name(run: str, table: str) -> str:
-    return f"measured-{run}.{table.encode().hex()}"
+    name = table.encode().hex()
+    if len(name) > _LONG_NAME:
+        name = hashlib.sha256(table.encode()).hexdigest()
+    return f"measured-{run}.{name}"
 
 
 def _remember(connection: duckdb.DuckDBPyConnection, given: MeasureInput, table: MeasuredTable) -> None:

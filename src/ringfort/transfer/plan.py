@@ -22,6 +22,7 @@ from ringfort.privacy.methods import check
 from ringfort.sites.copy_binary import data_type_of
 from ringfort.transfer.inspection_plan import TOLERABLE
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan
+from ringfort.transfer.source import clashes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,6 +71,16 @@ def rendering_faults(contract: Contract, catalogue: Catalogue) -> list[ContractF
     dataset = catalogue.dataset(contract.dataset)
     tables = {each.name: each for each in dataset.tables}
     faults = []
+    clash = clashes(each.name for each in contract.tables)
+    if clash:
+        faults.append(
+            ContractFault(
+                f"files of the tables `{clash[0]}` and `{clash[1]}` would have one name where case makes no"
+                " difference",
+                ("table", clash[1]),
+                "send one of them by another contract",
+            )
+        )
     for stated in contract.tables:
         known = {each.name: each for each in tables[stated.name].columns} if stated.name in tables else {}
         for each in stated.columns:

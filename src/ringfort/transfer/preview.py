@@ -26,6 +26,7 @@ from ringfort.transfer.extract import estimated_rows, site_dsn
 from ringfort.transfer.inspect import findings
 from ringfort.transfer.plan import planned_tables
 from ringfort.transfer.source import files_of, open_files
+from ringfort.transfer.source_check import check_sources
 from ringfort.transfer.state import TransferFolder
 from ringfort.transfer.work import Progress, Silent, Work
 
@@ -93,7 +94,10 @@ def preview_transfer(
     _gather(found.against, lambda: require_approved(desk))
     _gather(found.against, lambda: require_due(desk))
     state, catalogue = desk.state, desk.catalogue
+    sources = len(found.against)
     if not decision.faults:
+        _gather(found.against, lambda: check_sources(config, stated.contract, desk.catalogue))
+    if not decision.faults and len(found.against) == sources:
         _gather(found.against, lambda: found.rows.update(_rows(config, stated.contract, desk)))
         if runner is not None:
             domain = Domain(stated.contract.recipient.entity, stated.contract.purpose, 0)

@@ -20,6 +20,7 @@ waits to go on.
 from __future__ import annotations
 
 import contextlib
+import errno
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -147,11 +148,26 @@ def run_transfer(
     except BrokenPipeError:
         raise  # nobody reads what the command says: that is the command's to answer
     except OSError as error:
-        raise MissingEnvironmentError(
-            f"cannot write in `{config.folder / 'state' / 'transfers' / name}`:"
-            f" {(error.strerror or 'error').lower()}",
-            hint="make room, then run the transfer again: it goes on where it was",
-        ) from None
+        raise _fault(error, config.folder / "state" / "transfers" / name) from None
+
+
+_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_RIGHTS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+
+
+def _fault(error: OSError, folder: Path) -> MissingEnvironmentError:
+    """A fault of the machine, with the file and what to do about it."""
+    file = error.filename if isinstance(error.filename, str) else str(folder)
+    if error.errno in _ROOM:
+        do = "make room"
+    elif error.errno in _RIGHTS:
+        do = "give the right to read and write there"
+    else:
+        do = "mend that"
+    return MissingEnvironmentError(
+        f"cannot work in `{file}`: {(error.strerror or type(error).__name__).lower()}",
+        hint=f"{do}, then run the transfer again: it goes on where it was",
+    )
 
 
 def _leave(leaving: _Run) -> Outcome:

@@ -9,6 +9,9 @@ at first is refused.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +21,18 @@ from urllib.parse import quote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ringfort.errors import CheckFailedError, UsageError
+from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
+from ringfort.transfer.arrow_types import plain_batch, plain_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 PART_BATCHES = 8
+_LONGEST = 160
+_OURS = ("manifest.", "cosignature.")  # files of a release that stand beside the tables' folders
+_DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", *(f"{each}{at}" for each in ("COM", "LPT") for at in range(10))}
+)
 _MOST_CELLS = 4 * 1024 * 1024
 _MOST_ROWS, _LEAST_ROWS = 131_072, 4_096
 _FEW_BYTES = 4
@@ -66,8 +75,12 @@ class SourceTable:
         return self.batch_rows * PART_BATCHES
 
     def schema(self) -> pa.Schema:
+        """The schema of its rows, as they are read."""
+        return plain_schema(self.stored_schema())
+
+    def stored_schema(self) -> pa.Schema:
         """The schema of its files."""
-        with _opened(Path(self.files[0].path)) as file:
+        with opened(Path(self.files[0].path)) as file:
             return file.schema_arrow.remove_metadata()
 
 
@@ -87,9 +100,32 @@ class Part:
 
 
 def safe_name(name: str) -> str:
-    """A name of the catalogue as one component of a path, reversible and never special."""
+    """A name of the catalogue as one component of a path, on any system: never special, too long, or ours.
+
+    Reversible but for names that are too long, which end in a digest. Two names differ in more than case
+    unless they do so themselves (`clashes`).
+    """
     quoted = quote(name, safe="")
-    return quoted.replace(".", "%2E") if quoted.startswith(".") else quoted
+    if not quoted:
+        return "%"  # which is no quoted name
+    if quoted[0] == "." or quoted.endswith(".") or quoted.lower().startswith(_OURS):
+        quoted = quoted.replace(".", "%2E")
+    if quoted.partition(".")[0].upper() in _DEVICES:
+        quoted = f"%{ord(quoted[0]):02X}{quoted[1:]}"
+    if len(quoted) > _LONGEST:
+        quoted = f"{quoted[: _LONGEST - 33]}~{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    return quoted
+
+
+def clashes(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names whose files would be the same where case makes no difference; None if there are none."""
+    seen: dict[str, str] = {}
+    for name in names:
+        folded = safe_name(name).lower()
+        if folded in seen:
+            return seen[folded], name
+        seen[folded] = name
+    return None
 
 
 def batch_rows(columns: int) -> int:
@@ -130,7 +166,7 @@ def open_files(name: str, paths: Sequence[Path], columns: int) -> SourceTable:
     first: pa.Schema | None = None
     sizes: Counter[str] = Counter()
     for path in paths:
-        with _opened(path) as file:
+        with opened(path) as file:
             schema, metadata = file.schema_arrow.remove_metadata(), file.metadata
         if first is None:
             first = schema
@@ -151,16 +187,44 @@ def open_files(name: str, paths: Sequence[Path], columns: int) -> SourceTable:
 
 
 def check_unchanged(table: SourceTable) -> None:
-    """Raise `SourceChangedError` if a file is not the one that was looked at."""
+    """Raise `MissingEnvironmentError` if a file is not there, `SourceChangedError` if it is another."""
     for each in table.files:
-        try:
-            found = Path(each.path).stat()
-        except OSError:
-            found = None
-        if found is None or (found.st_size, found.st_mtime_ns) != (each.size, each.modified):
-            raise SourceChangedError(
-                f"`{each.path}` has changed since the run began", hint="run the transfer again"
-            )
+        _check_unchanged(each)
+
+
+def _check_unchanged(file: SourceFile) -> None:
+    try:
+        found = Path(file.path).stat()
+    except OSError as error:
+        raise _gone(file.path, error) from None
+    if (found.st_size, found.st_mtime_ns) != (file.size, file.modified):
+        raise SourceChangedError(
+            f"`{file.path}` has changed since the run began", hint="run the transfer again"
+        )
+
+
+def _gone(path: str, error: OSError) -> MissingEnvironmentError:
+    why = (os.strerror(error.errno) if error.errno else "it cannot be read").lower()
+    return MissingEnvironmentError(
+        f"`{path}`, which the transfer reads, cannot be read: {why}",
+        hint="put it back as it was and run the transfer again: it goes on; or give the run up with"
+        " `ringfort transfer abandon`",
+    )
+
+
+@contextlib.contextmanager
+def _reading(file: SourceFile) -> Iterator[None]:
+    """Say what is wrong with a file that cannot be read to its end; an error's own words can hold values."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        _check_unchanged(file)
+        if isinstance(error, OSError) and error.errno:
+            raise _gone(file.path, error) from None
+        raise UsageError(
+            f"`{file.path}` is damaged: not all of its rows can be read",
+            hint="give the run up with `ringfort transfer abandon`, write the file anew, then run anew",
+        ) from None
 
 
 def read_part(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -185,34 +249,41 @@ def read_part(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
 
 def _pieces(part: Part, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The part's rows as they come; no piece has more rows than a batch."""
-    size = part.table.batch_rows
     begin = 0
     for each in part.table.files:
         start, stop = max(part.first - begin, 0), min(part.first + part.rows - begin, each.rows)
         begin += each.rows
         if start >= stop:
             continue
-        with pq.ParquetFile(each.path, read_dictionary=list(part.table.encoded)) as file:
-            metadata = file.metadata
-            groups: list[int] = []
-            at = 0
-            skip = 0
-            for index in range(metadata.num_row_groups):
-                rows = metadata.row_group(index).num_rows
-                if at < stop and at + rows > start:
-                    if not groups:
-                        skip = start - at
-                    groups.append(index)
-                at += rows
-            left = stop - start
-            for batch in file.iter_batches(size, row_groups=groups, columns=list(columns)):
-                piece = batch.slice(skip, left) if skip < batch.num_rows else batch.slice(batch.num_rows)
-                skip = max(skip - batch.num_rows, 0)
-                left -= piece.num_rows
-                if piece.num_rows:
-                    yield piece
-                if not left:
-                    break
+        yield from _of_file(each, part.table, columns, start, stop)
+
+
+def _of_file(
+    source: SourceFile, table: SourceTable, columns: Sequence[str], start: int, stop: int
+) -> Iterator[pa.RecordBatch]:
+    """Rows `start` to `stop` of a file."""
+    size = table.batch_rows
+    with _reading(source), pq.ParquetFile(source.path, read_dictionary=list(table.encoded)) as file:
+        metadata = file.metadata
+        groups: list[int] = []
+        at = 0
+        skip = 0
+        for index in range(metadata.num_row_groups):
+            rows = metadata.row_group(index).num_rows
+            if at < stop and at + rows > start:
+                if not groups:
+                    skip = start - at
+                groups.append(index)
+            at += rows
+        left = stop - start
+        for batch in file.iter_batches(size, row_groups=groups, columns=list(columns)):
+            piece = batch.slice(skip, left) if skip < batch.num_rows else batch.slice(batch.num_rows)
+            skip = max(skip - batch.num_rows, 0)
+            left -= piece.num_rows
+            if piece.num_rows:
+                yield plain_batch(piece)
+            if not left:
+                break
 
 
 def _sizes(metadata: pq.FileMetaData) -> Counter[str]:
@@ -232,7 +303,12 @@ def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _opened(path: Path) -> pq.ParquetFile:
+def opened(path: Path) -> pq.ParquetFile:
+    """A Parquet file; raises `UsageError` for what is none, `MissingEnvironmentError` for what is not there."""
+    try:
+        path.stat()
+    except OSError as error:
+        raise _gone(str(path), error) from None
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowException, OSError):
@@ -246,8 +322,10 @@ __all__ = [
     "SourceTable",
     "batch_rows",
     "check_unchanged",
+    "clashes",
     "files_of",
     "open_files",
+    "opened",
     "parts_of",
     "read_part",
     "safe_name",

@@ -1,8 +1,10 @@
 """The one writer of files that leave: Parquet or CSV, the same bytes for the same batches, whoever writes.
 
 Parquet: one row group for each batch, zstd, dictionaries where they help, no Arrow schema of our own in the
-file (types are Parquet's, so that every tool reads the same). CSV: RFC 4180, UTF-8, a header line, NULL is
-nothing and an empty text is `""`. The bytes are the same for one version of pyarrow; the manifest names it.
+file (types are Parquet's, so that every tool reads the same). CSV: RFC 4180 with LF at the end of a line,
+UTF-8, a header line; texts stand in quotes, line breaks in them as they are; NULL is nothing (in a file of
+one column an empty line) and an empty text is `""`. The bytes are the same for one version of pyarrow; the
+manifest names it.
 """
 
 from __future__ import annotations
@@ -141,25 +143,43 @@ def _csv(file: HashingFile, batches: Iterator[pa.RecordBatch], schema: pa.Schema
         _header(file, schema.names)
 
 
+def written(output: str, batch: pa.RecordBatch) -> None:
+    """Write a batch to nowhere; raises what writing it raises."""
+    sink = pa.BufferOutputStream()
+    if output == "parquet":
+        with pq.ParquetWriter(sink, batch.schema, **PARQUET) as writer:
+            writer.write_table(pa.Table.from_batches([batch]))
+    else:
+        pa_csv.write_csv(_texts(batch), sink)
+
+
 def _header(file: HashingFile, names: list[str]) -> None:
     line = ",".join('"' + each.replace('"', '""') + '"' for each in names) + "\n"
     file.write(line.encode())
 
 
 def _texts(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Columns that CSV has no form for, as PostgreSQL writes them; bytes as hexadecimal digits."""
+    """Columns that Arrow writes no CSV of as PostgreSQL writes them; bytes as hexadecimal digits."""
     arrays = []
     for column in batch.columns:
         values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         arrow = values.type
-        if isinstance(arrow, pa.BaseExtensionType):
+        if (
+            isinstance(arrow, pa.BaseExtensionType)
+            or pa.types.is_decimal256(arrow)
+            or pa.types.is_time(arrow)
+        ):
             values = cast_like_sql(values, "text")
-        elif pa.types.is_binary(arrow) or pa.types.is_fixed_size_binary(arrow):
+        elif (
+            pa.types.is_fixed_size_binary(arrow)
+            or pa.types.is_binary(arrow)
+            or pa.types.is_large_binary(arrow)
+        ):
             values = pa.array(
-                [None if each is None else each.hex() for each in values.to_pylist()], pa.string()
+                [None if each is None else each.hex() for each in values.to_pylist()], pa.large_string()
             )
         arrays.append(values)
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
 
 
-__all__ = ["PARQUET", "HashingFile", "write_part"]
+__all__ = ["PARQUET", "HashingFile", "write_part", "written"]

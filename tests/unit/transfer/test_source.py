@@ -1,15 +1,20 @@
 """Parts and batches are fixed rows of a table, however its files are cut."""
 
+import os
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ringfort.errors import UsageError
+from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.transfer.manifest import MANIFEST, PROOF, check_paths
+from ringfort.transfer.seal import COSIGNATURE
 from ringfort.transfer.source import (
     SourceChangedError,
     SourceTable,
     batch_rows,
     check_unchanged,
+    clashes,
     files_of,
     open_files,
     parts_of,
@@ -80,8 +85,49 @@ def test_a_file_that_changes_is_noticed(tmp_path):
     with pytest.raises(SourceChangedError):
         check_unchanged(found)
     path.unlink()
-    with pytest.raises(SourceChangedError):
-        check_unchanged(found)
+    for look in (lambda: check_unchanged(found), lambda: list(read_part(parts_of(found)[0], ["n"]))):
+        with pytest.raises(MissingEnvironmentError, match=r"a\.parquet`, which .* reads, .*: no such"):
+            look()
+
+
+def test_a_file_that_ends_too_early_is_named(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(table(5_000), path, compression="none")
+    found = source([path], 256)
+    data = bytearray(path.read_bytes())
+    data[100 : len(data) // 2] = bytes(len(data) // 2 - 100)
+    path.write_bytes(data)
+    with pytest.raises(SourceChangedError, match=r"a\.parquet` has changed"):
+        list(read_part(parts_of(found)[0], ["n"]))
+    os.utime(path, ns=(found.files[0].modified, found.files[0].modified))
+    with pytest.raises(UsageError, match=r"a\.parquet` is damaged"):
+        list(read_part(parts_of(found)[0], ["n"]))
+
+
+ODD_NAMES = (
+    "manifest.note", "MANIFEST.note", "manifest.tlog-proof", "cosignature.note", "manifest.json",
+    ".", "..", "...", "", " ", "CON", "con", "nul.txt", "COM1", "lpt9.parquet", "ends.", "x" * 5_000,
+    "a/b", "a\\b", "a\0b", "a\nb", "\u00e9" * 300, "~", "-", "%", "a%2Fb", "\ud7ff\U0010ffff", "Orders",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_table_of_any_name_has_a_folder_beside_what_a_release_has(tmp_path, name):
+    made = safe_name(name)
+    assert len(made) <= 160
+    assert made.lower() not in {MANIFEST, PROOF, COSIGNATURE, ".", "..", ""}
+    assert made.partition(".")[0].upper() not in {"CON", "PRN", "AUX", "NUL", "COM1", "LPT9"}
+    assert not made.endswith(".")
+    assert set(made) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%_.~-")
+    (tmp_path / made).mkdir()
+    (tmp_path / f"{made}-00000.parquet").touch()
+    check_paths([f"{made}/part-00000.parquet.sealed"])
+
+
+def test_names_differ_or_clash():
+    assert clashes(ODD_NAMES) == ("manifest.note", "MANIFEST.note")
+    assert clashes(["Orders", "customers", "orders"]) == ("Orders", "orders")
+    assert clashes(each for each in ODD_NAMES if each not in {"MANIFEST.note", "con"}) is None
 
 
 def test_what_cannot_be_read_is_told(tmp_path):
