@@ -35,6 +35,7 @@ from ringfort.privacy.fingerprint import FingerprintBuilder, Fingerprints, deriv
 from ringfort.sites.connect import admin_connection
 from ringfort.sites.copy_out import SiteColumn, read_batches
 from ringfort.sites.keystore import write_private
+from ringfort.transfer.arrow_types import plain_batch
 from ringfort.transfer.changed_rows import SiteState, condition, site_state, table_key
 from ringfort.transfer.extract import ExtractError, site_dsn
 from ringfort.transfer.inspect import KeptFingerprints, read_kept

@@ -304,7 +304,7 @@ def _together(batches: Sequence[pa.RecordBatch]) -> pa.RecordBatch:
 
 
 def opened(path: Path) -> pq.ParquetFile:
-    """A Parquet file; raises `UsageError` for what is none, `MissingEnvironmentError` for what is not there."""
+    """A Parquet file; raises `UsageError` for what is none, `MissingEnvironmentError` if it is not there."""
     try:
         path.stat()
     except OSError as error:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfort.disclosure.forms_sql import VERSION
+from ringfort.disclosure.forms_sql import versioned
 from ringfort.privacy.pseudonym import Domain
 from ringfort.transfer.part import Job, run_part
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan, reduce_batch
@@ -23,8 +23,8 @@ PLAN = ReductionPlan(
     (
         ColumnPlan("id", "pseudonym", "key", method="cmac", identity_space="s"),
         ColumnPlan("word", "raw"),
-        ColumnPlan("born", "render", function=f"born_date_v{VERSION}"),
-        ColumnPlan("amount", "render", function=f"band_float_v{VERSION}"),
+        ColumnPlan("born", "render", function=versioned("born_date")),
+        ColumnPlan("amount", "render", function=versioned("band_float")),
     ),
     Domain("Acme", "p", 1),
     bytes(range(32)),
