@@ -350,23 +350,13 @@ class Desk:
         return self.policy.grant_rules.approvals[kind][strictest]
 
     def _permitted(self, action: str, who: str, grant: Grant) -> bytes:
-        facts = GrantFacts(
-            grant.id,
-            grant.kind,
-            grant.purpose,
-            grant.ticket,
-            grant.tables,
-            grant.seconds,
-            grant.effects,
-            grant.recipient,
-            grant.epoch,
-            grant.before,
-        )
         if who == grant.principal:
             raise NotPermittedError(
                 f"`{grant.id}` is for `{who}`: nobody decides on their own grant", hint="ask somebody else"
             )
-        return self._decided(action, who, grant.principal, facts, len(grant.approvers), grant.needed)
+        return self._decided(
+            action, who, grant.principal, facts_of(grant), len(grant.approvers), grant.needed
+        )
 
     def _decided(  # noqa: PLR0917 - the parts of one input
         self, action: str, who: str, requester: str, facts: GrantFacts, approvals: int, needed: int
@@ -400,6 +390,39 @@ class Desk:
         return self.state.grants[grant]
 
 
+def facts_of(grant: Grant) -> GrantFacts:
+    """What policy is asked about of a grant."""
+    return GrantFacts(
+        grant.id,
+        grant.kind,
+        grant.purpose,
+        grant.ticket,
+        grant.tables,
+        grant.seconds,
+        grant.effects,
+        grant.recipient,
+        grant.epoch,
+        grant.before,
+    )
+
+
+def own_act(state: ControlState, action: str, grant: Grant, time: str) -> ActRequest:
+    """What policy is asked when whoever holds a grant does what it is for."""
+    actor = registered(state, grant.principal)
+    managers = managers_above(state, grant.principal)
+    return ActRequest(
+        action=action,
+        actor=actor,
+        actor_managers=managers,
+        requester=actor,
+        requester_managers=managers,
+        grant=facts_of(grant),
+        approvals=len(grant.approvers),
+        needed=grant.needed,
+        time=time,
+    )
+
+
 def _with_effects(
     plain: Callable[..., _Entry], named: Callable[..., _Entry], effects: tuple[str, ...]
 ) -> Callable[..., _Entry]:
@@ -414,4 +437,4 @@ def _fresh(state: ControlState) -> str:
             return name
 
 
-__all__ = ["Desk", "NotPermittedError", "proven"]
+__all__ = ["Desk", "NotPermittedError", "facts_of", "own_act", "proven"]

@@ -17,12 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import UsageError
 from ringfort.gateway.clock_watch import require_clock
-from ringfort.gateway.granting import NotPermittedError, proven
+from ringfort.gateway.granting import NotPermittedError, own_act, proven
 from ringfort.ledger.domains import names
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.grants import ACTIVE, REQUESTED
-from ringfort.policy.grants import ActRequest, GrantFacts, decide_grant, grant_input
-from ringfort.policy.people import managers_above, registered
+from ringfort.policy.grants import decide_grant, grant_input
 from ringfort.privacy.stated_text import stated
 from ringfort.record.system import SystemClock
 from ringfort.sites.domains import Leave
@@ -75,19 +74,7 @@ def leave_for(  # noqa: PLR0917 - what a decision is made of
     require_clock(state, now)
     reason = stated(act.reason)
     grant = _grant(state, act, now)
-    actor = registered(state, act.principal)
-    managers = managers_above(state, act.principal)
-    request = ActRequest(
-        action=act.kind,
-        actor=actor,
-        actor_managers=managers,
-        requester=actor,
-        requester_managers=managers,
-        grant=facts_of(grant),
-        approvals=len(grant.approvers),
-        needed=grant.needed,
-        time=format_time(now),
-    )
+    request = own_act(state, act.kind, grant, format_time(now))
     decision = decide_grant(bundle, catalogue, region, request)
     if not decision.permitted:
         raise NotPermittedError(
@@ -97,22 +84,6 @@ def leave_for(  # noqa: PLR0917 - what a decision is made of
     given = grant_input(bundle, catalogue, region, request)
     keys = ("policy", "catalogue", f"principal:{act.principal}", f"grant:{grant.id}")
     return Leave(act.principal, grant.id, given, keys, state.size, act.by, reason)
-
-
-def facts_of(grant: Grant) -> GrantFacts:
-    """What policy is asked about of a grant."""
-    return GrantFacts(
-        grant.id,
-        grant.kind,
-        grant.purpose,
-        grant.ticket,
-        grant.tables,
-        grant.seconds,
-        grant.effects,
-        grant.recipient,
-        grant.epoch,
-        grant.before,
-    )
 
 
 def _grant(state: ControlState, act: Act, now: datetime) -> Grant:
@@ -194,6 +165,5 @@ __all__ = [
     "ROTATE",
     "Act",
     "LeaveDesk",
-    "facts_of",
     "leave_for",
 ]

@@ -34,7 +34,7 @@ import psycopg
 from ringfort.disclosure.profile import map_plan
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.clock_watch import require_clock
-from ringfort.gateway.granting import NotPermittedError, proven
+from ringfort.gateway.granting import NotPermittedError, own_act, proven
 from ringfort.gateway.lead_back import Place, WrittenMaker, codec_of, lead_back, lead_back_written
 from ringfort.gateway.provisioner_site import administration_error
 from ringfort.ledger.domains import asked_key, asked_since, domain_key
@@ -43,8 +43,8 @@ from ringfort.ledger.entry_control_domains import PseudonymsBridged, PseudonymsR
 from ringfort.ledger.entry_traffic import PseudonymsDisclosed
 from ringfort.ledger.folds import Condition
 from ringfort.ledger.grants import ACTIVE
-from ringfort.policy.grants import ActRequest, GrantFacts, covered, decide_grant, grant_input
-from ringfort.policy.people import managers_above, people_keys, registered
+from ringfort.policy.grants import covered, decide_grant, grant_input
+from ringfort.policy.people import people_keys
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import METHODS, check
 from ringfort.privacy.pseudonym import Domain
@@ -200,19 +200,7 @@ class UndoingDesk:
     def _permitted(self, question: Question, grant: Grant, catalogue: Catalogue) -> bytes:
         """The decision's input, if policy permits the act."""
         state = self._control.state
-        actor = registered(state, question.principal)
-        managers = managers_above(state, question.principal)
-        request = ActRequest(
-            action=question.act,
-            actor=actor,
-            actor_managers=managers,
-            requester=actor,
-            requester_managers=managers,
-            grant=GrantFacts(grant.id, grant.kind, grant.purpose, grant.ticket, grant.tables, grant.seconds),
-            approvals=len(grant.approvers),
-            needed=grant.needed,
-            time=self._now(),
-        )
+        request = own_act(state, question.act, grant, self._now())
         bundle = self._decider.bundle(self._control.ground(question.principal))
         region = self._settings.region
         decision = decide_grant(bundle, catalogue, region, request)
