@@ -96,7 +96,8 @@ class Matcher:
         found = words(texts)
         if not len(found):
             return
-        last = np.searchsorted(found.rows, found.rows, side="right")
+        firsts = np.append(_firsts(found.rows), len(found))
+        last = np.repeat(firsts[1:], np.diff(firsts))
         sizes = np.diff(found.starts)
         if self._longest[WORDS]:
             yield from self._word_windows(_Forms(found), last)
@@ -233,11 +234,13 @@ class _Forms:
     def __init__(self, found: Words) -> None:
         self.found = found
         out = dropped(found.data)
-        out[found.starts[np.searchsorted(found.rows, np.unique(found.rows))]] = False  # a text stands alone
+        out[found.starts[_firsts(found.rows)]] = False  # a text stands alone
         kept = np.zeros(len(out) + 1, np.int64)
         np.cumsum(~out, out=kept[1:])
         self._data = np.append(found.data[~out], np.uint8(0))
         self._starts = kept[found.starts]
+        self._ends = np.zeros(len(self._data) + HEAD, np.bool_)
+        self._ends[self._starts] = True
         self._back = np.append(out, False)[found.starts]
         self._first = np.append(found.data, np.uint8(0))[found.starts]
 
@@ -259,8 +262,15 @@ class _Forms:
     def ends_after(self, at: Ints, size: int) -> NDArray[np.bool_]:
         """Whether a word ends so many bytes after the beginning of each of these."""
         end = self._starts[at] - self._back[at] + size
-        place = np.minimum(np.searchsorted(self._starts, end), len(self._starts) - 1)
-        return np.asarray(self._starts[place] == end)
+        ends: NDArray[np.bool_] = self._ends[end]
+        return ends
+
+
+def _firsts(rows: Ints) -> Ints:
+    """Where the words of each text begin."""
+    new = np.ones(len(rows), np.bool_)
+    new[1:] = rows[1:] != rows[:-1]
+    return np.flatnonzero(new)
 
 
 def _bitmap(tags: NDArray[np.uint64]) -> NDArray[np.bool_]:

@@ -43,9 +43,10 @@ SEQUENCES = (
     (r"[\x{0565}\x{0535}][\x{057E}\x{054E}]|\x{0587}", "\u0565\u0582"),
 )
 _LAST = 0x10FFFF
-_PAIRS = np.zeros((256, 256), np.bool_)
-for _before, _after in ("ae", "oe", "ue", "aa", "dj", "ma"):
-    _PAIRS[ord(_before), ord(_after)] = True
+_BEFORE, _AFTER = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
+for _bit, (_first, _then) in enumerate((("aou", "e"), ("am", "a"), ("d", "j"))):
+    _BEFORE[[ord(each) for each in _first]] |= 1 << _bit
+    _AFTER[ord(_then)] |= 1 << _bit
 
 
 @cache
@@ -117,7 +118,7 @@ def folded(data: Bytes, offsets: Ints) -> tuple[Bytes, Ints]:
 def dropped(data: Bytes) -> NDArray[np.bool_]:
     """Which bytes of folded letters are not part of a name's form; the first of any run of them always is."""
     found = np.zeros(len(data), np.bool_)
-    found[1:] = _PAIRS[data[:-1], data[1:]]
+    found[1:] = (_BEFORE.take(data[:-1]) & _AFTER.take(data[1:])) != 0
     return found
 
 
