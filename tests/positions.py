@@ -73,9 +73,9 @@ CATALOGUE = Catalogue(
         ),
     )
 )
-# as an administrator may set it: every plan that can be parallel is
+# as an administrator may set it: every plan that can be parallel is; `forced` has two names
 PARALLEL = (
-    "-c force_parallel_mode=on -c min_parallel_table_scan_size=0 -c parallel_setup_cost=0"
+    "-c {forced}=on -c min_parallel_table_scan_size=0 -c parallel_setup_cost=0"
     " -c parallel_tuple_cost=0 -c max_parallel_workers_per_gather=3"
 )
 FIRST_OWN = 16384
@@ -182,7 +182,8 @@ class Placed:
             self.surfaces[order] = Surface(
                 frozenset(profile.relations), profile.schema, columns, shown=shown_views(profile, frozenset())
             )
-            for way, options in (("serial", SERIAL), ("parallel", PARALLEL)):
+            forced = "debug_parallel_query" if server.major >= 16 else "force_parallel_mode"
+            for way, options in (("serial", SERIAL), ("parallel", PARALLEL.format(forced=forced))):
                 whole = make_conninfo(dsn, user=profile.role, password=password, options=options)
                 self.connections[order, way] = self.stack.enter_context(
                     psycopg.connect(whole, autocommit=True)

@@ -172,3 +172,41 @@ class Regression:
                 name, listed, listed
             )
         )
+
+
+_SELECTED_TABLES = """
+CREATE TABLE onek (unique1 int4, unique2 int4, two int4, four int4, ten int4, twenty int4, hundred int4,
+    thousand int4, odd int4, even int4, stringu1 name, string4 name);
+INSERT INTO onek SELECT (n * 7) % 1000, n, n % 2, n % 4, n % 10, n % 20, n % 100, n, n % 100 * 2 + 1,
+    n % 100 * 2, 'S' || (n * 7) % 1000, (ARRAY['AAAA', 'HHHH', 'OOOO', 'VVVV'])[1 + n % 4]
+    FROM generate_series(0, 999) AS n;
+CREATE TABLE tenk1 AS SELECT unique1, unique2, two, four, ten, hundred, thousand,
+    thousand * 3 % 10000 AS tenthous, stringu1, string4 FROM onek;
+CREATE TABLE int4_tbl (f1 int4);
+INSERT INTO int4_tbl VALUES (0), (123456), (-123456), (2147483647), (-2147483647);
+CREATE TABLE int8_tbl (q1 int8, q2 int8);
+INSERT INTO int8_tbl VALUES (123, 456), (123, 4567890123456789), (4567890123456789, 123),
+    (4567890123456789, 4567890123456789), (4567890123456789, -4567890123456789);
+CREATE TABLE empsalary (depname varchar, empno bigint, salary int, enroll_date date);
+INSERT INTO empsalary VALUES ('develop', 10, 5200, '2007-08-01'), ('sales', 1, 5000, '2006-10-01'),
+    ('personnel', 5, 3500, '2007-12-10'), ('sales', 4, 4800, '2007-08-08'),
+    ('personnel', 2, 3900, '2006-12-23'),
+    ('develop', 7, 4200, '2008-01-01'), ('develop', 9, 4500, '2008-01-01'), ('sales', 3, 4800, '2007-08-01'),
+    ('develop', 8, 6000, '2006-10-01'), ('develop', 11, 5200, '2007-08-15');
+CREATE TABLE person (name text, age int4, location point);
+INSERT INTO person SELECT 'p' || n % 40, n % 30, point(n % 5, n % 3) FROM generate_series(1, 60) AS n;
+CREATE TABLE emp (salary int4, manager name) INHERITS (person);
+INSERT INTO emp VALUES ('sharon', 25, '(15,12)', 1000, 'sam'), ('sam', 30, '(10,5)', 2000, 'bill'),
+    ('bill', 20, '(11,10)', 1000, 'sharon');
+"""
+SELECTION = [
+    line
+    for line in (Path(__file__).parent / "regression_selection.sql").read_text("utf-8").splitlines()
+    if not line.startswith("--")
+]
+
+
+def make_selection(dsn):
+    """Tables in the manner of those of the regression tests, for the queries of `SELECTION`."""
+    with psycopg.connect(dsn, autocommit=True) as admin:
+        admin.execute(_SELECTED_TABLES)

@@ -4,13 +4,12 @@ RINGFORT_REGRESSION_SQL names a folder with the scripts (`src/test/regress/sql` 
 """
 
 import os
-import re
 from pathlib import Path
 
 import psycopg
 import pytest
-from postgast import PgQueryError, split
 from tests.attacks.server_reading import ServerReading
+from tests.regression_corpus import statements
 
 from ringfort.disclosure import function_list as lists
 from ringfort.disclosure.catalog_relations import RELATIONS
@@ -19,16 +18,6 @@ from ringfort.disclosure.statements import Surface, judge
 FOLDER = os.environ.get("RINGFORT_REGRESSION_SQL", "")
 # scripts that make what the queries of the others read
 FIRST = ["test_setup", "create_table", "create_misc", "create_type", "create_view", "arrays", "json", "jsonb"]
-DATA = re.compile(r"^(copy .*? from stdin.*?;)\n.*?^\\\.$", re.IGNORECASE | re.MULTILINE | re.DOTALL)
-
-
-def statements(path):
-    text = DATA.sub("", path.read_text(encoding="utf-8", errors="replace"))
-    text = re.sub(r"^\\.*$|\\g\w*.*$", ";", text, flags=re.MULTILINE)
-    try:
-        return split(text)
-    except PgQueryError:
-        return re.split(r";\s*\n", text)
 
 
 @pytest.mark.long

@@ -33,26 +33,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ringfort.disclosure import statement_order_calls as calls
 from ringfort.disclosure.function_list import TELLING_FUNCTIONS
+from ringfort.disclosure.statement_order_fills import Fills
 from ringfort.disclosure.statement_order_levels import Around, Tables, check_own, scope
 from ringfort.disclosure.statement_order_nodes import (
     Expression,
-    by_bytes,
     by_value,
     holds,
+    holds_unsortable,
     is_star,
-    joined,
     names_row,
     names_schemas,
     number,
     quoted,
     unplaced,
-    varies,
 )
 from ringfort.disclosure.statement_order_notation import check_notation
 from ringfort.disclosure.statement_order_sources import Sources
-from ringfort.disclosure.statement_order_wrap import wrap, wrap_ties
+from ringfort.disclosure.statement_order_wrap import takes_order, wrap, wrap_ties
 from ringfort.disclosure.statement_refusal import StatementRefusedError
-from ringfort.disclosure.statement_rewrite import same_tree
 from ringfort.disclosure.statement_spans import Spans
 
 if TYPE_CHECKING:
@@ -80,11 +78,17 @@ class Orders:
         self._views = views
         self._edits = edits
         self._spans = Spans(edits)
+        self._fills = Fills(views, edits)
         self._filled: set[int] = set()
         self._arms: set[int] = set()
         self._nested: set[int] = set()  # queries that are asked anew for each row of another
         self._around: dict[int, Around] = {}
-        self.literal_dependent = False
+        self._literal_dependent = False
+
+    @property
+    def literal_dependent(self) -> bool:
+        """Whether what was filled in depends on a literal."""
+        return self._literal_dependent or self._fills.literal_dependent
 
     def fill(self, tree: Node) -> None:
         """Fill the orders of a statement of the allow-list."""
@@ -242,9 +246,8 @@ class Orders:
                 return
             if not {"groupClause", "havingClause"} & select.keys():
                 self._check_own(select, found, tables)
-            rows = (
-                self._grouped_rows(select, found) if self._is_grouped(select, found) else self._rows(select)
-            )
+            grouped = calls.is_grouped(select, found)
+            rows = self._fills.grouped_rows(select) if grouped else self._fills.rows(select)
             if rows is None:
                 return
             windows = calls.Windows(select, rows, spans, edits)
@@ -255,54 +258,6 @@ class Orders:
         """Raise if what an aggregate sums up may be the rows of a query around this one."""
         around = self._around.get(id(select), ())
         check_own([call for call in found if calls.is_aggregate(call)], select, self._views, tables, around)
-
-    @staticmethod
-    def _is_grouped(select: Node, found: list[Node]) -> bool:
-        return bool({"groupClause", "havingClause"} & select.keys()) or any(map(calls.is_aggregate, found))
-
-    def _rows(self, select: Node) -> list[Expression]:
-        """What the rows of FROM are sorted by."""
-        sources = Sources(select, self._views)
-        return [*sources.pseudonyms(), by_bytes(sources.rows())]
-
-    def _grouped_rows(self, select: Node, found: list[Node]) -> list[Expression] | None:
-        """What the groups of a query are sorted by: that by which they are grouped. None for a single one."""
-        del found
-        nodes = select.get("groupClause")
-        if nodes is None:
-            return None
-        texts = self._spans.group_items(self._spans.keyword(select))
-        if len(texts) != len(nodes) or holds(nodes, frozenset({"GroupingSet"})):
-            raise unplaced("a window over grouping sets")
-        sources = Sources(select, self._views)
-        items = [
-            self._grouped_by(select, sources, Expression((text,), node))
-            for text, node in zip(texts, nodes, strict=True)
-        ]
-        items = [each for each in items if varies(each.node)]
-        return [by_bytes(items)] if items else None
-
-    def _grouped_by(self, select: Node, sources: Sources, item: Expression) -> Expression:
-        """An item of GROUP BY as an expression: it may be a position or an alias of the select list."""
-        constant = item.node.get("A_Const", {})
-        targets = [each["ResTarget"] for each in select["targetList"]]
-        if "ival" in constant:
-            self.literal_dependent = True
-            position = constant["ival"].get("ival", 0)
-            if not 0 < position <= len(targets) or any(map(is_star, targets[:position])):
-                raise unplaced("GROUP BY a position")
-            return Expression((self._spans.targets(select)[position - 1],), targets[position - 1]["val"])
-        fields = item.node.get("ColumnRef", {}).get("fields", [])
-        if len(fields) == 1:
-            name = fields[0]["String"]["sval"]
-            named = [at for at, each in enumerate(targets) if each.get("name") == name]
-            if named and not same_tree(targets[named[0]]["val"], item.node):
-                known = sources.has_column(name)
-                if known is None:
-                    raise unplaced("GROUP BY a name that may be a column or an alias")
-                if not known:
-                    return Expression((self._spans.targets(select)[named[0]],), targets[named[0]]["val"])
-        return item
 
     # -- orders that are taken over ----------------------------------------------------------------------
 
@@ -330,10 +285,7 @@ class Orders:
         source = self._source(select, scope(select, tables))
         if source is None:
             return False
-        level: list[Node] = []
-        for _ in self._level({"targetList": select.get("targetList", [])}, level):
-            pass
-        if any("over" in call or calls.is_aggregate(call) for call in level):
+        if any("over" in call or calls.is_aggregate(call) for call in calls.selected(select)):
             return False
         self._order(source[0], visible=True)
         return True
@@ -355,7 +307,7 @@ class Orders:
             )
         if ties:
             if visible:
-                self.literal_dependent = True
+                self._literal_dependent = True
                 wrap_ties(select, self._spans, self._edits)
             return
         if "larg" in select:
@@ -369,30 +321,33 @@ class Orders:
         if first is not None and not self._names_row(select, first):
             self._read_in_order(first)
             return
+        arm = id(select) in self._arms
         distinct = select.get("distinctClause")
         if distinct is not None and not any(distinct):
-            if any(is_star(each["ResTarget"]) for each in select["targetList"]):
+            starred = any(is_star(each["ResTarget"]) for each in select["targetList"])
+            columns = self._fills.columns(select) if starred and not takes_order(select) else []
+            if columns:
+                self._fills.append(select, [by_value(each) for each in columns], arm=arm)
+                return
+            if starred or holds_unsortable(select["targetList"]):
                 wrap(select, self._spans, self._edits)
                 return
             positions = [number(at + 1) for at in range(len(select["targetList"]))]
-            self._append(select, [by_value(each) for each in positions])
+            self._fills.append(select, [by_value(each) for each in positions], arm=arm)
             return
         keyword = self._spans.keyword(select)
         fill: list[Expression] = []
         if distinct is not None:
             texts = self._spans.distinct_on(keyword)
             fill += [by_value(Expression((text,), node)) for text, node in zip(texts, distinct, strict=True)]
-        self._append(select, fill + self._selected(select))
+        self._fills.append(select, fill + self._fills.selected(select), arm=arm)
 
     def _first_rows(self, select: Node) -> Node | None:
         """The view whose first rows a query takes and nothing else, if it is there in order, too."""
         items = select.get("fromClause", [])
         if _OWN_ORDER & select.keys() or len(items) != 1 or holds(select.get("whereClause"), _SUBQUERIES):
             return None
-        level: list[Node] = []
-        for _ in self._level({"targetList": select.get("targetList", [])}, level):
-            pass
-        if any("over" in call or calls.is_aggregate(call) for call in level):
+        if any("over" in call or calls.is_aggregate(call) for call in calls.selected(select)):
             return None
         relation: Node | None = items[0].get("RangeVar")
         if relation is not None:
@@ -418,62 +373,6 @@ class Orders:
         name = f"{quoted(schema)}.{quoted(relation['relname'])}"
         self._edits.replace(tokens.start(at), tokens.end(at), name)
         relation["schemaname"] = schema
-
-    def _selected(self, select: Node) -> list[Expression]:
-        """The order by all that a query selects."""
-        targets = [each["ResTarget"] for each in select["targetList"]]
-        sources = Sources(select, self._views)
-        grouped = "groupClause" in select
-        level: list[Node] = []
-        for _ in self._level({"targetList": select["targetList"]}, level):
-            pass
-        if holds(select["targetList"], _SUBQUERIES) and not self._is_grouped(select, level):
-            fill = sources.sorted_by(sources.rows(), sources.pseudonyms())
-            # DISTINCT ON comes before functions that return sets, unless these are sorted by
-            return fill + self._calls_of(select) if any(select.get("distinctClause", ())) else fill
-        texts = [] if targets[0].get("location", 0) < 0 else self._spans.targets(select)
-        items: list[Expression] = []
-        stars: list[Expression] = []
-        for at, target in enumerate(targets):
-            if is_star(target):
-                fields = target["val"]["ColumnRef"]["fields"]
-                if len(fields) == 1:
-                    items += sources.rows()
-                    stars += [] if grouped else sources.pseudonyms()
-                else:
-                    items.append(Expression((texts[at],), target["val"]))
-                    stars += [] if grouped else sources.pseudonyms_of(fields)
-                continue
-            if varies(target["val"]):
-                items.append(Expression((texts[at],), target["val"]))
-        return sources.sorted_by(items, stars, targets)
-
-    def _calls_of(self, select: Node) -> list[Expression]:
-        """A sort by the items of a select list that call something."""
-        targets = [each["ResTarget"] for each in select["targetList"]]
-        items = [
-            Expression((text,), target["val"])
-            for text, target in zip(self._spans.targets(select), targets, strict=True)
-            if holds(target["val"], frozenset({"FuncCall"}))
-        ]
-        return [by_bytes(items)] if items else []
-
-    def _append(self, select: Node, fill: list[Expression]) -> None:
-        """Put `fill` behind what a SELECT is ordered by already."""
-        if not fill:
-            return
-        spans, tokens, edits = self._spans, self._spans.tokens, self._edits
-        keyword = spans.keyword(select)
-        end = spans.leaf_end(keyword)
-        texts = joined(fill)
-        if "sortClause" in select:
-            edits.behind(tokens.end(spans.order_end(end) - 1), ", ", *texts)
-        else:
-            arm = id(select) in self._arms
-            if arm:
-                edits.open(tokens.start(keyword), tokens.end(end - 1), "(")
-            edits.behind(tokens.end(end - 1), " ORDER BY ", *texts, ")" if arm else "")
-        select["sortClause"] = [*select.get("sortClause", ()), *(each.node for each in fill)]
 
 
 def fill_orders(tree: Node, views: Mapping[int, Shown], edits: Edits) -> bool:

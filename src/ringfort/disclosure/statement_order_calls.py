@@ -9,7 +9,7 @@ is refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ringfort.disclosure.function_list import AGGREGATES
 from ringfort.disclosure.statement_constants import words
@@ -49,6 +49,7 @@ _FROM_FIRST, _TO_LAST, _FROM_CURRENT, _TO_CURRENT = 0x20, 0x100, 0x200, 0x400
 _EXCLUDE, _EXCLUDE_PEERS = 0x38000, 0x30000
 _DEFAULT_FRAME: Final = _RANGE | _FROM_FIRST | _TO_CURRENT
 _WHOLE: Final = _NONDEFAULT | _RANGE | _BETWEEN | _FROM_FIRST | _TO_LAST
+_QUERIES: Final = frozenset({"subselect", "JsonArrayQueryConstructor"})
 _WHOLE_TEXT: Final = " RANGE BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING"
 
 
@@ -60,6 +61,28 @@ def name_of(call: Node) -> str:
 def is_aggregate(call: Node) -> bool:
     """Whether a call sums its query's rows up."""
     return "over" not in call and name_of(call) in AGGREGATES
+
+
+def is_grouped(select: Node, found: Sequence[Node]) -> bool:
+    """Whether the rows of a query are groups, by its clauses or by the calls of its level."""
+    return bool({"groupClause", "havingClause"} & select.keys()) or any(map(is_aggregate, found))
+
+
+def selected(select: Node) -> list[Node]:
+    """The calls of a select list, but for those in subqueries."""
+    found: list[Node] = []
+    todo: list[Any] = [select.get("targetList", [])]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list):
+            todo += value
+        elif isinstance(value, dict):
+            if "FuncCall" in value:
+                found.append(value["FuncCall"])
+            todo += [
+                each for key, each in value.items() if key not in {"subselect", "JsonArrayQueryConstructor"}
+            ]
+    return found
 
 
 def needs_order(call: Node) -> bool:
@@ -259,6 +282,8 @@ __all__ = [
     "Windows",
     "fill_aggregate",
     "is_aggregate",
+    "is_grouped",
     "name_of",
     "needs_order",
+    "selected",
 ]

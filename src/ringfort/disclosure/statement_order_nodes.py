@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ringfort.disclosure.statement_rules import Node
 
 WRAPPER: Final = "ringfort_rows"
+_UNSORTABLE: Final = frozenset({"xid", "cid"})
 _VARIES: Final = frozenset({"ColumnRef", "FuncCall", "SubLink"})
 
 
@@ -155,6 +156,21 @@ def names_row(value: Any, name: str, columns: Sequence[str]) -> bool:  # noqa: A
     return False
 
 
+def holds_unsortable(value: Any) -> bool:  # noqa: ANN401 - JSON values
+    """Whether a cast in there gives a type that DISTINCT takes and ORDER BY does not."""
+    todo = [value]
+    while todo:
+        each = todo.pop()
+        if isinstance(each, list):
+            todo += each
+        elif isinstance(each, dict):
+            names = each.get("TypeCast", {}).get("typeName", {}).get("names", [{}])
+            if names[-1].get("String", {}).get("sval") in _UNSORTABLE:
+                return True
+            todo += each.values()
+    return False
+
+
 def is_star(target: Node) -> bool:
     """Whether an item of a select list is `*` or `name.*`."""
     fields = target["val"].get("ColumnRef", {}).get("fields", [])
@@ -191,6 +207,7 @@ __all__ = [
     "by_value",
     "column",
     "holds",
+    "holds_unsortable",
     "is_star",
     "joined",
     "names_row",

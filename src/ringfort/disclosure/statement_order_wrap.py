@@ -14,6 +14,7 @@ from ringfort.disclosure.statement_order_nodes import (
     Expression,
     by_bytes,
     by_value,
+    column,
     holds,
     is_star,
     joined,
@@ -40,9 +41,8 @@ _NULLS: Final = {
 
 def wrap(select: Node, spans: Spans, edits: Edits) -> None:
     """Put a query into another one, which takes over its order and limit."""
-    for node in select.get("sortClause", ()):
-        if not _is_name_or_position(node["SortBy"]["node"]):
-            raise unplaced("ORDER BY an expression beside DISTINCT *", "order by names of columns")
+    if not takes_order(select):
+        raise unplaced("ORDER BY an expression beside DISTINCT *", "order by names of columns")
     outside = {"sortClause", "limitCount", "limitOffset", "limitOption"} & select.keys()
     limits = [select.get("limitCount"), select.get("limitOffset")]
     if "withClause" in select and holds(limits, _SUBQUERIES):
@@ -62,6 +62,11 @@ def wrap(select: Node, spans: Spans, edits: Edits) -> None:
     outer = wrapped(inner) | {key: select[key] for key in outside}
     outer["sortClause"] = [*select.get("sortClause", ()), fill.node]
     _become(select, outer)
+
+
+def takes_order(select: Node) -> bool:
+    """Whether what a query is ordered by holds outside of it, too: it is names and positions."""
+    return all(_is_name_or_position(each["SortBy"]["node"]) for each in select.get("sortClause", ()))
 
 
 def wrap_ties(select: Node, spans: Spans, edits: Edits) -> None:
@@ -104,12 +109,24 @@ def _outside(select: Node, item: Node) -> Expression:
     if item["sortby_dir"] in _DIRECTIONS and "larg" not in select:
         targets = [each["ResTarget"] for each in select.get("targetList", ())]
         position = _position(targets, item["node"])
+        made = None
         if position and not any(map(is_star, targets[:position])):
             made = by_value(number(position))
+        elif any(_is_whole(each) for each in targets):
+            # all that a name alone can mean is selected, and outside it means that
+            fields = item["node"].get("ColumnRef", {}).get("fields", [])
+            if len(fields) == 1 and "String" in fields[0]:
+                made = by_value(column(fields[0]["String"]["sval"]))
+        if made is not None:
             words = _DIRECTIONS[item["sortby_dir"]] + _NULLS[item["sortby_nulls"]]
             node = {"SortBy": made.node["SortBy"] | {k: item[k] for k in ("sortby_dir", "sortby_nulls")}}
             return Expression((*made.parts, words), node)
     raise unplaced("WITH TIES ordered by what is not selected", "select what it is ordered by")
+
+
+def _is_whole(target: Node) -> bool:
+    """Whether an item of a select list is `*`."""
+    return is_star(target) and len(target["val"]["ColumnRef"]["fields"]) == 1
 
 
 def _position(targets: list[Node], node: Node) -> int:
@@ -136,4 +153,4 @@ def _become(select: Node, outer: Node) -> None:
     select.update(outer)
 
 
-__all__ = ["wrap", "wrap_ties"]
+__all__ = ["takes_order", "wrap", "wrap_ties"]
