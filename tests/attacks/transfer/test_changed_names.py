@@ -4,6 +4,8 @@ import dataclasses
 import os
 import random
 import signal
+import subprocess
+from pathlib import Path
 
 import psycopg
 import pyarrow as pa
@@ -284,3 +286,44 @@ def test_after_a_crash_and_a_restart_all_is_read_anew(tmp_path, server_folder):
     with EmbeddedServer(folder, durable=False) as server:
         made.point(server.admin_dsn("postgres"))
         assert made.update() == ROWS
+
+
+def test_numbers_that_wrap_around_hide_nobody(tmp_path, server_folder):
+    """The counter of transactions goes over the end of its 32 bits between two updates."""
+    place = server_folder / "wrapping"
+    with EmbeddedServer(place, durable=False) as server:
+        for database in ("postgres", "template1"):
+            with psycopg.connect(server.admin_dsn(database), autocommit=True) as admin:
+                admin.execute("VACUUM (FREEZE)")
+                (data,) = admin.execute("SHOW data_directory").fetchone()
+                (binaries,) = admin.execute("SELECT setting FROM pg_config WHERE name = 'BINDIR'").fetchone()
+    reset = Path(binaries, "pg_resetwal")
+    if not reset.exists():
+        pytest.skip("pg_resetwal is not installed with the server")
+    owner = Path(data).stat()
+    status = Path(data, "pg_xact", "0FFF")  # of the last transactions before the end
+    status.write_bytes(bytes(262_144))
+    os.chown(status, owner.st_uid, owner.st_gid)
+    end = 2**32
+    subprocess.run(
+        [reset, "-f", "-x", str(end - 60), "-u", str(end - 10_000_000), data],
+        check=True, user=owner.st_uid, group=owner.st_gid, extra_groups=[], capture_output=True, cwd="/",
+    )  # fmt: skip
+    with EmbeddedServer(place, durable=False) as server:
+        dsn = server.admin_dsn("postgres")
+        with psycopg.connect(dsn, autocommit=True) as admin:
+            make(admin, rows=20)
+            made = Kept(tmp_path, dsn)
+            assert made.update() == 20
+            for number in range(100, 160):  # each a transaction of its own
+                insert(admin, [number])
+                if number % 7 == 0:
+                    made.update()
+                    assert made.knows(*range(100, number + 1))
+            (now,) = admin.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint").fetchone()
+            assert now >= end
+            admin.execute("VACUUM FREEZE app.people")
+            assert made.update() < 60
+            insert(admin, [200])
+            made.update()
+            assert made.knows(200, *range(20), *range(100, 160))
