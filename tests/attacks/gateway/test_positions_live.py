@@ -3,11 +3,15 @@
 The rows of the deployment are put into another physical order, and every answer must stay the same bytes.
 """
 
+import contextlib
+import json
+from pathlib import Path
+
 import psycopg
 import pytest
 from psycopg import sql
 from tests.attacks.gateway import statements as corpus
-from tests.live_deployment import ANALYST, SUPPORT
+from tests.live_deployment import ANALYST, SUPPORT, wait_for
 
 WAYS = [
     "SELECT id FROM people",
@@ -20,7 +24,23 @@ WAYS = [
     "SELECT id, (SELECT label FROM vault v WHERE v.owner_id = p.id LIMIT 1) FROM people p",
     "SELECT * FROM vault",
     "TABLE vault",
+    # as BI tools ask
+    'SELECT "source"."label" AS "label" FROM (SELECT * FROM "vault") AS "source" LIMIT 2000',
+    'SELECT "source"."label" FROM (SELECT * FROM "vault") AS "source" ORDER BY 1 ASC LIMIT 3 OFFSET 2',
+    'SELECT x.* FROM "vault" x LIMIT 200',
+    'SELECT count(*), "people"."country" FROM "people" GROUP BY "people"."country" ORDER BY 1 DESC LIMIT 9',
+    'SELECT * FROM (SELECT "country", count(*) AS n FROM "people" GROUP BY 1) AS virtual_table LIMIT 3',
+    'SELECT t.* FROM (SELECT id, row_number() OVER (ORDER BY "country") AS r FROM "people") AS t WHERE r < 9',
+    'SELECT left(v."watched_at"::text, 4) AS y, count(*) FROM "views" v GROUP BY 1 ORDER BY 2 DESC LIMIT 5',
+    'SELECT p."country", count(*) FROM "payments" x JOIN "people" p ON p.id = x.person_id GROUP BY 1',
 ]
+PARALLEL = {
+    "min_parallel_table_scan_size": "0",
+    "min_parallel_index_scan_size": "0",
+    "parallel_setup_cost": "0",
+    "parallel_tuple_cost": "0",
+}
+CLIENTS = Path(__file__).parents[2] / "unit" / "disclosure" / "client_statements"
 
 
 @pytest.fixture
@@ -60,6 +80,60 @@ def asked(live, texts):
     return out
 
 
+@contextlib.contextmanager
+def parallel_plans(live):
+    """Every plan that can be parallel is, as the server's administrator may have it."""
+    with psycopg.connect(live.admin_dsn(), autocommit=True) as admin:
+        forced = "debug_parallel_query" if admin.info.server_version >= 160_000 else "force_parallel_mode"
+        wanted = PARALLEL | {forced: "on"}
+        for name, value in wanted.items():
+            admin.execute(
+                sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), sql.Literal(value))
+            )
+        try:
+            _reload(live, forced, "on")
+            yield
+        finally:
+            for name in wanted:
+                admin.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
+            _reload(live, forced, "off")
+
+
+def _reload(live, name, value):
+    with psycopg.connect(live.admin_dsn(), autocommit=True) as admin:
+        admin.execute("SELECT pg_reload_conf()")
+
+    def taken():
+        with psycopg.connect(live.admin_dsn()) as admin:
+            return admin.execute("SELECT current_setting(%s)", (name,)).fetchone() == (value,)
+
+    wait_for(taken)
+
+
+def test_the_same_bytes_with_parallel_plans(live):
+    texts = WAYS + [text for text in attack_corpus() if "pg_settings" not in text]
+    before = asked(live, texts)
+    with parallel_plans(live):
+        assert asked(live, texts) == before
+        move_rows(live, "reversed")
+        assert asked(live, texts) == before
+
+
+def test_what_clients_ask_gives_the_same_bytes_after_rows_were_moved(live):
+    texts = [
+        text
+        for file in sorted(CLIENTS.glob("*.json"))
+        for listed in json.loads(file.read_text("utf-8")).values()
+        for text in listed
+        if "$1" not in text and text.lstrip().upper().startswith(("SELECT", "WITH"))
+    ]
+    assert len(texts) > 50
+    before = asked(live, texts)
+    move_rows(live, "halved")
+    after = asked(live, texts)
+    assert not {key for key in before if before[key] != after[key]}
+
+
 def test_the_same_bytes_after_rows_were_moved(live):
     before = asked(live, WAYS)
     assert all(isinstance(each, list) and each for each in before.values()), before
@@ -68,7 +142,8 @@ def test_the_same_bytes_after_rows_were_moved(live):
         assert asked(live, WAYS) == before
 
 
-def test_the_attack_corpus_gives_the_same_bytes_after_rows_were_moved(live):
+def attack_corpus():
+    """The queries of the attack corpus, but for those that tell when they were asked."""
     texts = [
         text
         for name in dir(corpus)
@@ -80,7 +155,11 @@ def test_the_attack_corpus_gives_the_same_bytes_after_rows_were_moved(live):
     assert len(texts) > 50
     unequal = ("clock_timestamp", "now()", "pg_backend_pid", "statement_timestamp", "gen_random", "sleep")
     unequal += ("pg_cursors", "pg_prepared_statements")  # they tell when
-    texts = [text for text in texts if not any(word in text for word in unequal)]
+    return [text for text in texts if not any(word in text for word in unequal)]
+
+
+def test_the_attack_corpus_gives_the_same_bytes_after_rows_were_moved(live):
+    texts = attack_corpus()
     before = asked(live, texts)
     move_rows(live, "reversed")
     after = asked(live, texts)
