@@ -74,7 +74,8 @@ def named(error: BaseException) -> RingfortError:
     place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"  # noqa: PTH119
     return MissingEnvironmentError(
         f"a part could not be done: {type(error).__name__} at {place}",
-        hint=f"if it is a fault of the machine, {AGAIN}; else it is one of ours: report this line",
+        hint=f"if it is a fault of the machine, {AGAIN}; else it is one of ours: report this line;"
+        " `ringfort transfer abandon` gives the run up",
     )
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from ringfort.transfer.beside import beside
 from ringfort.transfer.inspect import Inspection, start_inspection
-from ringfort.transfer.reduce import ReductionPlan, reduce_batch
+from ringfort.transfer.reduce import ReductionPlan, check_texts, reduce_batch
 from ringfort.transfer.source import Part, read_part
 from ringfort.transfer.writer import write_part
 
@@ -85,6 +85,7 @@ def run_part(job: Job, part: Part) -> PartResult:
 
     def reduced() -> Iterator[pa.RecordBatch]:
         for batch in read_part(part, plan.names):
+            check_texts(batch)
             made = reduce_batch(plan, batch)
             for column, before, after in zip(plan.names, batch.columns, made.columns, strict=True):
                 gone = after.null_count - before.null_count

@@ -77,6 +77,18 @@ def reduce_batch(plan: ReductionPlan, batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, names=plan.names)
 
 
+def check_texts(batch: pa.RecordBatch) -> None:
+    """Raise `ReductionError` for a column whose texts are not UTF-8, as a file may say that they are."""
+    for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        try:
+            values.validate(full=True)
+        except pa.ArrowException:
+            raise ReductionError(
+                f"column `{name}` holds text that is not UTF-8, or values that its type does not allow",
+                hint="correct them, or write the column as bytes",
+            ) from None
+
+
 def _column(plan: ReductionPlan, column: ColumnPlan, values: pa.Array) -> pa.Array:
     reduce = _reduction(plan, column)
     try:
@@ -182,4 +194,4 @@ def _is_text(arrow: pa.DataType) -> bool:
     )
 
 
-__all__ = ["ColumnPlan", "ReductionError", "ReductionPlan", "reduce_batch"]
+__all__ = ["ColumnPlan", "ReductionError", "ReductionPlan", "check_texts", "reduce_batch"]
