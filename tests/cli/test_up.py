@@ -78,6 +78,15 @@ def test_the_secrets_of_a_running_deployment_are_its_owners(live):
             assert secret.read_bytes().strip() not in environ + line
 
 
+def test_every_process_that_holds_secrets_leaves_no_core(live):
+    """Of the supervisor and all below it; an embedded server is PostgreSQL's own matter."""
+    pids = everything(live) - {live.postmaster(), live.pids().get("guardian")}
+    for pid in pids:
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        (core,) = [line for line in limits.splitlines() if line.startswith("Max core file size")]
+        assert core.split()[4:6] == ["0", "0"], line_of(pid)
+
+
 def test_a_second_up_on_the_folder_is_refused(live):
     again = live.ringfort("up", "DIR")
     assert again.returncode == 3
