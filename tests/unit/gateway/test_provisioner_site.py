@@ -86,7 +86,7 @@ def test_a_profile_shows_what_was_decided_and_nothing_else(shop):
         sheet = session.execute("SELECT count(*) FROM sheet JOIN customers ON customers.id = customer_id")
         assert sheet.fetchone() == (400,)
         order = session.execute("SELECT total, placed, note, code FROM orders WHERE id = 3").fetchone()
-        assert order[0] == "2-5"
+        assert order[0] == "0-5"
         assert order[1] == dt.datetime.now(dt.UTC).strftime("%Y-%m")
         assert order[2] == "ask [email]"
         assert order[3] == pseudonym("C3", "shop.orders.code", "text")
