@@ -29,6 +29,7 @@ from ringfort.privacy.fingerprint_set import (
 )
 from ringfort.privacy.folding import dropped
 from ringfort.privacy.inspection_text import Words, words
+from ringfort.privacy.name_forms import without_asides
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,11 +97,13 @@ class Matcher:
         found = words(texts)
         if not len(found):
             return
-        firsts = np.append(_firsts(found.rows), len(found))
-        last = np.repeat(firsts[1:], np.diff(firsts))
+        last = _lasts(found.rows)
         sizes = np.diff(found.starts)
         if self._longest[WORDS]:
             yield from self._word_windows(_Forms(found), last)
+            less = without_asides(found)
+            if less is not None and len(less):
+                yield from self._word_windows(_Forms(less), _lasts(less.rows))
         if self._longest[DIGITS]:
             follows = (found.digits == sizes) & (found.gaps <= _GAP_DIGITS)
             yield from self._windows(DIGITS, found, np.flatnonzero(found.digits == sizes), last, follows)
@@ -271,6 +274,12 @@ def _firsts(rows: Ints) -> Ints:
     new = np.ones(len(rows), np.bool_)
     new[1:] = rows[1:] != rows[:-1]
     return np.flatnonzero(new)
+
+
+def _lasts(rows: Ints) -> Ints:
+    """For each word where those of its text end."""
+    firsts = np.append(_firsts(rows), len(rows))
+    return np.repeat(firsts[1:], np.diff(firsts))
 
 
 def _bitmap(tags: NDArray[np.uint64]) -> NDArray[np.bool_]:

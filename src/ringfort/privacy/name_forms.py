@@ -13,8 +13,9 @@ between the words:
 So a middle name, a second surname or a maiden name may be there or not, and may stand in a third column. The
 first two of three parts or more may be given names alone, which say little: whoever uses the forms tells by
 how often a word comes first in a name, and how often last (`first_and_last`). Parts of one letter or of
-digits are in the whole only. Left out: initials, nicknames, one part alone, words that
-stand in another order than these; a name has its first eight words.
+digits are in the whole only. In texts titles and initials (with a full stop) between parts are passed over
+(`without_asides`). Left out: initials in place of a name, nicknames, one part alone, words that stand in
+another order than these; a name has its first eight words.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ TITLES = (
     " hr fru froken dhr mevr mevrouw mw meneer kyrios kyria bay hanim dl dna dra eng inz"
     " κυριος κυρια κ δρ г н пан пані д р господин госпожа гн гжа др"  # noqa: RUF001 - Greek and Cyrillic
 )
+ASIDES = "dr drs mr mrs ms prof ing dott mag dipl sig sra hr fru mgr mme"
 PARTICLES = (
     "van von vom vanden vander der den de del della dello degli dei delle des du da das do dos di la las le"
     " les lo los li el al ad as ar ash ul bin ibn bint ben bar abu abd abdul te ten ter tot thoe zu zum zur"
@@ -78,9 +80,7 @@ def name_forms(found: Words) -> Iterator[Forms]:
     begins = np.ones(len(found), np.bool_)
     begins[1:] = ~joined[:-1]
     sizes = np.diff(found.starts)
-    lead = found.data[found.starts[:-1]]
-    letter = np.where(lead < 0x80, 1, np.where(lead < 0xE0, 2, 3))  # bytes of one letter
-    small = begins & ~joined & ((sizes <= letter) | (found.digits == sizes))
+    small = begins & ~joined & ((sizes <= _letter(found)) | (found.digits == sizes))
     odd = np.zeros(int(found.rows[-1]) + 1, np.bool_)
     odd[found.rows[small | particle]] = True
     yield from _turned(_kept(found, odd[found.rows]))
@@ -90,6 +90,25 @@ def name_forms(found: Words) -> Iterator[Forms]:
     if bare.any():
         without = _kept(found, bare[found.rows] & ~particle)
         yield from _selected(without, np.arange(len(without)), small[bare[found.rows] & ~particle])
+
+
+def without_asides(found: Words) -> Words | None:
+    """Texts with titles (`ASIDES`) or initials with a full stop, without them; None if there is none."""
+    sizes = np.diff(found.starts)
+    follows = np.zeros(len(found), np.bool_)
+    follows[:-1] = (found.rows[1:] == found.rows[:-1]) & (found.gaps[1:] > 1)
+    aside = (follows & (sizes <= _letter(found)) & (found.digits == 0)) | _is_one_of(found, ASIDES)
+    if not aside.any():
+        return None
+    said = np.zeros(int(found.rows[-1]) + 1, np.bool_)
+    said[found.rows[aside]] = True
+    return _kept(found, said[found.rows] & ~aside)
+
+
+def _letter(found: Words) -> Ints:
+    """The bytes of the first letter of each word."""
+    lead = found.data[found.starts[:-1]]
+    return np.where(lead < 0x80, 1, np.where(lead < 0xE0, 2, 3))
 
 
 def first_and_last(found: Words) -> tuple[Ints, Ints]:
@@ -215,4 +234,13 @@ def _spread(sizes: Ints) -> NDArray[np.uint64]:
     return sizes.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 
 
-__all__ = ["MAX_WORDS", "PARTICLES", "TITLES", "Forms", "first_and_last", "name_forms", "selections"]
+__all__ = [
+    "MAX_WORDS",
+    "PARTICLES",
+    "TITLES",
+    "Forms",
+    "first_and_last",
+    "name_forms",
+    "selections",
+    "without_asides",
+]

@@ -190,6 +190,17 @@ def test_any_usual_writing_is_found(language, data):
 @pytest.mark.parametrize(
     ("kept", "written"),
     [
+        ("Hans Müller", "Müller, Dr. Hans"),
+        ("Mary Smith", "Mary J. Smith"),
+        ("Mary Smith", "Smith, Prof. Dr. Mary A. B."),
+        ("Mary Jane Smith", "Mary J. Smith"),
+        ("Mary J. Smith", "Smith, Mary"),
+        ("Björk Guðmundsdóttir", "Gudmundsdottir, Bjork"),
+        ("Anders Ångström", "Aangstroem, Anders"),
+        ("Séamus Ó hÉigeartaigh", "Seamus O'hEigeartaigh"),
+        ("Nguyễn Văn An", "nguyen van an"),
+        ("Marco D'Angelo", "Dangelo Marco"),
+        ("Hélène de Fougerolles", "Defougerolles Helene"),
         ("MacDonald Sean", "Mac Donald Sean"),
         ("Sean Mac Donald", "sean macdonald"),
         ("Sean McDonald", "Sean Mc Donald"),
