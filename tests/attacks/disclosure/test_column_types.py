@@ -10,7 +10,8 @@ from psycopg.types.hstore import register_hstore
 from psycopg.types.range import Range, RangeInfo, register_range
 from tests.attacks.disclosure.test_parameter_types import TELLING, parse
 from tests.attacks.gateway.wire_client import WireClient
-from tests.live_deployment import ANALYST, deployment
+from tests.cli.test_operate_sessions import given, operate
+from tests.live_deployment import ANALYST, Who, deployment
 
 from ringfort.disclosure.parameter_types import LISTED
 from ringfort.pgwire.backend import ErrorResponse
@@ -192,3 +193,24 @@ def test_asyncpg_with_enumerations_and_arrays(things):
             await connection.close()
 
     assert asyncio.run(ask()) == [1, 2, ["red", "green"]]
+
+
+def test_an_operate_session_may_name_the_types_of_its_tables(things, numbers):
+    with psycopg.connect(things.admin_dsn(), autocommit=True) as admin:
+        admin.execute("CREATE ROLE keeper NOLOGIN")
+        admin.execute("GRANT USAGE, CREATE ON SCHEMA public, lair TO keeper")
+        admin.execute("ALTER TABLE things OWNER TO keeper")
+    approvers = [things.register(Who(f"a{number}", "IE", "approver")) for number in range(2)]
+    number_of = {name: number for number, name in numbers.items()}
+    with operate(things, given(things, approvers, table="demo.things")) as session:
+
+        def state_of(text, value, number):
+            found = session.pgconn.exec_params(text, [value], [number])
+            return found.error_field(psycopg.pq.DiagnosticField.SQLSTATE)
+
+        change = b"UPDATE things SET feeling = $1 WHERE id = 2"
+        assert state_of(change, b"fine", number_of["mood"]) is None
+        assert session.execute("SELECT feeling FROM things WHERE id = 2").fetchone() == ("fine",)
+        assert state_of(b"SELECT secret = $1 FROM things", b"kfftlow", number_of["kffthidden"]) is None
+        for name in ("kffttable", "kfftguess", "lookup", "moody", "things"):
+            assert state_of(b"SELECT $1 IS NULL", None, number_of[name]) == b"0A000"
