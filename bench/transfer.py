@@ -73,7 +73,7 @@ kind = "timestamp"
 """
 _CONTRACT = """\
 dataset = "retail"
-purpose = "analysis"
+purpose = "product-analytics"
 owner = "olga"
 approver = "ronan"
 schedule = "on-demand"

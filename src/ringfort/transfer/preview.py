@@ -21,6 +21,7 @@ from ringfort.record.disk import OsDisk
 from ringfort.record.reading import read_ledger
 from ringfort.record.system import SystemClock
 from ringfort.transfer.begin import Begun, Stop, require_approved, require_due
+from ringfort.transfer.calls import machine_fault
 from ringfort.transfer.desk import TransferDesk, read_contract
 from ringfort.transfer.extract import estimated_rows, site_dsn
 from ringfort.transfer.inspect import findings
@@ -174,6 +175,8 @@ def _dry_run(  # noqa: PLR0917 - made in one place
             _gather(found.against, lambda: found.measures.update(work.measure(sources, results).shown))
         except Stop as why:
             found.against.append(why.message)
+        except OSError as error:
+            raise machine_fault(error, folder.path) from None
         finally:
             folder.remove()
 

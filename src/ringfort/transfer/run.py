@@ -20,7 +20,6 @@ waits to go on.
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -44,6 +43,7 @@ from ringfort.record.inspect import published_size
 from ringfort.record.store import CONTROL_LOG, FolderStore
 from ringfort.record.system import SystemClock, SystemRandomness
 from ringfort.transfer.begin import Stop, begin, stop
+from ringfort.transfer.calls import machine_fault
 from ringfort.transfer.desk import ACTOR, read_contract
 from ringfort.transfer.keys import signer
 from ringfort.transfer.manifest import (
@@ -148,26 +148,7 @@ def run_transfer(
     except BrokenPipeError:
         raise  # nobody reads what the command says: that is the command's to answer
     except OSError as error:
-        raise _fault(error, config.folder / "state" / "transfers" / name) from None
-
-
-_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_RIGHTS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-def _fault(error: OSError, folder: Path) -> MissingEnvironmentError:
-    """A fault of the machine, with the file and what to do about it."""
-    file = error.filename if isinstance(error.filename, str) else str(folder)
-    if error.errno in _ROOM:
-        do = "make room"
-    elif error.errno in _RIGHTS:
-        do = "give the right to read and write there"
-    else:
-        do = "mend that"
-    return MissingEnvironmentError(
-        f"cannot work in `{file}`: {(error.strerror or type(error).__name__).lower()}",
-        hint=f"{do}, then run the transfer again: it goes on where it was",
-    )
+        raise machine_fault(error, config.folder / "state" / "transfers" / name) from None
 
 
 def _leave(leaving: _Run) -> Outcome:
