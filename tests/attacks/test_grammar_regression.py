@@ -51,7 +51,10 @@ def test_what_is_admitted_reaches_only_what_is_listed(fresh_database):
                 checked += 1
                 functions, relations, _ = found
                 assert {name for schema, name in functions if schema == "pg_catalog"} <= (
-                    lists.FUNCTIONS | lists.LITERAL_FUNCTIONS | lists.STAND_INS
+                    lists.FUNCTIONS
+                    | lists.LITERAL_FUNCTIONS
+                    | lists.STAND_INS
+                    | lists.CONFIGURATION_FUNCTIONS
                 ), statement
                 assert {pair for pair in relations if pair[0] != "public"} <= RELATIONS.keys(), statement
                 ran += reads_only(connection, statement)
