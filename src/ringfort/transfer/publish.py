@@ -22,6 +22,7 @@ import pyarrow as pa
 
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.sites.keystore import read_private, sync_folder
+from ringfort.transfer.calls import machine_fault
 from ringfort.transfer.manifest import MANIFEST, PROOF
 
 if TYPE_CHECKING:
@@ -127,10 +128,7 @@ class FolderPlace:
                     shutil.rmtree(staged)
                 raise
         except OSError as error:
-            raise MissingEnvironmentError(
-                f"cannot write in `{self._parent}`: {(error.strerror or 'error').lower()}",
-                hint="make room or give the right to write, then run the transfer again: it goes on",
-            ) from None
+            raise machine_fault(error, self._parent) from None
 
     def leftovers(self) -> list[Path]:
         """What a run that was killed left half-way in the target folder."""

@@ -9,8 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 from tests.transfer_deployment import CONTRACT, NAME, make
 
-from ringfort.errors import RingfortError
+from ringfort.errors import MissingEnvironmentError, RingfortError
 from ringfort.sites.copy_binary import data_type_of
+from ringfort.transfer.run import run_transfer
+from ringfort.transfer.runners import InProcess
 
 IDS = pa.array([1, 2, None], pa.int64())
 NUMBERS = itertools.count()
@@ -150,6 +152,27 @@ def test_a_file_that_vanishes_is_named_and_the_run_goes_on_when_it_is_back(deplo
     assert "make room" not in done.stderr
     aside.rename(path)
     assert run(deployed).returncode == 0
+
+
+class Vanishing(InProcess):
+    """Does the parts after a file was taken away."""
+
+    def __init__(self, path):
+        self._path = path
+
+    def run(self, function, common, items, *, rows):
+        self._path.rename(self._path.with_suffix(".aside"))
+        yield from super().run(function, common, items, rows=rows)
+
+
+def test_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on_when_it_is_back(deployed):
+    refused, path = offer(deployed, pa.table({"x": ["a", "b", None], "id": IDS}))
+    assert refused is None
+    with pytest.raises(MissingEnvironmentError, match=rf"{path.name}`, which the transfer reads") as told:
+        run_transfer(deployed.config, NAME, Vanishing(path))
+    assert "put it back as it was" in told.value.hint
+    path.with_suffix(".aside").rename(path)
+    assert run_transfer(deployed.config, NAME, InProcess()).resumed
 
 
 def test_once_says_what_helps(deployed):
