@@ -193,7 +193,7 @@ class MeasuresConfig:
 class TransfersConfig:
     """How the work of transfers is watched."""
 
-    silence_seconds: int = 60  # a run ends when its workers give no sign of life for so long
+    silence_seconds: int = 60  # a run ends after so long without a sign of life
     always_workers: bool = False  # use the workers asked for even where one process is predicted as fast
 
 
@@ -261,11 +261,9 @@ def load_config(folder: Path) -> Config:
     authentication = _section(
         document, AuthenticationConfig, ("gateway", "authentication"), within.pop("authentication", {})
     )
+    certificates = within.pop("client_certificates", {})
     client_certificates = _section(
-        document,
-        ClientCertificatesConfig,
-        ("gateway", "client_certificates"),
-        within.pop("client_certificates", {}),
+        document, ClientCertificatesConfig, ("gateway", "client_certificates"), certificates
     )
     oidc = _section(document, OidcConfig, ("gateway", "oidc"), within.pop("oidc", {}))
     gateway = _section(document, GatewayConfig, ("gateway",), {**at_gate, **within} if within else at_gate)
@@ -305,10 +303,8 @@ def load_config(folder: Path) -> Config:
         log,
     )
     _validate(document, config)
-    _validate_measures(document, measures)
-    if transfers.silence_seconds < LEAST_SILENCE_SECONDS:
-        words = f"`transfers.silence_seconds` must be at least {LEAST_SILENCE_SECONDS}"
-        raise document.error(words, "transfers", "silence_seconds")
+    _at_least(document, LEAST_MEASURES_MIB, measures.memory_mib, "measures", "memory_mib")
+    _at_least(document, LEAST_SILENCE_SECONDS, transfers.silence_seconds, "transfers", "silence_seconds")
     _validate_log(document, log)
     return config
 
@@ -380,16 +376,13 @@ def _validate_log(document: TomlDocument, log: LogConfig) -> None:
     if log.format not in {"text", "json"}:
         raise document.error("`log.format` must be `text` or `json`", "log", "format")
     if log.level not in {"debug", "info", "warning", "error", "critical"}:
-        raise document.error(
-            "`log.level` must be `debug`, `info`, `warning`, `error` or `critical`", "log", "level"
-        )
+        words = "`log.level` must be `debug`, `info`, `warning`, `error` or `critical`"
+        raise document.error(words, "log", "level")
 
 
-def _validate_measures(document: TomlDocument, measures: MeasuresConfig) -> None:
-    if measures.memory_mib < LEAST_MEASURES_MIB:
-        raise document.error(
-            f"`measures.memory_mib` must be at least {LEAST_MEASURES_MIB}", "measures", "memory_mib"
-        )
+def _at_least(document: TomlDocument, least: int, value: int, *keys: str) -> None:
+    if value < least:
+        raise document.error(f"`{'.'.join(keys)}` must be at least {least}", *keys)
 
 
 def _validate(document: TomlDocument, config: Config) -> None:

@@ -115,3 +115,11 @@ def test_tables_within_the_gateway_that_do_not_hold(tmp_path, text):
     with pytest.raises(ConfigurationError) as error:
         load_config(write(tmp_path, f'organisation = "Example"\n{text}'))
     assert "ringfort.toml:" in str(error.value)
+
+
+def test_the_silence_that_ends_a_run_has_a_least(tmp_path):
+    assert load_config(write(tmp_path, GOOD)).transfers.silence_seconds == 60
+    with pytest.raises(ConfigurationError, match=r"`transfers.silence_seconds` must be at least 5"):
+        load_config(write(tmp_path, GOOD + "[transfers]\nsilence_seconds = 1\n"))
+    with pytest.raises(ConfigurationError, match=r"`transfers.always_workers` must be true or false"):
+        load_config(write(tmp_path, GOOD + '[transfers]\nalways_workers = "yes"\n'))
