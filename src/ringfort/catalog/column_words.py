@@ -1,38 +1,60 @@
-"""What columns are called: words, in the languages of the EU that matter most in schemas, for each kind.
+"""What columns are called: words, in the languages of the region, for each kind.
 
-A name says a kind if one of its words is listed, or if all of its words written together are, or end in a
-listed word of five letters or more (`useremail`). Kinds come in the order of `KINDS_BY_NAME`: the telling
-ones first.
+A name says a kind if it matches the kind's list (`ringfort.catalog.column_patterns`), or if all of its
+words written together end in a listed word of five letters or more (`useremail`). Kinds come in the order
+of `KINDS_BY_NAME`: the telling ones first.
 """
 
 from __future__ import annotations
 
-from itertools import pairwise
+from functools import lru_cache
 
-from ringfort.catalog.words import ordered_words, singular, tokens, word_lists
+from ringfort.catalog.column_patterns import Patterns, name_words
+from ringfort.catalog.words import fold, ordered_words, singular, tokens, word_sections
 
-_WORDS = {name: words for name, words in word_lists("column_words.txt").items() if name != "person"}
-KINDS_BY_NAME = tuple(_WORDS)
+_FILE = "column_words.txt"
+_PATTERNS = {
+    kind: Patterns.of(ordered_words(_FILE, kind)) for kind in word_sections(_FILE) if kind != "person"
+}
+KINDS_BY_NAME = tuple(_PATTERNS)
 _ENDINGS = 5
+_LONG = {
+    kind: tuple(word for word in patterns.words if len(word) >= _ENDINGS)
+    for kind, patterns in _PATTERNS.items()
+}
 
-_PERSONS = {word: rank for rank, word in enumerate(ordered_words("column_words.txt", "person"))}
+_PERSONS = {word: rank for rank, word in reversed([*enumerate(map(fold, ordered_words(_FILE, "person")))])}
+# words that stand for a person in a key, but whose table has names of other things
+_NO_PEOPLE = frozenset(
+    {"device", "cookie", "session", "fingerprint", "imei", "advertising", "subject", "account"}
+)
+_PLAIN_NAMES = frozenset(
+    {"name", "names", "fullname", "first", "last", "middle", "firstandlast", "lastfirst"}
+)
 _KEY_ENDINGS = frozenset({"id", "ids", "uid", "uuid", "guid", "key", "pk", "fk", "identifier"})
 _NUMBER_ENDINGS = frozenset({"nr", "no", "num", "number", "nummer", "numero"})
 
 
+@lru_cache(maxsize=4_096)
 def kinds_of_name(name: str) -> tuple[str, ...]:
     """The kinds that a column's name says, the telling ones first."""
-    words = tokens(name)
-    joined = "".join(words)
-    pairs = {left + right for left, right in pairwise(words)}
+    words = name_words(name)
     return tuple(
         kind
-        for kind, listed in _WORDS.items()
-        if joined in listed
-        or listed.intersection(words)
-        or listed & pairs
-        or any(len(word) >= _ENDINGS and joined.endswith(word) for word in listed)
+        for kind, patterns in _PATTERNS.items()
+        if patterns.match(words) or words.joined.endswith(_LONG[kind])
     )
+
+
+def is_table_of_people(name: str) -> bool:
+    """Whether a table's name says people: `employees`, `mdl_user`, `Kunden 2024`."""
+    words = {each for word in tokens(name) for each in (word, singular(word))}
+    return any(word in _PERSONS and word not in _NO_PEOPLE for word in words)
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a column is called `name` and no more: in a table of people that is what they are called."""
+    return "".join(tokens(name)) in _PLAIN_NAMES
 
 
 def key_stem(name: str) -> tuple[str, ...] | None:

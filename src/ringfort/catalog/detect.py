@@ -17,7 +17,8 @@ from ringfort.catalog import detect_contact as contact
 from ringfort.catalog import detect_numbers as numbers
 from ringfort.catalog import detect_people as people
 from ringfort.catalog import detect_places as places
-from ringfort.catalog.column_words import kinds_of_name
+from ringfort.catalog.column_words import is_plain_name, kinds_of_name
+from ringfort.catalog.special import SUBJECTS, special_name, special_values
 from ringfort.catalog.words import tokens
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ CLASSES: dict[str, tuple[Protection, Identifiability]] = {
     "url": ("protected", "quasi"),
     "date": ("protected", "quasi"),
     "timestamp": ("protected", "quasi"),
+    "finance": ("protected", "quasi"),
+    "personal": ("protected", "quasi"),
     "amount": ("protected", "none"),
     "number": ("protected", "none"),
     "free_text": ("restricted", "none"),
@@ -59,6 +62,8 @@ _NUMERIC = frozenset({"smallint", "integer", "bigint", "real", "double precision
 _INTEGRAL = frozenset({"smallint", "integer", "bigint", "numeric", "double precision"})
 _DATES = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
 _UNREADABLE = frozenset({"bytea", "json", "jsonb", "xml", "tsvector", "oid", "interval"})
+_TEXT_TYPES = frozenset({"text", "character varying", "character", "varchar", "char", "citext"})
+_DIRECT_DESPITE = frozenset({"email", "phone", "national_id", "iban"})  # `health_card_number`
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ISO_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}.*")
 _SIX_DIGITS = re.compile(r"(?:\D*\d){6}[\w ./+\-]{0,14}", re.ASCII)
@@ -82,17 +87,20 @@ def found(kind: str, unsure: str = "") -> Finding:
     return Finding(kind, *CLASSES[kind], unsure)
 
 
-def detect(column: SampledColumn, rows: int) -> Finding:
-    """What `column`, of a table of `rows` rows (-1 if unknown), holds."""
+def detect(column: SampledColumn, rows: int, *, people: bool = False) -> Finding:
+    """What `column`, of a table of `rows` rows (-1 if unknown), holds.
+
+    `people`: the table's rows are people, so that a column `name` holds theirs.
+    """
     said = kinds_of_name(column.name)
     kind = column.base_type
     if "secret" in said and kind != "boolean":
         return Finding(
             "content", None, None, "its name says a secret: hidden for everyone, and best not kept at all"
         )
-    if "special" in said:
-        why = "its name says a special category of personal data (GDPR article 9)"
-        return Finding("category" if kind != "boolean" else "flag", "restricted", "quasi", why)
+    special = _special(column, said)
+    if special is not None:
+        return special
     if kind == "boolean":
         return found("flag")
     if kind in {"inet", "cidr"}:
@@ -105,7 +113,36 @@ def detect(column: SampledColumn, rows: int) -> Finding:
         return _number(column, said)
     if kind in _UNREADABLE or kind.endswith("[]"):
         return Finding("content", None, None, f"values of the type {kind} are not looked into")
+    if people and is_plain_name(column.name):
+        said = ("name", *said)
     return _text(column, said, rows)
+
+
+def _special(column: SampledColumn, said: tuple[str, ...]) -> Finding | None:
+    """A special category by name or by values; addresses and numbers to reach somebody stay what they are."""
+    subject = special_name(column.name)
+    if subject:
+        direct = next((each for each in said if each in _DIRECT_DESPITE), None)
+        if direct is not None and column.base_type in _TEXT_TYPES | _INTEGRAL:
+            return None
+        why = f"its name says a special category of personal data: {SUBJECTS[subject]} (GDPR articles 9, 10)"
+        return Finding(_special_kind(column, said), "restricted", "quasi", why)
+    if column.base_type in _TEXT_TYPES:
+        subject = special_values(column)
+        if subject and (said[:1] != ("code",) or tokens(column.name) == ("code",)):
+            why = f"its values look like a special category of personal data: {SUBJECTS[subject]}"
+            return Finding("category", "restricted", "quasi", why)
+    return None
+
+
+def _special_kind(column: SampledColumn, said: tuple[str, ...]) -> str:
+    if column.base_type == "boolean":
+        return "flag"
+    if column.base_type in _DATES:
+        return "date" if column.base_type == "date" else "timestamp"
+    if column.base_type in _UNREADABLE or column.base_type.endswith("[]"):
+        return "content"
+    return "free_text" if "free_text" in said else "category"
 
 
 def share(column: SampledColumn, test: Callable[[str], bool]) -> float:
@@ -151,16 +188,29 @@ def _number(column: SampledColumn, said: tuple[str, ...]) -> Finding:
             part = share(column, tests[kind])
             if part >= HINTED or not column.seen:
                 return found(kind, "" if part >= SURE else _doubt(column, kind, part))
+    if "gender" in said and share(column, people.is_gender_code) >= SURE:
+        return found("gender")
     if whole:
         by_value = _national(column, LIKELY) or _telling(column, {"card": numbers.is_card}, LIKELY)
         if by_value is not None:
             return by_value
+    for kind, as_kind in (("finance", "amount"), ("personal", "number")):
+        if kind in said:
+            return _of_person(column, as_kind)
     for kind in ("amount", "number"):
         if kind in said:
             return found(kind)
     if column.base_type == "money":
         return found("amount")
+    if column.few_whole_numbers:
+        return found("category", f"{column.different} different numbers: a code whose meaning is not known")
     return UNRECOGNISED
+
+
+def _of_person(column: SampledColumn, kind: str) -> Finding:
+    """Something that is said of a person; few different numbers are a code, which no band would cover."""
+    few = column.base_type in _INTEGRAL and column.few_whole_numbers
+    return Finding("category" if few else kind, *CLASSES["personal"])
 
 
 # In this order: what is recognised by check digits or an unmistakable shape first.
@@ -200,7 +250,7 @@ _HINTED_TESTS: dict[str, Callable[[str], bool]] = {
     "age": people.is_age,
 }
 _INSIDE = {"e-mail addresses": contact.EMAIL, "telephone numbers": re.compile(r"\+\d[\d ]{8,}")}
-_SHAPELESS = ("free_text", "goods", "category", "code")
+_SHAPELESS = ("free_text", "goods", "category", "code", "personal", "finance")
 
 
 def _text(column: SampledColumn, said: tuple[str, ...], rows: int) -> Finding:
@@ -208,6 +258,8 @@ def _text(column: SampledColumn, said: tuple[str, ...], rows: int) -> Finding:
     if country is not None:
         return country
     by_value = _telling(column, _SHAPES, LIKELY) or _national(column, LIKELY) or _gender(column)
+    if "gender" in said and column.seen and share(column, people.is_gender_code) >= SURE:
+        return found("gender")
     if by_value is not None:
         return _agreed(by_value, said)
     for kind in said:
@@ -293,11 +345,14 @@ def _national(column: SampledColumn, least: float) -> Finding | None:
 
 def _words(column: SampledColumn, said: tuple[str, ...], rows: int) -> Finding:
     """Text without a shape: does it repeat, like names of goods and categories, or is each value its own."""
+    for kind in ("finance", "personal"):
+        if kind in said and "free_text" not in said:
+            return Finding("category", *CLASSES[kind])
     if not column.seen:
         kind = next((each for each in said if each in CLASSES and each in _SHAPELESS), "")
         return found(kind, "by its name only: no value was seen") if kind else UNRECOGNISED
-    distinct = max(column.distinct or 0.0, 1.0)
-    repeats = max(rows, column.seen) / distinct
+    distinct = float(max(column.distinct or 0.0, column.different))
+    repeats = column.repeats(rows)
     mean_words = sum(count * len(value.split()) for value, count in column.counts) / column.seen
     holds = [
         what for what, pattern in _INSIDE.items() if any(pattern.search(value) for value, _ in column.counts)

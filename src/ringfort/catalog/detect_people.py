@@ -37,6 +37,11 @@ def is_gender(text: str) -> bool:
     return bool(words) and word_list("value_words.txt", "genders").issuperset(words)
 
 
+def is_gender_code(text: str) -> bool:
+    """Whether `text` is a number for a sex: 0, 1, 2, 9 (ISO/IEC 5218), or 3 for another."""
+    return text.strip().removesuffix(".0") in {"0", "1", "2", "3", "9"}
+
+
 def is_plain_gender(text: str) -> bool:
     """Whether `text` is one of the common two genders: what a column of genders has."""
     return fold(text) in word_list("value_words.txt", "plain genders")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MAX_DISTINCT = 1_000
+MAX_CODES = 20
 _MODIFIER = re.compile(r"\([^()]*\)")
 
 
@@ -27,7 +28,8 @@ class SampledColumn:
     """A column: its PostgreSQL type, sampled values (an Arrow array of text), what the statistics say.
 
     `distinct` is the estimated number of different values in the whole table, `nulls` the estimated part of
-    nulls, None if unknown. `references` is a declared foreign key: (schema, table, column).
+    nulls, None if unknown: what a sample shows goes before. `references` is a declared foreign key:
+    (schema, table, column).
     """
 
     name: str
@@ -39,15 +41,44 @@ class SampledColumn:
     nulls: float | None = None
 
     @cached_property
+    def _counter(self) -> Counter[str]:
+        return Counter(each for each in self.values.to_pylist() if isinstance(each, str) and each.strip())
+
+    @cached_property
     def counts(self) -> list[tuple[str, int]]:
         """Up to 1,000 different values with how often each was sampled, frequent ones first."""
-        found = Counter(each for each in self.values.to_pylist() if isinstance(each, str) and each.strip())
-        return found.most_common(MAX_DISTINCT)
+        return self._counter.most_common(MAX_DISTINCT)
 
     @cached_property
     def seen(self) -> int:
-        """How many sampled values are neither null nor blank."""
+        """How many sampled values are neither null nor blank, of those that `counts` has."""
         return sum(count for _, count in self.counts)
+
+    @cached_property
+    def sampled(self) -> int:
+        """How many sampled values are neither null nor blank."""
+        return self._counter.total()
+
+    @cached_property
+    def different(self) -> int:
+        """How many different values were sampled."""
+        return len(self._counter)
+
+    def repeats(self, rows: int) -> float:
+        """How often a value comes on average: by the sample, unless there are statistics for all `rows`.
+
+        Absent statistics say nothing: an unknown number is never taken for a small one.
+        """
+        if self.distinct is None or self.distinct < 1 or rows <= self.sampled:
+            return self.sampled / max(self.different, 1)
+        return max(rows, self.sampled) / max(self.distinct, self.different)
+
+    @cached_property
+    def few_whole_numbers(self) -> bool:
+        """Whether the values may be codes of something: few different whole numbers that repeat."""
+        if not 0 < self.different <= MAX_CODES or self.repeats(-1) < 2:
+            return False
+        return all(value.removesuffix(".0").lstrip("-").isdigit() for value, _ in self.counts)
 
     @property
     def base_type(self) -> str:

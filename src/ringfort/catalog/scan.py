@@ -1,10 +1,11 @@
 """Proposes a catalogue for tables that nobody has described: classes, kinds, keys, and the data subject.
 
 A proposal, to be looked at: whatever it rests on is doubtful says so in `unsure`, and what is not
-recognised is left unclassified. Declared primary and foreign keys are taken as they are; where there are
-none, names are (a column `customer_id` refers to `customers.id`), and marked. One dataset for a database;
-tables whose name is taken in another schema go into a dataset of their own, and their views are called
-`schema_table`. Pure, and total over dirty data.
+recognised is left unclassified. In a table that leads to people nothing is `none` or `interoperable` unless
+it is recognised as that (`ringfort.catalog.about_people`, ADR 0033). Declared primary and foreign keys are
+taken as they are; where there are none, names are (a column `customer_id` refers to `customers.id`), and
+marked. One dataset for a database; tables whose name is taken in another schema go into a dataset of their
+own, and their views are called `schema_table`. Pure, and total over dirty data.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from ringfort.catalog.about_people import Protector, leads_to_people
 from ringfort.catalog.check import short_name
-from ringfort.catalog.column_words import is_numbered, key_stem, person_rank
+from ringfort.catalog.column_words import is_numbered, is_table_of_people, key_stem, person_rank
 from ringfort.catalog.detect import Finding, detect
 from ringfort.catalog.model import Catalogue, Column, Dataset, Hop, Table
+from ringfort.catalog.special import SUBJECTS, special_name
 from ringfort.catalog.words import singular, tokens
 from ringfort.errors import UsageError
 
@@ -104,24 +107,30 @@ class _Proposal:
         self.country = country
         self.references = self._references()
         self.findings = {
-            (table.name, column.name): detect(column, table.rows)
+            (table.name, column.name): detect(column, table.rows, people=is_table_of_people(table.name))
             for table in tables
             for column in table.columns
         }
         self.targets = {(each.table, each.column) for each in self.references.values()}
         self.subject: _Place | None = self._root(subject) if subject else None
         self.subject = self.subject or self._subject()
+        self.about_people = leads_to_people(tables, self.findings, self._edges(), self.subject)
 
     def dataset(self, database: str) -> Dataset:
         subject = ".".join(self.subject) if self.subject else ""
         return Dataset(self.name, database, subject, tuple(map(self._table, self.tables.values())))
 
     def _table(self, table: SampledTable) -> Table:
-        columns = tuple(self._column(table, each) for each in table.columns)
+        protector = Protector(table) if table.name in self.about_people else None
+        columns = tuple(self._column(table, each, protector) for each in table.columns)
         view = self.views.get((table.schema, table.name), "")
         return Table(table.schema, table.name, columns, self._path(table.name), table.primary_key, view)
 
-    def _column(self, table: SampledTable, column: SampledColumn) -> Column:
+    def _edges(self) -> frozenset[tuple[str, str]]:
+        """(table, table that it refers to)."""
+        return frozenset((place[0], reference.table) for place, reference in self.references.items())
+
+    def _column(self, table: SampledTable, column: SampledColumn, protector: Protector | None) -> Column:
         place = (table.name, column.name)
         finding, space = self.findings[place], None
         reference = self.references.get(place)
@@ -131,6 +140,8 @@ class _Proposal:
             finding, space = self._foreign_key(place, reference), self._root(place)
         elif self._is_key(table, column):
             finding, space = self._key(table, column), place
+        elif protector is not None:
+            finding = protector.protect(column, finding)
         return Column(
             name=column.name,
             data_type=column.data_type,
@@ -172,7 +183,21 @@ class _Proposal:
             key = self._key_of(other)
             if key is not None and _family(key.data_type) == _family(column.data_type):
                 return _Reference(other.name, key.name, declared=False)
-        return None
+        return self._shared(table, column)
+
+    def _shared(self, table: SampledTable, column: SampledColumn) -> _Reference | None:
+        """`salaries.emp_no` refers to `staff.emp_no`, if that is the key of one table only."""
+        owners = [
+            other
+            for other in self.tables.values()
+            if other.name != table.name
+            and other.primary_key == (column.name,)
+            and tokens(column.name) not in {("id",), ("uuid",), ("code",), ("name",)}
+        ]
+        if len(owners) != 1 or (key := self._key_of(owners[0])) is None:
+            return None
+        same = _family(key.data_type) == _family(column.data_type)
+        return _Reference(owners[0].name, key.name, declared=False) if same else None
 
     @staticmethod
     def _key_of(table: SampledTable) -> SampledColumn | None:
@@ -208,7 +233,12 @@ class _Proposal:
         table = self.tables[root[0]]
         finding = self._key(table, next(each for each in table.columns if each.name == root[1]))
         doubt = f"no foreign key to `{reference.table}` is declared; its name says it"
-        return replace(finding, unsure="" if reference.declared else doubt)
+        finding = replace(finding, unsure="" if reference.declared else doubt)
+        special = special_name(place[1]) or special_name(reference.table)
+        if special and root != self.subject and finding.identifiability != "direct":
+            why = f"it leads to a special category of personal data: {SUBJECTS[special]}"
+            return replace(finding, protection="restricted", unsure=why)
+        return finding
 
     def _is_key(self, table: SampledTable, column: SampledColumn) -> bool:
         place = (table.name, column.name)
@@ -216,9 +246,9 @@ class _Proposal:
             return True
         finding = self.findings[place]
         if table.primary_key == (column.name,) or (column.name,) in table.unique:
-            return finding.kind not in _OWN_KINDS and (
-                column.base_type in _WHOLE or column.base_type == "uuid" or key_stem(column.name) is not None
-            )
+            declared = table.primary_key == (column.name,)
+            likely = column.base_type in _WHOLE or column.base_type == "uuid" or key_stem(column.name)
+            return finding.kind not in _OWN_KINDS and (declared or bool(likely))
         if column.references is not None or column.base_type == "uuid":
             return True
         stem = key_stem(column.name)
@@ -319,5 +349,5 @@ def _whole_numbers(column: SampledColumn) -> bool:
 
 
 def _varied(table: SampledTable, column: SampledColumn) -> bool:
-    rows = max(table.rows, column.seen, 1)
-    return _whole_numbers(column) and (column.distinct or 0.0) >= max(20.0, rows / 1_000)
+    different = max(column.distinct or 0.0, column.different)
+    return _whole_numbers(column) and different >= max(20.0, max(table.rows, column.sampled) / 1_000)

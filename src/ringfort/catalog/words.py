@@ -14,7 +14,19 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _WORD = re.compile(r"[^\W_]+")
 _APOSTROPHES = re.compile("['`\\u2019\\u00b4]")
 _NOT_DECOMPOSED = str.maketrans(
-    {"ß": "ss", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d", "ð": "d", "æ": "ae"}
+    {
+        "ß": "ss",
+        "ø": "o",
+        "Ø": "O",
+        "Æ": "AE",
+        "ł": "l",
+        "Ł": "L",
+        "đ": "d",
+        "ð": "d",
+        "æ": "ae",
+        "\N{LATIN SMALL LETTER DOTLESS I}": "i",
+        "þ": "th",
+    }
 )
 
 
@@ -58,6 +70,16 @@ def ordered_words(file_name: str, section: str) -> list[str]:
     return " ".join(_sections(file_name)[section]).split()
 
 
+def word_lines(file_name: str, section: str) -> list[str]:
+    """The lines of one section, each an entry of its own."""
+    return list(_sections(file_name)[section])
+
+
+def word_sections(file_name: str) -> tuple[str, ...]:
+    """The sections of a data file, in its order."""
+    return tuple(_sections(file_name))
+
+
 @lru_cache
 def countries() -> frozenset[str]:
     """Folded names of countries in many languages, and the ISO 3166-1 alpha-3 codes, which are as telling."""
@@ -83,7 +105,7 @@ def given_names() -> frozenset[str]:
 @lru_cache
 def _sections(file_name: str) -> dict[str, list[str]]:
     """The lines of each section, without comments and blanks."""
-    text = resources.files("ringfort.catalog").joinpath(file_name).read_text(encoding="utf-8")
+    text = resources.files("ringfort.catalog").joinpath("word_lists", file_name).read_text(encoding="utf-8")
     sections: dict[str, list[str]] = {}
     for line in text.splitlines():
         if line.startswith("["):

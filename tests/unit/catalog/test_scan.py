@@ -184,7 +184,7 @@ def test_secrets_stay_hidden_and_special_categories_are_restricted():
     for name in ("religion", "diagnosis_code", "ethnicity"):
         found = finding(name, ["a", "b"] * 50)
         assert (found.protection, found.identifiability) == ("restricted", "quasi")
-        assert "article 9" in found.unsure
+        assert "GDPR articles 9, 10" in found.unsure
 
 
 def test_values_weigh_more_than_names_and_the_difference_is_told():

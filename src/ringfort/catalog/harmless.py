@@ -1,0 +1,123 @@
+"""What is recognised as saying nothing of a person: by a column's name and its values together.
+
+The rule of `ringfort.catalog.scan`: in a table that leads to people nothing is proposed `none` or
+`interoperable` unless it is recognised here (keys and countries apart, which have rules of their own). A
+name is recognised if it consists of listed words and one of them decides; a generic word that could stand
+for anything (status, type, code, amount) decides only together with values that can mean nothing else, or
+in a table of trade. Where values are asked for and none was seen, nothing is recognised. ADR 0033.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from ringfort.catalog.column_patterns import Patterns, name_words
+from ringfort.catalog.words import fold, ordered_words, word_lines, word_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ringfort.catalog.detect import Finding
+    from ringfort.catalog.sample import SampledColumn
+
+_FILE = "harmless.txt"
+_MOST = 0.95
+_FLAGS = frozenset({"true", "false", "t", "f", "0", "1", "y", "n", "yes", "no"})
+_CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/\-]{0,39}")
+_NUMERIC = frozenset(
+    {"smallint", "integer", "bigint", "real", "double precision", "numeric", "money", "decimal"}
+)
+
+
+def is_trade(table: str, columns: Sequence[str]) -> bool:
+    """Whether a table holds lines of trade: by its name, or because a quantity and a price stand in it."""
+    if not set(name_words(table).single).isdisjoint(_list("trade").words):
+        return True
+    deciding = _list("numbers decide")
+    found = {word for each in columns for word in name_words(each).together & deciding.words}
+    return len(found & _PRICES) >= 1 and len(found - _PRICES) >= 1
+
+
+_PRICES = frozenset(
+    {"price", "unitprice", "listprice", "saleprice", "preis", "stuckpreis", "einzelpreis", "prix", "precio"}
+    | {"prezzo", "preco", "prijs", "pris", "hinta", "hind", "cena", "kaina", "cijena", "ar", "pret", "цена"}
+    | {"ціна", "τιμη", "fiyat"}
+)
+
+
+def is_harmless(column: SampledColumn, finding: Finding, *, trade: bool) -> bool:
+    """Whether `column`, found to be `finding`, is recognised as saying nothing of a person."""
+    if finding.kind == "flag":
+        return _named(column, "flags") and _all(column, _is_flag, unseen=column.base_type == "boolean")
+    if finding.kind in {"amount", "number"}:
+        return column.base_type in _NUMERIC and (
+            _named(column, "numbers")
+            or _named(column, "technical numbers", "technical beside")
+            or (trade and _named(column, "numbers of trade", "numbers beside", "numbers decide"))
+        )
+    if finding.kind == "code":
+        return _named(column, "codes") and _all(column, _code_test(column))
+    if finding.kind == "category":
+        if _named(column, "states") and _all(column, lambda text: fold(text) in _states()):
+            return True
+        return trade and _named(column, "goods") and column.seen > 0
+    return False
+
+
+def _named(column: SampledColumn, subject: str, *beside: str) -> bool:
+    deciding = _list(f"{subject} decide" if not beside else subject)
+    others = [_list(each) for each in beside or (f"{subject} beside",)]
+    words = name_words(column.name)
+    if words.together.isdisjoint(deciding.words):
+        return False
+    if words.joined in deciding.words:
+        return True
+    known = deciding.words.union(*(each.words for each in others))
+    return all(word in known or word.isdigit() for word in words.single) or _split(words.joined, known)
+
+
+@lru_cache(maxsize=4_096)
+def _split(joined: str, known: frozenset[str]) -> bool:
+    """Whether a name written together (`isactive`) is made of known words; long names are not looked at."""
+    ends = {0}
+    for end in range(1, min(len(joined), 64) + 1):
+        if any(joined[start:end] in known for start in ends):
+            ends.add(end)
+    return len(joined) in ends
+
+
+def _all(column: SampledColumn, test: Callable[[str], bool], *, unseen: bool = False) -> bool:
+    if not column.seen:
+        return unseen
+    return sum(count for value, count in column.counts if test(value)) >= _MOST * column.seen
+
+
+def _is_flag(text: str) -> bool:
+    return fold(text) in _FLAGS
+
+
+def _code_test(column: SampledColumn) -> Callable[[str], bool]:
+    words = name_words(column.name).together
+    if words & {"mimetype", "contenttype"}:
+        return lambda text: text.split("/")[0].casefold() in _list("mime").words
+    if any(word.startswith(_CURRENCY) for word in words):
+        return lambda text: fold(text) in word_list("currencies.txt", "codes")
+    return lambda text: _CODE.fullmatch(text.strip()) is not None and any(map(str.isdigit, text))
+
+
+_CURRENCY = ("currency", "wahrung", "devise", "moneda", "valuta", "waluta", "mena", "penznem", "валута")
+
+
+@lru_cache
+def _list(section: str) -> Patterns:
+    return Patterns.of(ordered_words(_FILE, section))
+
+
+@lru_cache
+def _states() -> frozenset[str]:
+    return frozenset(map(fold, word_lines(_FILE, "states")))
+
+
+__all__ = ["is_harmless", "is_trade"]
