@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import random
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 
 from ringfort.cli.principal import register
 from ringfort.config import SiteConfig, load_config
@@ -21,7 +24,10 @@ from ringfort.gateway.activation import activate
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.record.client import open_ledger
+from ringfort.sites.connect import admin_connection
 from ringfort.sites.deployment import Deployment, Plan
+from ringfort.sites.keystore import write_private
+from ringfort.sites.load import copy_arrow
 from ringfort.transfer.desk import TransferDesk, read_contract
 
 NAME = "us-analytics"
@@ -110,6 +116,8 @@ customer_id = "pseudonym"
 amount = "raw"
 at = "generalised"
 """
+FILES = CONTRACT[CONTRACT.index("[source]") : CONTRACT.index("[table.customers.column]")]
+"""Where the rows are, if not in a site."""
 
 
 @dataclass
@@ -200,6 +208,31 @@ def make(folder, rows=3_000):
                 time=now, actor="operator", name=name, country=country, employer=employer, role=role
             )
             register(ledger, folder, entry, PASSWORD)
+    return deployed
+
+
+def to_site(deployed, dsn):
+    """The deployment with its rows in this database too, as those of an external site."""
+    path = deployed.folder / "ringfort.toml"
+    name = conninfo_to_dict(dsn)["dbname"]
+    place = f'[site.dublin-1]\nkind = "external"\ncountry = "IE"\ndatabases = ["{name}"]\n'
+    path.write_text(re.sub(r"\[site\.dublin-1\].*", place, path.read_text(), flags=re.DOTALL))
+    write_private(deployed.folder / "secrets" / "site-dublin-1.dsn", dsn.encode())
+    with admin_connection(dsn) as connection:
+        connection.execute(
+            "CREATE TABLE customers (id bigint PRIMARY KEY, email text, name text, phone text, born date,"
+            " country text, note text)"
+        )
+        connection.execute(
+            "CREATE TABLE orders (id bigint, customer_id bigint, amount numeric(12,2), at timestamp)"
+        )
+        for table in ("customers", "orders"):
+            source = deployed.folder / "data" / (table if table == "customers" else "orders.parquet")
+            copy_arrow(connection, sql.Identifier("public", table), pq.read_table(source))
+    # what `dsn` names is a database of another name: the catalogue's is `shop`
+    catalogue = deployed.folder / "catalog.toml"
+    catalogue.write_text(catalogue.read_text().replace('database = "shop"', f'database = "{name}"'))
+    deployed.ringfort("policy", "apply", "DIR", check=True)
     return deployed
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -14,14 +13,11 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.transfer_deployment import CONTRACT, NAME, digests, make, shown
+from tests.transfer_deployment import CONTRACT, FILES, NAME, digests, make, shown, to_site
 
-from ringfort.sites.connect import admin_connection
 from ringfort.sites.keystore import write_private
-from ringfort.sites.load import copy_arrow
 
 START_SECONDS = 60
-FILES = CONTRACT[CONTRACT.index("[source]") : CONTRACT.index("[table.customers.column]")]
 
 
 def free_port():
@@ -58,37 +54,7 @@ def approve(deployed):
 @pytest.fixture
 def site(fresh_database, tmp_path):
     """A deployment whose rows are in PostgreSQL, the same ones as in its files."""
-    deployed = make(tmp_path / "shop", rows=300)
-    text = (deployed.folder / "ringfort.toml").read_text()
-    place = '[site.dublin-1]\nkind = "external"\ncountry = "IE"\ndatabases = ["shop"]\n'
-    (deployed.folder / "ringfort.toml").write_text(
-        re.sub(r"\[site\.dublin-1\].*", place, text, flags=re.DOTALL)
-    )
-    write_private(deployed.folder / "secrets" / "site-dublin-1.dsn", fresh_database.encode())
-    with admin_connection(fresh_database) as connection:
-        connection.execute(
-            "CREATE TABLE customers (id bigint PRIMARY KEY, email text, name text, phone text, born date,"
-            " country text, note text)"
-        )
-        connection.execute(
-            "CREATE TABLE orders (id bigint, customer_id bigint, amount numeric(12,2), at timestamp)"
-        )
-        for table in ("customers", "orders"):
-            source = deployed.folder / "data" / (table if table == "customers" else "orders.parquet")
-            copy_arrow(connection, psycopg.sql.Identifier("public", table), pq.read_table(source))
-    # what `dsn` names is a database of another name: the catalogue's is `shop`
-    catalogue = (deployed.folder / "catalog.toml").read_text()
-    name = psycopg.conninfo.conninfo_to_dict(fresh_database)["dbname"]
-    (deployed.folder / "catalog.toml").write_text(
-        catalogue.replace('database = "shop"', f'database = "{name}"')
-    )
-    (deployed.folder / "ringfort.toml").write_text(
-        (deployed.folder / "ringfort.toml")
-        .read_text()
-        .replace('databases = ["shop"]', f'databases = ["{name}"]')
-    )
-    deployed.ringfort("policy", "apply", "DIR", check=True)
-    return deployed
+    return to_site(make(tmp_path / "shop", rows=300), fresh_database)
 
 
 def rows(folder, table):

@@ -3,9 +3,9 @@
 All tables are read in one REPEATABLE READ, READ ONLY transaction, so they are of one moment. It runs as a
 role made for this transfer, which may read the contract's columns and nothing else, is subject to row-level
 security (and fails where that would leave rows out, instead of leaving them out), and is dropped
-afterwards. Names and types are held against the catalogue first, and the numbers that were bound when the
-catalogue was reviewed where there are any: a renamed column would carry other values under a classified
-name.
+afterwards. Names, types and numbers are held against the catalogue under locks that the transaction took
+first (`site_tables`): a renamed column would carry other values under a classified name. What inspection
+must know of the site is read in the same snapshot (`Beside`).
 
 The files are the run's own (0700), cut as the parts will be, and deleted with the run. Left out: resuming
 within an extraction; a snapshot ends with its connection, so a run that was killed reads anew.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -23,15 +24,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from psycopg import sql
 
-from ringfort.disclosure import views
-from ringfort.disclosure.binding import RELATIONS, binding_from, binding_of
-from ringfort.disclosure.forms_sql import bare_type
-from ringfort.disclosure.profile import SchemaDriftError
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.sites.connect import admin_connection, read_dsn
 from ringfort.sites.copy_out import SiteColumn, read_batches
 from ringfort.sites.paths import Layout
 from ringfort.sites.postgres import EmbeddedServer
+from ringfort.transfer.site_tables import LOCK_SECONDS, LockedTables, ReadTable, look, read_together
 from ringfort.transfer.source import PART_BATCHES, batch_rows, open_files, safe_name
 from ringfort.transfer.writer import HashingFile
 
@@ -72,6 +70,14 @@ def site_dsn(config: Config, site: SiteConfig, database: str) -> Iterator[str]:
         yield read_dsn(path, database)
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What else is read in the snapshot of the rows, by the administrator: these tables, by this function."""
+
+    tables: tuple[ReadTable, ...] = ()
+    read: Callable[[Connection], None] = lambda _: None
+
+
 def extract(  # noqa: PLR0917 - one caller
     dsn: str,
     transfer: str,
@@ -79,23 +85,45 @@ def extract(  # noqa: PLR0917 - one caller
     tables: Sequence[PlannedTable],
     folder: Path,
     progress: Callable[[int], None],
+    beside: Beside | None = None,
+    lock_seconds: float = LOCK_SECONDS,
 ) -> tuple[SourceTable, ...]:
     """Read the tables into `folder`; `progress` gets the rows as they come.
 
     Raises `SchemaDriftError`, `ExtractError` and `MissingEnvironmentError`; no word of the server is told.
     """
+    beside = beside or Beside()
+    every = read_together(
+        [
+            *beside.tables,
+            *(
+                ReadTable(
+                    each.catalogued.schema,
+                    each.catalogued.name,
+                    tuple((one.catalogued.name, one.catalogued.data_type) for one in each.columns),
+                )
+                for each in tables
+            ),
+        ]
+    )
     role = ROLE + hashlib.sha256(transfer.encode()).hexdigest()[:16]
     try:
         with admin_connection(dsn, application_name="ringfort transfer") as admin:
-            check_binding(admin, catalogue, tables)
-            _make_role(admin, role, tables)
+            held = LockedTables(admin, catalogue, every, look(admin, catalogue, every))
             try:
-                return _read(dsn, role, tables, folder, progress)
+                with admin_connection(dsn, application_name="ringfort transfer", autocommit=False) as reader:
+                    _begin(reader)
+                    held.lock(reader, lock_seconds)
+                    beside.read(reader)
+                    _make_role(admin, role, tables)
+                    made = _read(reader, role, tables, folder, progress)
+                    held.require_same()
+                    return made
             finally:
                 _drop_role(admin, role)
     except psycopg.Error as error:
         state = error.sqlstate or "no SQLSTATE"
-        hint = "is the site up, and may its administrator make roles and read the tables?"
+        hint = "is the site up, and may its administrator make roles and read the tables of the catalogue?"
         if state == "42501" and "row-level security" in str(error):
             hint = "row-level security would leave rows out: give the role a policy, or read another table"
         raise ExtractError(f"the site refused to be read ({state})", hint=hint) from None
@@ -113,45 +141,6 @@ def estimated_rows(dsn: str, tables: Sequence[PlannedTable]) -> dict[str, int]:
             ).fetchone()
             found[each.stated.name] = -1 if row is None else int(row[0])
     return found
-
-
-def check_binding(admin: Connection, catalogue: str, tables: Sequence[PlannedTable]) -> None:
-    """Raise `SchemaDriftError` unless the database has what was catalogued, under its bound numbers."""
-    wanted = {
-        "schemas": [each.catalogued.schema for each in tables],
-        "tables": [each.catalogued.name for each in tables],
-    }
-    found = binding_of(admin.execute(RELATIONS, wanted).fetchall())
-    bound = None
-    if admin.execute("SELECT to_regclass(%s)", (views.BINDING.as_string(admin),)).fetchone() != (None,):
-        row = admin.execute(
-            sql.SQL("SELECT relations FROM {} WHERE catalogue = %s").format(views.BINDING), (catalogue,)
-        ).fetchone()
-        bound = None if row is None else binding_from(row[0])
-    for each in tables:
-        key = each.catalogued.schema, each.catalogued.name
-        now = found.get(key)
-        then = None if bound is None else bound.get(key)
-        if now is None or (then is not None and then.oid != now.oid):
-            raise _drift(f"table `{'.'.join(key)}`")
-        for column in each.columns:
-            today = now.column(column.catalogued.name)
-            before = None if then is None else then.column(column.catalogued.name)
-            if (
-                today is None
-                or bare_type(today.data_type) != bare_type(column.catalogued.data_type)
-                or (
-                    before is not None
-                    and (before.number, before.data_type) != (today.number, today.data_type)
-                )
-            ):
-                raise _drift(f"column `{'.'.join((*key, column.catalogued.name))}`")
-
-
-def _drift(what: str) -> SchemaDriftError:
-    return SchemaDriftError(
-        f"{what} is no longer what was classified", hint="review catalog.toml against the database"
-    )
 
 
 def _make_role(admin: Connection, role: str, tables: Sequence[PlannedTable]) -> None:
@@ -183,21 +172,26 @@ def _drop_role(admin: Connection, role: str) -> None:
     admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
+def _begin(reader: Connection) -> None:
+    """Begin the transaction that reads; none of this takes its snapshot."""
+    reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    for name, value in (
+        ("search_path", "pg_catalog"), ("row_security", "off"), ("statement_timeout", "0"),
+        ("datestyle", "ISO, YMD"), ("timezone", "UTC"), ("intervalstyle", "postgres"),
+        ("extra_float_digits", "1"), ("bytea_output", "hex"), ("lc_monetary", "C"),
+    ):  # fmt: skip
+        reader.execute(sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), sql.Literal(value)))
+
+
 def _read(
-    dsn: str, role: str, tables: Sequence[PlannedTable], folder: Path, progress: Callable[[int], None]
+    reader: Connection,
+    role: str,
+    tables: Sequence[PlannedTable],
+    folder: Path,
+    progress: Callable[[int], None],
 ) -> tuple[SourceTable, ...]:
     made = []
-    with (
-        admin_connection(dsn, application_name="ringfort transfer", autocommit=False) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        for name, value in (
-            ("search_path", "pg_catalog"), ("row_security", "off"), ("statement_timeout", "0"),
-            ("datestyle", "ISO, YMD"), ("timezone", "UTC"), ("intervalstyle", "postgres"),
-            ("extra_float_digits", "1"), ("bytea_output", "hex"), ("lc_monetary", "C"),
-        ):  # fmt: skip
-            cursor.execute("SELECT set_config(%s, %s, true)", (name, value))
+    with reader.cursor() as cursor:
         cursor.execute(sql.SQL("SET LOCAL ROLE {}").format(sql.Identifier(role)))
         for each in tables:
             columns = [SiteColumn(one.catalogued.name, one.catalogued.data_type) for one in each.columns]
@@ -256,4 +250,4 @@ def _regrouped(
         yield pa.Table.from_batches(waiting).combine_chunks()
 
 
-__all__ = ["ExtractError", "check_binding", "estimated_rows", "extract", "site_dsn"]
+__all__ = ["Beside", "ExtractError", "estimated_rows", "extract", "site_dsn"]

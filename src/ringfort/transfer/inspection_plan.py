@@ -14,22 +14,18 @@ from typing import TYPE_CHECKING
 from ringfort.disclosure.forms_sql import type_class
 from ringfort.policy.forms import Form
 from ringfort.privacy.inspection import ColumnRule, tolerable_kinds
-from ringfort.sites.paths import private_folder
 from ringfort.transfer.canaries import canaries_of, fingerprints_of, foreign_pseudonyms
-from ringfort.transfer.fingerprints import KINDS, IdentifierSource, kept_fingerprints
+from ringfort.transfer.fingerprints import KINDS
 from ringfort.transfer.inspect import Inspection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
     from ringfort.catalog.model import Catalogue, Column
     from ringfort.config import Config
     from ringfort.ledger.folds import ControlState
     from ringfort.policy.contract import Contract, ContractColumn
     from ringfort.privacy.pseudonym import Domain
     from ringfort.sites.domains import DomainStore
-    from ringfort.transfer.source import SourceTable
+    from ringfort.transfer.inspect import KeptFingerprints
 
 _TAKEN_FOR = {  # what values of a kind are made of, or look like
     "email": ("known_name",),
@@ -46,31 +42,26 @@ TOLERABLE = tolerable_kinds(KINDS)
 
 @dataclass(frozen=True)
 class InspectionInput:
-    """What inspections are made of; `folder` (0700) is the transfer's own and stays from run to run.
+    """What inspections are made of.
 
-    `domain` is the recipient's own; `progress` gets the rows that are read for their identifiers.
+    `domain` is the recipient's own; `identifiers` are those of the rows' own snapshot.
     """
 
     config: Config
     contract: Contract
     catalogue: Catalogue
-    sources: Mapping[str, SourceTable]
     domains: DomainStore
-    folder: Path
     state: ControlState
     domain: Domain | None = None
-    progress: Callable[[int], None] = lambda _: None
+    identifiers: KeptFingerprints | None = None
 
 
 def inspections(given: InspectionInput) -> dict[str, Inspection]:
-    """What each table's reduced rows are inspected for; the identifiers' fingerprints are made if need be."""
+    """What each table's reduced rows are inspected for."""
     contract = given.contract
     dataset = given.catalogue.dataset(contract.dataset)
     key = given.domains.fingerprint_key()
-    identifiers = kept_fingerprints(
-        IdentifierSource(given.config, contract, given.catalogue, key, given.progress),
-        private_folder(given.folder),
-    )
+    identifiers = given.identifiers
     canaries = canaries_of(given.domains.custody)
     pseudonyms = foreign_pseudonyms(canaries, dataset, given.domain, given.domains, given.state)
     planted = fingerprints_of(canaries, key, pseudonyms)

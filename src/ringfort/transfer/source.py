@@ -53,6 +53,10 @@ class SourceFile:
     size: int
     modified: int
     """Nanoseconds, as the file system has it."""
+    changed: int = 0
+    """The same of the file's inode: renaming a file away and back, or setting `modified`, changes it."""
+    number: int = 0
+    """The inode's."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def open_files(name: str, paths: Sequence[Path], columns: int) -> SourceTable:
     first: pa.Schema | None = None
     sizes: Counter[str] = Counter()
     for path in paths:
+        before = path.stat() if path.exists() else None
         with opened(path) as file:
             schema, metadata = file.schema_arrow.remove_metadata(), file.metadata
         if first is None:
@@ -173,8 +178,9 @@ def open_files(name: str, paths: Sequence[Path], columns: int) -> SourceTable:
         elif not schema.equals(first):
             raise UsageError(f"`{path}` has other columns or types than `{paths[0]}`")
         sizes.update(_sizes(metadata))
-        found = path.stat()
-        files.append(SourceFile(str(path.absolute()), metadata.num_rows, found.st_size, found.st_mtime_ns))
+        looked_at = SourceFile(str(path.absolute()), metadata.num_rows, *_identity(before or path.stat()))
+        _check_unchanged(looked_at)  # what was opened is what was looked at
+        files.append(looked_at)
     rows = sum(each.rows for each in files)
     # what repeats costs a few bits a row; where a writer gave its dictionary up, as much as the texts
     encoded = tuple(
@@ -197,10 +203,14 @@ def _check_unchanged(file: SourceFile) -> None:
         found = Path(file.path).stat()
     except OSError as error:
         raise _gone(file.path, error) from None
-    if (found.st_size, found.st_mtime_ns) != (file.size, file.modified):
+    if _identity(found) != (file.size, file.modified, file.changed, file.number):
         raise SourceChangedError(
             f"`{file.path}` has changed since the run began", hint="run the transfer again"
         )
+
+
+def _identity(found: os.stat_result) -> tuple[int, int, int, int]:
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
 def _gone(path: str, error: OSError) -> MissingEnvironmentError:

@@ -6,20 +6,24 @@ here to the record and the release; `preview` ends here.
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfort.errors import MissingEnvironmentError
 from ringfort.sites.domains import DomainStore
+from ringfort.sites.paths import private_folder
 from ringfort.transfer.begin import Begun, Stop
-from ringfort.transfer.extract import extract, site_dsn
-from ringfort.transfer.inspect import findings
+from ringfort.transfer.extract import Beside, extract, site_dsn
+from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
+from ringfort.transfer.inspect import KeptFingerprints, findings
 from ringfort.transfer.inspection_plan import InspectionInput, inspections
 from ringfort.transfer.measures import Measured, MeasureInput, measure
 from ringfort.transfer.part import Job, PartResult, run_part
 from ringfort.transfer.plan import planned_tables, reduction_plan
 from ringfort.transfer.schedule import Used, used
+from ringfort.transfer.site_tables import ReadTable
 from ringfort.transfer.source import (
     SourceFile,
     SourceTable,
@@ -31,7 +35,9 @@ from ringfort.transfer.source import (
 from ringfort.transfer.state import EXTRACT, PARTS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    import psycopg
 
     from ringfort.config import Config
     from ringfort.policy.contract import Contract
@@ -41,7 +47,7 @@ if TYPE_CHECKING:
     from ringfort.transfer.source import Part
     from ringfort.transfer.state import RunFolder
 
-KEPT = "kept"
+KEPT, IDENTIFIERS = "kept", "identifiers"
 
 
 class Progress(Protocol):
@@ -91,7 +97,8 @@ class Work:
     def extract(self) -> tuple[SourceTable, ...]:
         """The rows that are transferred, as files; their number is held against the cap."""
         marked = self.folder.marked("extract")
-        if marked is None:
+        if marked is None or self.folder.marked(IDENTIFIERS) is None:  # one of before is read anew
+            self.folder.clear(EXTRACT, PARTS, "part", "measure.json")
             sources = self._from_files() if self.contract.source_country else self._from_site()
             self.folder.mark("extract", [asdict(each) for each in sources])
         else:
@@ -117,26 +124,57 @@ class Work:
         return sources
 
     def _from_files(self) -> tuple[SourceTable, ...]:
-        return tuple(
+        sources = tuple(
             open_files(each.stated.name, files_of(self.config.folder / each.stated.files), len(each.columns))
             for each in self.tables
         )
+        self._keep_identifiers(None, {each.name: each for each in sources})
+        return sources
 
     def _from_site(self) -> tuple[SourceTable, ...]:
         dataset = self.begun.catalogue.dataset(self.contract.dataset)
         site = self.config.site_of(dataset.database)
         if site is None:
             raise MissingEnvironmentError(f"no site holds database `{dataset.database}`")
-        self.folder.clear(EXTRACT)
-        self.progress.stage("reading the site", -1)
+        identifying = tuple(
+            ReadTable(table.schema, table.name, tuple((each.name, "") for each in columns))
+            for table, columns in self._identifier_source({}).tables()
+        )
+
+        def identifiers(reader: psycopg.Connection[tuple[Any, ...]]) -> None:
+            self._keep_identifiers(reader, {})
+            self.progress.stage("reading the site", -1)
+
+        self.progress.stage("waiting for the tables of the site", -1)
         with site_dsn(self.config, site, dataset.database) as dsn:
             return extract(
                 dsn, self.contract.name, self.begun.catalogue.digest(), self.tables,
-                self.folder.folder(EXTRACT), self.progress.advance,
+                self.folder.folder(EXTRACT), self.progress.advance, Beside(identifying, identifiers),
             )  # fmt: skip
+
+    def _identifier_source(self, files: Mapping[str, SourceTable]) -> IdentifierSource:
+        key = DomainStore.of(self.config).fingerprint_key()
+        return IdentifierSource(
+            self.config, self.contract, self.begun.catalogue, key, self.progress.advance, files
+        )
+
+    def _keep_identifiers(
+        self, reader: psycopg.Connection[tuple[Any, ...]] | None, files: Mapping[str, SourceTable]
+    ) -> None:
+        """Fingerprint identifiers; the set is the run's own from here on, whoever makes another meanwhile."""
+        self.progress.stage("fingerprinting identifiers", -1)
+        kept = kept_fingerprints(self._identifier_source(files), private_folder(self.kept), reader)
+        own = self.folder.path / IDENTIFIERS
+        own.unlink(missing_ok=True)
+        if kept is not None:
+            os.link(kept.path, own)
+            kept = KeptFingerprints(str(own), kept.digest, kept.count)
+        self.folder.mark(IDENTIFIERS, {} if kept is None else asdict(kept))
 
     def reduce(self, sources: Sequence[SourceTable]) -> list[PartResult]:
         """Every part reduced, inspected and written; their results in order."""
+        for each in sources:
+            check_unchanged(each)  # those that were done before the run was cut off were of these files, too
         parts = [part for table in sources for part in parts_of(table)]
         done = {each["id"]: PartResult.from_json(each) for each in self.folder.marks("part")}
         missing = [each for each in parts if each.id not in done]
@@ -151,8 +189,6 @@ class Work:
         missing: Sequence[Part],
         done: dict[str, PartResult],
     ) -> None:
-        for each in sources:
-            check_unchanged(each)
         job = self._job(sources)
         self.progress.stage("reducing and inspecting", sum(each.rows for each in parts))
         self.progress.advance(sum(each.rows for each in done.values()))
@@ -177,18 +213,16 @@ class Work:
             each.stated.name: reduction_plan(each, dataset, schemas[each.stated.name], domain, secret)
             for each in self.tables
         }
-        self.progress.stage("fingerprinting identifiers", -1)
+        kept = self.folder.marked(IDENTIFIERS)
         inspected = inspections(
             InspectionInput(
                 config=self.config,
                 contract=self.contract,
                 catalogue=self.begun.catalogue,
-                sources={each.name: each for each in sources},
                 domains=store,
-                folder=self.kept,
                 state=self.begun.state,
                 domain=domain,
-                progress=self.progress.advance,
+                identifiers=KeptFingerprints(**kept) if kept else None,
             )
         )
         return Job(str(self.folder.folder(PARTS)), self.contract.output, plans, inspected)
@@ -234,6 +268,8 @@ class Work:
                     domain=self.begun.domain,
                 )
             )
+            for each in sources:
+                check_unchanged(each)
             self.folder.mark(
                 "measure",
                 {
