@@ -110,12 +110,12 @@ def extract(  # noqa: PLR0917 - one caller
     try:
         with admin_connection(dsn, application_name="ringfort transfer") as admin:
             held = LockedTables(admin, catalogue, every, look(admin, catalogue, every))
+            _make_role(admin, role, tables)  # rights go by number: to another column they permit nothing
             try:
                 with admin_connection(dsn, application_name="ringfort transfer", autocommit=False) as reader:
                     _begin(reader)
                     held.lock(reader, lock_seconds)
                     beside.read(reader)
-                    _make_role(admin, role, tables)
                     made = _read(reader, role, tables, folder, progress)
                     held.require_same()
                     return made
