@@ -110,12 +110,14 @@ def extract(  # noqa: PLR0917 - one caller
     try:
         with admin_connection(dsn, application_name="ringfort transfer") as admin:
             held = LockedTables(admin, catalogue, every, look(admin, catalogue, every))
-            _make_role(admin, role, tables)  # rights go by number: to another column they permit nothing
             try:
                 with admin_connection(dsn, application_name="ringfort transfer", autocommit=False) as reader:
                     _begin(reader)
                     held.lock(reader, lock_seconds)
                     beside.read(reader)
+                    _make_role(admin, role, tables)  # under the locks: rights are given by name, too
+                    # a lock that it did not have yet makes this transaction hear of the role
+                    reader.execute("LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE")
                     made = _read(reader, role, tables, folder, progress)
                     held.require_same()
                     return made

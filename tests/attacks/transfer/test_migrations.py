@@ -27,7 +27,7 @@ def site(fresh_database, tmp_path):
     return to_site(make(tmp_path / "shop", rows=300), fresh_database).write(CONTRACT, (FILES, "")).approve()
 
 
-def waits(watcher):
+def waits(watcher, process=None):
     """Wait until a transfer stands behind somebody's lock."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not watcher.execute(
@@ -35,6 +35,7 @@ def waits(watcher):
         " AND datname = current_database()"
     ).fetchone():
         assert time.monotonic() < deadline
+        assert process is None or process.poll() is None, process.stderr.read()
         time.sleep(0.05)
 
 
@@ -99,7 +100,7 @@ def test_what_a_migration_changes_while_a_run_waits_for_it_does_not_leave(site, 
             env=os.environ, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         try:
-            waits(watcher)
+            waits(watcher, process)
             migrating.commit()
             told = process.communicate(timeout=WAIT_SECONDS)[1]
         finally:
