@@ -117,7 +117,7 @@ def extract(  # noqa: PLR0917 - one caller
                     beside.read(reader)
                     _make_role(admin, role, tables)  # under the locks: rights are given by name, too
                     # a lock that it did not have yet makes this transaction hear of the role
-                    reader.execute("LOCK TABLE pg_catalog.pg_class IN ACCESS SHARE MODE")
+                    reader.execute("LOCK TABLE pg_catalog.pg_language IN ACCESS SHARE MODE")
                     made = _read(reader, role, tables, folder, progress)
                     held.require_same()
                     return made

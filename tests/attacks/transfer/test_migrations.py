@@ -31,7 +31,7 @@ def waits(watcher, process=None):
     """Wait until a transfer stands behind somebody's lock."""
     deadline = time.monotonic() + WAIT_SECONDS
     while not watcher.execute(
-        "SELECT FROM pg_stat_activity WHERE application_name = 'ringfort transfer'"
+        "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ringfort transfer'"
         " AND datname = current_database()"
     ).fetchone():
         assert time.monotonic() < deadline
