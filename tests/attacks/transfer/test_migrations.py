@@ -237,11 +237,11 @@ class Swapping(InProcess):
     def __init__(self, path, other):
         self.path, self.other = path, other
 
-    def run(self, job, parts):
+    def run(self, *job, **more):
         held = self.path.with_suffix(".held")
         self.path.rename(held)
         self.other.rename(self.path)
-        yield from super().run(job, parts)
+        yield from super().run(*job, **more)
         self.path.rename(self.other)
         held.rename(self.path)
 
@@ -264,11 +264,11 @@ def test_a_file_with_the_time_and_size_of_another_is_noticed(tmp_path):
     path = deployed.folder / "data" / "orders.parquet"
 
     class Rewriting(InProcess):
-        def run(self, job, parts):
+        def run(self, *job, **more):
             found, data = path.stat(), path.read_bytes()
             path.write_bytes(data)
             os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
-            yield from super().run(job, parts)
+            yield from super().run(*job, **more)
 
     with pytest.raises(TransferStoppedError, match="has changed since the run began"):
         run_transfer(deployed.config, NAME, Rewriting())
