@@ -217,8 +217,8 @@ def _gone(path: str, error: OSError) -> MissingEnvironmentError:
     why = (os.strerror(error.errno) if error.errno else "it cannot be read").lower()
     return MissingEnvironmentError(
         f"`{path}`, which the transfer reads, cannot be read: {why}",
-        hint="put it back as it was and run the transfer again: it goes on; or give the run up with"
-        " `ringfort transfer abandon`",
+        hint="put it back and run the transfer again: what had begun ends, since it may be another file by"
+        " now, and the run after it begins anew; or give it up with `ringfort transfer abandon`",
     )
 
 

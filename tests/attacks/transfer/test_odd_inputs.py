@@ -11,7 +11,7 @@ from tests.transfer_deployment import CONTRACT, NAME, make
 
 from ringfort.errors import MissingEnvironmentError, RingfortError
 from ringfort.sites.copy_binary import data_type_of
-from ringfort.transfer.run import run_transfer
+from ringfort.transfer.run import TransferStoppedError, run_transfer
 from ringfort.transfer.runners import InProcess
 
 IDS = pa.array([1, 2, None], pa.int64())
@@ -165,14 +165,16 @@ class Vanishing(InProcess):
         yield from super().run(function, common, items, rows=rows)
 
 
-def test_a_file_that_vanishes_in_the_middle_is_named_and_the_run_goes_on_when_it_is_back(deployed):
+def test_a_file_that_vanishes_in_the_middle_is_named_and_a_new_run_reads_it_when_it_is_back(deployed):
     refused, path = offer(deployed, pa.table({"x": ["a", "b", None], "id": IDS}))
     assert refused is None
     with pytest.raises(MissingEnvironmentError, match=rf"{path.name}`, which the transfer reads") as told:
         run_transfer(deployed.config, NAME, Vanishing(path))
-    assert "put it back as it was" in told.value.hint
+    assert "put it back" in told.value.hint
     path.with_suffix(".aside").rename(path)
-    assert run_transfer(deployed.config, NAME, InProcess()).resumed
+    with pytest.raises(TransferStoppedError, match="has changed since the run began"):
+        run_transfer(deployed.config, NAME, InProcess())
+    assert not run_transfer(deployed.config, NAME, InProcess()).resumed
 
 
 def test_once_says_what_helps(deployed):

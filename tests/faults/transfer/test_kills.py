@@ -44,7 +44,7 @@ def check(deployed, found):
 
 def test_a_kill_at_a_write_is_mended_by_the_next_run(deployed):
     """In the middle of a run; all writes are `test_a_kill_at_any_write_is_mended`."""
-    found = killed(deployed, "after", [9])
+    found = killed(deployed, "after", [6])
     assert [each["killed"] for each in found] == [-signal.SIGKILL]
     check(deployed, found)
 

@@ -1,7 +1,5 @@
 """Parts and batches are fixed rows of a table, however its files are cut."""
 
-import os
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -93,15 +91,14 @@ def test_a_file_that_changes_is_noticed(tmp_path):
 def test_a_file_that_ends_too_early_is_named(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(table(5_000), path, compression="none")
-    found = source([path], 256)
+    whole = source([path], 256)
     data = bytearray(path.read_bytes())
     data[100 : len(data) // 2] = bytes(len(data) // 2 - 100)
     path.write_bytes(data)
     with pytest.raises(SourceChangedError, match=r"a\.parquet` has changed"):
-        list(read_part(parts_of(found)[0], ["n"]))
-    os.utime(path, ns=(found.files[0].modified, found.files[0].modified))
+        list(read_part(parts_of(whole)[0], ["n"]))
     with pytest.raises(UsageError, match=r"a\.parquet` is damaged"):
-        list(read_part(parts_of(found)[0], ["n"]))
+        list(read_part(parts_of(source([path], 256))[0], ["n"]))
 
 
 ODD_NAMES = (
