@@ -326,7 +326,7 @@ def test_an_approval_that_is_withdrawn_stops_the_next_run(contract):
 
 
 def test_a_cap_and_a_schedule_hold(contract, released):
-    contract.write(CONTRACT, ("rows = 10_000_000", "rows = 9_500"))
+    contract.write(CONTRACT, ("rows = 10_000_000", "rows = 9_000"))
     approve(contract)
     refused(run(contract), 1, "cap of `us-analytics` is used up")
     contract.write(CONTRACT, ("rows = 10_000_000", "rows = 8_999"), ('per = "year"', 'per = "run"'))

@@ -114,6 +114,8 @@ class FolderPlace:
             self._parent.mkdir(mode=0o750, parents=True, exist_ok=True)
             if self._parent.is_symlink() or not self._parent.is_dir():
                 raise PublishError(f"`{self._parent}` is no folder, or a link", hint="name the folder itself")
+            for left in self._leftovers():
+                shutil.rmtree(left, ignore_errors=True)
             if os.path.lexists(self.folder):
                 self._compare(files)
                 return
@@ -130,8 +132,8 @@ class FolderPlace:
         except OSError as error:
             raise machine_fault(error, self._parent) from None
 
-    def leftovers(self) -> list[Path]:
-        """What a run that was killed left half-way in the target folder."""
+    def _leftovers(self) -> list[Path]:
+        """What this run left half-way in the target folder when it was killed; one process does a run."""
         return sorted(self._parent.glob(f".{self.folder.name}.*"))
 
     def _copy(self, files: Mapping[str, Path], staged: Path, progress: Callable[[int], None]) -> None:
