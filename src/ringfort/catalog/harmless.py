@@ -1,10 +1,10 @@
 """What is recognised as saying nothing of a person: by a column's name and its values together.
 
-The rule of `ringfort.catalog.scan`: in a table that leads to people nothing is proposed `none` or
-`interoperable` unless it is recognised here (keys and countries apart, which have rules of their own). A
-name is recognised if it consists of listed words and one of them decides; a generic word that could stand
-for anything (status, type, code, amount) decides only together with values that can mean nothing else, or
-in a table of trade. Where values are asked for and none was seen, nothing is recognised. ADR 0033.
+The rule of `ringfort.catalog.about_people`: in a table that leads to people nothing is proposed `none` or
+`interoperable` unless it is recognised here (keys and countries apart, which have rules of their own). A name
+is recognised if it consists of listed words and one of them decides; a generic word that could stand for
+anything (status, type, code, amount) decides only together with values that can mean nothing else, or in a
+table of trade. Where values are asked for and none was seen, nothing is recognised. Pure. ADR 0033.
 """
 
 from __future__ import annotations
@@ -75,17 +75,7 @@ def _named(column: SampledColumn, subject: str, *beside: str) -> bool:
     if words.joined in deciding.words:
         return True
     known = deciding.words.union(*(each.words for each in others))
-    return all(word in known or word.isdigit() for word in words.single) or _split(words.joined, known)
-
-
-@lru_cache(maxsize=4_096)
-def _split(joined: str, known: frozenset[str]) -> bool:
-    """Whether a name written together (`isactive`) is made of known words; long names are not looked at."""
-    ends = {0}
-    for end in range(1, min(len(joined), 64) + 1):
-        if any(joined[start:end] in known for start in ends):
-            ends.add(end)
-    return len(joined) in ends
+    return all(word in known or word.isdigit() for word in words.single)
 
 
 def _all(column: SampledColumn, test: Callable[[str], bool], *, unseen: bool = False) -> bool:

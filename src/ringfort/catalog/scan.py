@@ -140,6 +140,10 @@ class _Proposal:
             finding, space = self._foreign_key(place, reference), self._root(place)
         elif self._is_key(table, column):
             finding, space = self._key(table, column), place
+            special = special_name(column.name)
+            if special and place != self.subject and table.primary_key != (column.name,):
+                why = f"it leads to a special category of personal data: {SUBJECTS[special]}"
+                finding = replace(finding, protection="restricted", unsure=why)
         elif protector is not None:
             finding = protector.protect(column, finding)
         return Column(
