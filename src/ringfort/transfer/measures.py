@@ -1,8 +1,8 @@
 """Where measuring is wired into a run: how far people can be told apart in what is about to leave.
 
-Measured over the reduced files, before anything leaves; the result is evidence for an assessment, not a
-judgement, and never says that data is anonymous. `measure` gives a document (kept as a blob that the release
-names): coarse classes in the open, and the exact figures sealed for the holder of the evidence key
+Measured over tags of the reduced rows, before anything leaves; the result is evidence for an assessment, not
+a judgement, and never says that data is anonymous. `measure` gives a document (kept as a blob that the
+release names): coarse classes in the open, and the exact figures sealed for the holder of the evidence key
 (`open_figures`), since counts beside a few people are values too. A contract's `smallest_group` stops a run.
 
 What a recipient gets is remembered as tags (`kept/measured-RUN.TABLE.parquet`, `.json` beside it), so that
@@ -46,7 +46,6 @@ from ringfort.sites.paths import private_folder
 from ringfort.transfer.canaries import canaries_of, subject_values
 from ringfort.transfer.keys import signer
 from ringfort.transfer.manifest import read_manifest
-from ringfort.transfer.measured_rows import MeasuredTable, measured_table, write_tags
 from ringfort.transfer.state import RUN
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ if TYPE_CHECKING:
     from ringfort.ledger.folds import ControlState
     from ringfort.policy.contract import Contract
     from ringfort.privacy.pseudonym import Domain
-    from ringfort.transfer.source import SourceTable
+    from ringfort.transfer.measured_rows import MeasuredTable
 
 FORMAT = "ringfort-transfer-measures/1"
 WORDING = "evidence for an assessment of re-identification; not a statement that data is anonymous"
@@ -80,7 +79,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class MeasureInput:
-    """`files` are the reduced files of each table, in order; `sources` the rows that they were made of.
+    """`tables` are those that are measured, `tags` the files of tags of each (see `measured_rows`).
 
     `kept` is a folder of the transfer's own (0700) for what must be remembered from run to run. `domain` is
     the one that the run's pseudonyms are of; `state` the control log as the run saw it.
@@ -90,8 +89,8 @@ class MeasureInput:
     contract: Contract
     catalogue: Catalogue
     run: str
-    files: Mapping[str, Sequence[Path]]
-    sources: Mapping[str, SourceTable]
+    tables: Mapping[str, MeasuredTable]
+    tags: Mapping[str, Sequence[Path]]
     kept: Path
     state: ControlState
     domain: Domain | None = None
@@ -156,15 +155,11 @@ def measure(given: MeasureInput) -> Measured:
     unmeasured: list[str] = []
     with _connection(given.config, kept) as connection:
         for stated in given.contract.tables:
-            source = given.sources[stated.name]
-            table = measured_table(given.contract, dataset, stated, source.schema())
-            if not table.quasi or not source.rows:
+            table = given.tables.get(stated.name)
+            if table is None:
                 unmeasured.append(stated.name)
                 continue
-            path = kept / SPILL / "rows.parquet"
-            threads = _threads(given.config)
-            write_tags(tagger, table, given.files[stated.name], source, given.contract.output, path, threads)
-            _relation(connection, "measured", path)
+            _relation(connection, "measured", *given.tags[stated.name])
             groups = group_figures(connection, "measured", len(table.quasi), len(table.sensitive))
             singled = singling_out(connection, len(table.quasi))
             linked = tuple(_linkages(connection, given, table))
@@ -176,7 +171,6 @@ def measure(given: MeasureInput) -> Measured:
             figures.append(TableFigures(table, groups, singled, canaries_alone(connection, planted), linked))
             if table.subject and RUN.fullmatch(given.run):  # in a trial nobody gets it
                 _remember(connection, given, table)
-            path.unlink()
     stops = _stops(given.contract, figures)
     shown = {
         "wording": WORDING,
@@ -321,8 +315,8 @@ def _threads(config: Config) -> int:
     return config.measures.threads or len(os.sched_getaffinity(0))
 
 
-def _relation(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    connection.read_parquet(str(path)).create_view(name, replace=True)
+def _relation(connection: duckdb.DuckDBPyConnection, name: str, *paths: Path) -> None:
+    connection.read_parquet([str(each) for each in paths]).create_view(name, replace=True)
 
 
 # -- what the recipient has ---------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import check
 from ringfort.sites.copy_binary import data_type_of
 from ringfort.transfer.inspection_plan import TOLERABLE
+from ringfort.transfer.measured_rows import subject_column
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan
 from ringfort.transfer.source import clashes
 
@@ -129,6 +130,17 @@ def reduction_plan(
     return ReductionPlan(columns, domain if uses else None, secret if uses else b"")
 
 
+def leading_pseudonym(stated: ContractTable, dataset: Dataset) -> str:
+    """The column whose pseudonyms rows are ordered by first, "" if the table has none.
+
+    It is the data subject's key, so that what belongs to somebody stands together; else the first pseudonym
+    in the contract's order.
+    """
+    sent = [each.name for each in stated.columns if each.form is Form.PSEUDONYM]
+    subject = subject_column(dataset, dataset.table(stated.name))
+    return subject if subject in sent else next(iter(sent), "")
+
+
 def _column_plan(
     column: PlannedColumn, table: PlannedTable, dataset: Dataset, schema: pa.Schema
 ) -> ColumnPlan:
@@ -189,4 +201,12 @@ def by_name(tables: tuple[PlannedTable, ...]) -> Mapping[str, PlannedTable]:
     return {each.stated.name: each for each in tables}
 
 
-__all__ = ["PlannedColumn", "PlannedTable", "by_name", "planned_tables", "reduction_plan", "rendering_faults"]
+__all__ = [
+    "PlannedColumn",
+    "PlannedTable",
+    "by_name",
+    "leading_pseudonym",
+    "planned_tables",
+    "reduction_plan",
+    "rendering_faults",
+]

@@ -172,7 +172,7 @@ def _dry_run(  # noqa: PLR0917 - made in one place
             ]
             found.notes += runner.notes
             _gather(found.against, lambda: work.judge(results))
-            _gather(found.against, lambda: found.measures.update(work.measure(sources, results).shown))
+            _gather(found.against, lambda: found.measures.update(work.measure(sources).shown))
         except Stop as why:
             found.against.append(why.message)
         except OSError as error:

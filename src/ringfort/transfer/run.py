@@ -2,7 +2,7 @@
 
     begin     the decision is made and recorded (`TransferStarted`) before anything is read
     extract   rows of the site are read into the run's folder; Parquet files are only looked at
-    reduce    parts are reduced, inspected and written, by whichever runner
+    reduce    rows are reduced, then sorted for release, inspected and written, by whichever runner
     judge     a finding that the contract does not allow stops the run
     measure   re-identification is measured over the parts
     seal      files are encrypted, where the contract asks for it
@@ -20,7 +20,6 @@ waits to go on.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -190,7 +189,7 @@ class _Run:
             sources = self._work.extract()
             results = self._work.reduce(sources)
             self._work.judge(results)
-            measured = self._work.measure(sources, results)
+            measured = self._work.measure(sources)
             sealed = self._seal(results)
             marked = self._record(results, measured, sealed)
         note = marked["note"].encode()
@@ -312,9 +311,7 @@ class _Run:
         tables = []
         for table in self._work.tables:
             own = [each for each in results if each.table == table.stated.name]
-            lost: Counter[str] = Counter()
-            for each in own:
-                lost.update(each.lost)
+            lost = self._work.lost(table.stated.name)
             columns = tuple(
                 ReleasedColumn(
                     each.stated.name, str(each.stated.form), each.stated.method, lost[each.stated.name]

@@ -1,7 +1,8 @@
 """What a run has done so far, on disk, so that one that was killed goes on where it was.
 
 `state/transfers/NAME/RUN/` (0700) holds `run.json`, one marker file for each stage that is done, and the
-data: `extract/` (rows of the site, in the region), `parts/` (what may leave), `release/` (what does).
+data: `extract/` (rows of the site, in the region), `rows/` (reduced rows, sorted, until they are written),
+`parts/` (what may leave), `release/` (what does).
 Invariants: a marker is written whole and durable, after what it speaks of; whoever holds the lock is the
 only one at work on a transfer; nothing here decides anything, the ledger does.
 """
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ringfort.record.disk import Disk
 
 RUN = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}")
-EXTRACT, PARTS, RELEASE = "extract", "parts", "release"
+EXTRACT, ROWS, PARTS, RELEASE = "extract", "rows", "parts", "release"
 _MARK = re.compile(r"[a-z]+(-[A-Za-z0-9%_.~-]+)?")
 
 
@@ -132,4 +133,4 @@ class TransferFolder:
         os.close(self._lock)
 
 
-__all__ = ["EXTRACT", "PARTS", "RELEASE", "RUN", "RunFolder", "TransferFolder"]
+__all__ = ["EXTRACT", "PARTS", "RELEASE", "ROWS", "RUN", "RunFolder", "TransferFolder"]

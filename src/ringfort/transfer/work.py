@@ -7,11 +7,13 @@ here to the record and the release; `preview` ends here.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.privacy.row_order import order_key
 from ringfort.sites.domains import DomainStore
 from ringfort.sites.paths import private_folder
 from ringfort.transfer.begin import Begun, Stop
@@ -19,9 +21,18 @@ from ringfort.transfer.extract import Beside, extract, site_dsn
 from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
 from ringfort.transfer.inspect import KeptFingerprints, findings
 from ringfort.transfer.inspection_plan import InspectionInput, inspections
+from ringfort.transfer.measured_rows import MeasuredTable, measured_table
 from ringfort.transfer.measures import Measured, MeasureInput, measure
-from ringfort.transfer.part import Job, PartResult, run_part
-from ringfort.transfer.plan import planned_tables, reduction_plan
+from ringfort.transfer.part import (
+    Job,
+    PartResult,
+    ReducedPart,
+    ReleasePart,
+    TableOrder,
+    reduce_part,
+    write_release_part,
+)
+from ringfort.transfer.plan import PlannedTable, leading_pseudonym, planned_tables, reduction_plan
 from ringfort.transfer.schedule import Used, used
 from ringfort.transfer.site_tables import ReadTable
 from ringfort.transfer.source import (
@@ -32,13 +43,14 @@ from ringfort.transfer.source import (
     open_files,
     parts_of,
 )
-from ringfort.transfer.state import EXTRACT, PARTS
+from ringfort.transfer.state import EXTRACT, PARTS, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import psycopg
 
+    from ringfort.catalog.model import Dataset
     from ringfort.config import Config
     from ringfort.policy.contract import Contract
     from ringfort.ports import Clock
@@ -86,6 +98,7 @@ class Work:
         self.progress = progress
         self._disk = disk
         self._clock = clock
+        self._reduced: list[ReducedPart] = []
         # what was released is not planned again: the catalogue may be another by now
         self.tables = () if begun.released else planned_tables(self.contract, begun.catalogue)
 
@@ -172,34 +185,74 @@ class Work:
         self.folder.mark(IDENTIFIERS, {} if kept is None else asdict(kept))
 
     def reduce(self, sources: Sequence[SourceTable]) -> list[PartResult]:
-        """Every part reduced, inspected and written; their results in order."""
+        """Every row reduced, and every part of the release inspected and written; their results in order."""
         for each in sources:
             check_unchanged(each)  # those that were done before the run was cut off were of these files, too
         parts = [part for table in sources for part in parts_of(table)]
-        done = {each["id"]: PartResult.from_json(each) for each in self.folder.marks("part")}
-        missing = [each for each in parts if each.id not in done]
-        if missing:
-            self._reduce_parts(sources, parts, missing, done)
-        return [done[each.id] for each in parts]
+        written = {each["id"]: PartResult.from_json(each) for each in self.folder.marks("part")}
+        reduced = {each["id"]: ReducedPart.from_json(each) for each in self.folder.marks("reduced")}
+        if any(each.id not in written for each in parts):
+            job = self._job(sources)
+            self._reduce_parts(job, sources, parts, reduced)
+            self._write_parts(job, parts, reduced, written)
+        self._reduced = [reduced[each.id] for each in parts]
+        return [written[each.id] for each in parts]
+
+    def lost(self, table: str) -> Counter[str]:
+        """How many values of each column had none in their form and leave as NULL."""
+        found: Counter[str] = Counter()
+        for each in self._reduced:
+            if each.table == table:
+                found.update(each.lost)
+        return found
 
     def _reduce_parts(
         self,
+        job: Job,
         sources: Sequence[SourceTable],
         parts: Sequence[Part],
-        missing: Sequence[Part],
-        done: dict[str, PartResult],
+        reduced: dict[str, ReducedPart],
     ) -> None:
-        job = self._job(sources)
-        self.progress.stage("reducing and inspecting", sum(each.rows for each in parts))
-        self.progress.advance(sum(each.rows for each in done.values()))
-        rows = sum(each.rows for each in missing)
-        for result in self.runner.run(run_part, job, missing, rows=rows):
-            self._disk.sync_folder(Path(job.folder))
-            self.folder.mark(f"part-{result.id}", result.to_json())
-            done[result.id] = result
+        """Every part of the sources, reduced and spooled; what is on disk from before is not done again."""
+        missing = [each for each in parts if each.id not in reduced or not reduced[each.id].is_there()]
+        self.progress.stage("reducing", sum(each.rows for each in parts))
+        self.progress.advance(sum(each.rows for each in parts) - sum(each.rows for each in missing))
+        for result in self.runner.run(reduce_part, job, missing, rows=sum(each.rows for each in missing)):
+            self._disk.sync_folder(Path(job.rows))
+            self.folder.mark(f"reduced-{result.id}", result.to_json())
+            reduced[result.id] = result
             self.progress.advance(result.rows)
         for each in sources:
             check_unchanged(each)
+
+    def _write_parts(
+        self,
+        job: Job,
+        parts: Sequence[Part],
+        reduced: Mapping[str, ReducedPart],
+        written: dict[str, PartResult],
+    ) -> None:
+        """Every part of the release: as many rows each as a part of the source, in the order of release."""
+        files = {
+            table: tuple(
+                file for part in parts if part.table.name == table for file in reduced[part.id].files
+            )
+            for table in {each.table.name for each in parts}
+        }
+        missing = [
+            ReleasePart(each.table, each.number, each.first, each.rows, each.id, files[each.table.name])
+            for each in parts
+            if each.id not in written
+        ]
+        self.progress.stage("inspecting and writing", sum(each.rows for each in parts))
+        self.progress.advance(sum(each.rows for each in written.values()))
+        for result in self.runner.run(
+            write_release_part, job, missing, rows=sum(each.rows for each in missing)
+        ):
+            self._disk.sync_folder(Path(job.folder))
+            self.folder.mark(f"part-{result.id}", result.to_json())
+            written[result.id] = result
+            self.progress.advance(result.rows)
 
     def _job(self, sources: Sequence[SourceTable]) -> Job:
         dataset = self.begun.catalogue.dataset(self.contract.dataset)
@@ -225,7 +278,35 @@ class Work:
                 identifiers=KeptFingerprints(**kept) if kept else None,
             )
         )
-        return Job(str(self.folder.folder(PARTS)), self.contract.output, plans, inspected)
+        return Job(
+            folder=str(self.folder.folder(PARTS)),
+            rows=str(self.folder.folder(ROWS)),
+            output=self.contract.output,
+            plans=plans,
+            orders={each.stated.name: self._order(each, dataset, store) for each in self.tables},
+            inspections=inspected,
+            measured=self._measured(sources),
+            tag_key=store.fingerprint_key(),
+        )
+
+    def _order(self, table: PlannedTable, dataset: Dataset, store: DomainStore) -> TableOrder:
+        """By the domain of the recipient: its entity and the purpose; an epoch changes the pseudonyms."""
+        key = order_key(
+            store.fingerprint_key(), self.contract.recipient.entity, self.contract.purpose, table.stated.name
+        )
+        return TableOrder(key, leading_pseudonym(table.stated, dataset))
+
+    def _measured(self, sources: Sequence[SourceTable]) -> dict[str, MeasuredTable]:
+        """The tables that have rows, and quasi-identifiers to measure them over."""
+        dataset = self.begun.catalogue.dataset(self.contract.dataset)
+        found = {}
+        for source in sources:
+            stated = self.contract.table(source.name)
+            if stated is not None and source.rows:
+                table = measured_table(self.contract, dataset, stated, source.schema())
+                if table.quasi:
+                    found[source.name] = table
+        return found
 
     def judge(self, results: Sequence[PartResult]) -> None:
         """Raise `Stop` if inspection found what the contract does not allow."""
@@ -242,27 +323,25 @@ class Work:
                 findings=listed,
             )
 
-    def measure(self, sources: Sequence[SourceTable], results: Sequence[PartResult]) -> Measured:
+    def measure(self, sources: Sequence[SourceTable]) -> Measured:
         """The figures of the run; raises `Stop` if they do not permit a release."""
         marked = self.folder.marked("measure")
         if marked is not None:
             measured = Measured(marked["document"].encode(), marked["shown"], tuple(marked["stops"]))
         else:
             self.progress.stage("measuring re-identification", -1)
-            folder = self.folder.path / PARTS
+            tables = self._measured(sources)
             measured = measure(
                 MeasureInput(
                     config=self.config,
                     contract=self.contract,
                     catalogue=self.begun.catalogue,
                     run=self.folder.run,
-                    files={
-                        each.stated.name: [
-                            folder / one.file for one in results if one.table == each.stated.name
-                        ]
-                        for each in self.tables
+                    tables=tables,
+                    tags={
+                        name: [Path(each.tags) for each in self._reduced if each.table == name]
+                        for name in tables
                     },
-                    sources={each.name: each for each in sources},
                     kept=self.kept,
                     state=self.begun.state,
                     domain=self.begun.domain,
@@ -278,6 +357,7 @@ class Work:
                     "stops": list(measured.stops),
                 },
             )
+            self.folder.clear(ROWS)
         if measured.stops:
             raise Stop(
                 "measures",

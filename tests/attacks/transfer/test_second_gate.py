@@ -39,14 +39,15 @@ def released(deployed):
 
 
 class Meddler(InProcess):
-    """Does the parts, and in between what an attacker would."""
+    """Does the tasks, and once, after the first of their lists, what an attacker would."""
 
     def __init__(self, act):
         self._act = act
 
     def run(self, function, common, items, *, rows):
         yield from super().run(function, common, items, rows=rows)
-        self._act()
+        act, self._act = self._act, lambda: None
+        act()
 
 
 # -- the contract ------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from ringfort.record.disk import OsDisk
 from ringfort.transfer.run import run_transfer
 from ringfort.transfer.runners import InProcess
 
-WRITES = 26
+WRITES = 40
 
 
 class FullDisk(OsDisk):

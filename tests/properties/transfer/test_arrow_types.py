@@ -11,12 +11,11 @@ from ringfort.errors import UsageError
 from ringfort.policy.contract_source import load_contract
 from ringfort.privacy.inspection import ColumnRule
 from ringfort.privacy.pseudonym import Domain
-from ringfort.privacy.reidentification import Tagger
 from ringfort.sites.copy_binary import data_type_of
 from ringfort.transfer.arrow_types import is_nested, plain, plain_type, refusal
 from ringfort.transfer.inspect import Inspection
-from ringfort.transfer.measured_rows import measured_table, write_tags
-from ringfort.transfer.part import Job, run_part
+from ringfort.transfer.measured_rows import measured_table
+from ringfort.transfer.part import Job, ReleasePart, TableOrder, reduce_part, write_release_part
 from ringfort.transfer.plan import planned_tables, reduction_plan, rendering_faults
 from ringfort.transfer.source import files_of, open_files, parts_of
 from ringfort.transfer.source_check import check_sources, sample_of
@@ -144,14 +143,22 @@ def test_a_column_of_any_type_leaves_or_is_refused_by_name(deployed, arrow, outp
     target = deployed.folder / "made"
     target.mkdir(exist_ok=True)
     inspection = Inspection("one", bytes(32), (ColumnRule("x"), ColumnRule("id")))
-    job = Job(str(target), output, {"odd": plan}, {"odd": inspection})
-    made = [run_part(job, each) for each in parts_of(source)]
+    measured = measured_table(contract, catalogue.dataset("shop"), contract.tables[0], source.schema())
+    job = Job(
+        str(target), str(target), output, {"odd": plan}, {"odd": TableOrder(bytes(16), "id")},
+        {"odd": inspection}, {"odd": measured}, bytes(32),
+    )  # fmt: skip
+    parts = parts_of(source)
+    reduced = [reduce_part(job, each) for each in parts]
+    spooled = tuple(file for each in reduced for file in each.files)
+    made = [
+        write_release_part(job, ReleasePart(source, each.number, each.first, each.rows, each.id, spooled))
+        for each in parts
+    ]
     files = [target / each.file for each in made]
     rows = sum(
         pq.read_table(each).num_rows if output == "parquet" else pa_csv.read_csv(each).num_rows
         for each in files
     )
     assert rows == 2
-    measured = measured_table(contract, catalogue.dataset("shop"), contract.tables[0], source.schema())
-    write_tags(Tagger(bytes(32)), measured, files, source, output, target / "tags.parquet", 1)
-    assert sum(pq.read_table(target / "tags.parquet").column("n").to_pylist()) == 2
+    assert sum(sum(pq.read_table(each.tags).column("n").to_pylist()) for each in reduced) == 2
