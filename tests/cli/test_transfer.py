@@ -295,7 +295,7 @@ def test_preview_says_that_recipients_can_be_joined_by_position(contract):
     done = contract.ringfort("transfer", "preview", "DIR", NAME)
     settings.write_text(before)
     contract.ringfort("policy", "apply", "DIR", check=True)
-    assert "recipients can be joined by position" in done.stdout
+    assert "what the gateway shows can be joined by position" in done.stdout
 
 
 def test_a_contract_that_changed_since_its_approval_does_not_run(contract, released):

@@ -111,7 +111,7 @@ class Work:
         """The rows that are transferred, as files; their number is held against the cap."""
         marked = self.folder.marked("extract")
         if marked is None or self.folder.marked(IDENTIFIERS) is None:  # one of before is read anew
-            self.folder.clear(EXTRACT, PARTS, "part", "measure.json")
+            self.folder.clear(EXTRACT, ROWS, PARTS, "reduced", "part", "measure.json")
             sources = self._from_files() if self.contract.source_country else self._from_site()
             self.folder.mark("extract", [asdict(each) for each in sources])
         else:

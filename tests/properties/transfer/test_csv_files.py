@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ringfort.transfer.measured_rows import _reduced
 from ringfort.transfer.writer import write_part
 
 ODD = ['"', '""', ",", "\n", "\r\n", "\r", "a\nb", "\n\n", " ", "\t", "NULL", "\\N", ";", "#", "'", "\ufeff"]
@@ -60,8 +59,6 @@ def test_other_programs_read_what_was_written(table):
             ),
         )  # fmt: skip
         assert [list(each.values()) for each in arrow.to_pylist()] == rows
-        ours = [each for batch in _reduced(path, "csv", names, 5) for each in batch.to_pylist()]
-        assert [list(each.values()) for each in ours] == rows
 
 
 @settings(max_examples=50, deadline=None)
@@ -81,11 +78,3 @@ def test_pandas_and_duckdb_read_what_was_written(table):
                 [str(path)],
             ).fetchall()
         assert [list(each) for each in found] == rows
-
-
-@pytest.mark.parametrize("size", [3 << 20, 20 << 20])
-def test_values_longer_than_a_block_are_read_again(tmp_path, size):
-    rows = [["x", "y"], ["long " * (size // 5), "z"], [None, "\n" * 1_000], ["", None]]
-    path, names = written(tmp_path, 2, rows)
-    read = [list(each.values()) for batch in _reduced(path, "csv", names, 3) for each in batch.to_pylist()]
-    assert read == rows
