@@ -89,8 +89,8 @@ def preview_transfer(
     found.against += [str(stated.error(each)) for each in decision.faults]
     if stated.contract.dataset in desk.bundle.settings.accept_stored_order:
         found.notes.append(
-            f"the policy accepts stored order for dataset `{stated.contract.dataset}`: what the gateway shows can"
-            " be joined by position, row by row, whatever the pseudonyms; files are sorted all the same"
+            f"the policy accepts stored order for dataset `{stated.contract.dataset}`: what the gateway shows"
+            " can be joined by position, row by row, whatever the pseudonyms; files are sorted all the same"
         )
     _gather(found.against, lambda: require_approved(desk))
     _gather(found.against, lambda: require_due(desk))
