@@ -8,6 +8,7 @@ SCRIPT = """
 import os, signal, subprocess, sys
 from ringfort import interruption
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may have had it ignored
 interruption.install()
 interruption.running()
 done = []

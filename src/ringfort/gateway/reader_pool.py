@@ -125,7 +125,8 @@ class Parser:
         self._remembered: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
         self._given_up: dict[bytes, float] = {}
         self._asked: dict[bytes, set[_Ask]] = {}
-        self._reading: dict[bytes, asyncio.Task[None]] = {}
+        self._reading: set[bytes] = set()
+        self._at_work: set[asyncio.Task[None]] = set()  # they read a text, or replace their reader after it
         self._sweep: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
@@ -138,10 +139,10 @@ class Parser:
         """Kill the readers."""
         if self._sweep is not None:
             self._sweep.cancel()
-        readings = list(self._reading.values())
-        for reading in readings:
-            reading.cancel()
-        await asyncio.gather(*readings, return_exceptions=True)
+        at_work = list(self._at_work)
+        for each in at_work:
+            each.cancel()
+        await asyncio.gather(*at_work, return_exceptions=True)
         for slot in self._slots:
             if slot.reader is not None:
                 await slot.reader.stop()
@@ -235,7 +236,10 @@ class Parser:
             if other.waiting is not None:
                 self._queue.drop(other.waiting)
         slot.busy = True
-        self._reading[ask.key] = asyncio.ensure_future(self._read(slot, text, ask))
+        self._reading.add(ask.key)
+        task = asyncio.ensure_future(self._read(slot, text, ask))
+        self._at_work.add(task)
+        task.add_done_callback(self._at_work.discard)
 
     async def _read(self, slot: _Slot, text: WaitingText, ask: _Ask) -> None:
         clock = asyncio.get_running_loop().time
@@ -257,7 +261,7 @@ class Parser:
                 )
             self._queue.budgets.charge(text.principal, text.session, clock() - started, clock())
         finally:
-            del self._reading[ask.key]
+            self._reading.discard(ask.key)
             for each in self._asked.get(ask.key, ()):
                 if not each.answer.done():
                     each.answer.set_result(answer)
