@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ringfort.disclosure.statement_constants import words
-from ringfort.disclosure.statement_order_nodes import holds, is_star
+from ringfort.disclosure.statement_order_nodes import holds, is_star, objects
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 from ringfort.disclosure.statement_rewrite import column_name
 
@@ -79,16 +79,9 @@ def scope(select: Node, tables: Tables) -> Tables:
 
 def _references(value: Any) -> Iterator[list[str]]:  # noqa: ANN401 - JSON values
     """The columns in an expression, but for those in subqueries: these have a FROM of their own."""
-    todo = [value]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, list):
-            todo += each
-        elif isinstance(each, dict):
-            if "ColumnRef" in each:
-                yield [part.get("String", {}).get("sval", "") for part in each["ColumnRef"]["fields"]]
-            elif "SubLink" not in each:
-                todo += each.values()
+    for each in objects(value, lambda node: "SubLink" in node):
+        if "ColumnRef" in each:
+            yield [part.get("String", {}).get("sval", "") for part in each["ColumnRef"]["fields"]]
 
 
 @dataclass(frozen=True)

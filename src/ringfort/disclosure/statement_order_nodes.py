@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ringfort.disclosure.statement_refusal import StatementRefusedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from ringfort.disclosure.statement_edits import Part
     from ringfort.disclosure.statement_rules import Node
@@ -115,8 +115,11 @@ def varies(node: Node) -> bool:
     return holds(node, _VARIES)
 
 
-def names_schemas(value: Any) -> bool:  # noqa: ANN401 - JSON values
-    """Whether a column in there is named with a schema, so that its relation must be that one."""
+def objects(
+    value: Any,  # noqa: ANN401 - JSON values
+    closed: Callable[[Node], bool] = lambda _: False,
+) -> Iterator[Node]:
+    """The objects in a tree, each once; none that is `closed`, and nothing within such a one."""
     todo = [value]
     seen: set[int] = set()  # filled orders share their nodes: copies of copies would double with each level
     while todo:
@@ -126,49 +129,35 @@ def names_schemas(value: Any) -> bool:  # noqa: ANN401 - JSON values
         seen.add(id(each))
         if isinstance(each, list):
             todo += each
-        elif isinstance(each, dict):
-            if len(each.get("ColumnRef", {}).get("fields", ())) > 2:
-                return True
+        elif isinstance(each, dict) and not closed(each):
+            yield each
             todo += each.values()
-    return False
+
+
+def names_schemas(value: Any) -> bool:  # noqa: ANN401 - JSON values
+    """Whether a column in there is named with a schema, so that its relation must be that one."""
+    return any(len(each.get("ColumnRef", {}).get("fields", ())) > 2 for each in objects(value))
 
 
 def names_row(value: Any, name: str, columns: Sequence[str]) -> bool:  # noqa: ANN401 - JSON values
     """Whether `name` may be named for its whole rows: alone, or as `name.*` within an expression."""
-    todo = [value]
-    seen: set[int] = set()
-    while todo:
-        each = todo.pop()
-        if id(each) in seen:
-            continue
-        seen.add(id(each))
-        if isinstance(each, list):
-            todo += each
-        elif isinstance(each, dict):
-            if "ResTarget" in each and "val" in each["ResTarget"] and is_star(each["ResTarget"]):
-                continue
-            fields = each.get("ColumnRef", {}).get("fields", ())
-            if fields and fields[0].get("String", {}).get("sval") == name:
-                whole = len(fields) == 1 and name not in columns
-                if whole or (len(fields) == 2 and "A_Star" in fields[1]):
-                    return True
-            todo += each.values()
+    for each in objects(value, _is_starred_item):
+        fields = each.get("ColumnRef", {}).get("fields", ())
+        if fields and fields[0].get("String", {}).get("sval") == name:
+            whole = len(fields) == 1 and name not in columns
+            if whole or (len(fields) == 2 and "A_Star" in fields[1]):
+                return True
     return False
+
+
+def _is_starred_item(node: Node) -> bool:
+    return "val" in node.get("ResTarget", {}) and is_star(node["ResTarget"])
 
 
 def holds_unsortable(value: Any) -> bool:  # noqa: ANN401 - JSON values
     """Whether a cast in there gives a type that DISTINCT takes and ORDER BY does not."""
-    todo = [value]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, list):
-            todo += each
-        elif isinstance(each, dict):
-            names = each.get("TypeCast", {}).get("typeName", {}).get("names", [{}])
-            if names[-1].get("String", {}).get("sval") in _UNSORTABLE:
-                return True
-            todo += each.values()
-    return False
+    names = (each.get("TypeCast", {}).get("typeName", {}).get("names", [{}]) for each in objects(value))
+    return any(each[-1].get("String", {}).get("sval") in _UNSORTABLE for each in names)
 
 
 def is_star(target: Node) -> bool:
@@ -188,16 +177,7 @@ def unplaced(what: str, hint: str = "") -> StatementRefusedError:
 
 def holds(value: Any, kinds: frozenset[str]) -> bool:  # noqa: ANN401 - JSON values
     """Whether a node of one of these kinds stands anywhere in there."""
-    todo = [value]
-    while todo:
-        each = todo.pop()
-        if isinstance(each, list):
-            todo += each
-        elif isinstance(each, dict):
-            if not kinds.isdisjoint(each):
-                return True
-            todo += each.values()
-    return False
+    return not all(kinds.isdisjoint(each) for each in objects(value))
 
 
 __all__ = [
@@ -213,6 +193,7 @@ __all__ = [
     "names_row",
     "names_schemas",
     "number",
+    "objects",
     "quoted",
     "star",
     "string",

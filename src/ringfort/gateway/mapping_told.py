@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ringfort.disclosure.profile import Profile
-    from ringfort.gateway.mapping_fill import Map
+    from ringfort.gateway.mapping_fill import Map, Source
 
 
 class Told:
@@ -63,10 +63,7 @@ class Told:
         with self._lock:
             return [
                 {
-                    "table": f"{source.source.schema}.{source.source.table}",
-                    "column": source.source.column,
-                    "map": kept.plan.id,
-                    "domain": kept.domain.id,
+                    **_which(kept, source),
                     "reason": source.progress.fault,
                     "since": source.progress.since,
                     "readable": source.full,
@@ -81,10 +78,7 @@ class Told:
         with self._lock:
             return [
                 {
-                    "table": f"{source.source.schema}.{source.source.table}",
-                    "column": source.source.column,
-                    "map": kept.plan.id,
-                    "domain": kept.domain.id,
+                    **_which(kept, source),
                     "stage": str(source.progress.stage),
                     "done": source.progress.done,
                     "expected": source.progress.expected,
@@ -115,6 +109,16 @@ class Told:
             "waiting": max(len(kept) - ready - len(faults), 0),
             "faults": faults,
         }
+
+
+def _which(kept: Map, source: Source) -> dict[str, Any]:
+    """Which column of which table an item is about, and where its pseudonyms are."""
+    return {
+        "table": f"{source.source.schema}.{source.source.table}",
+        "column": source.source.column,
+        "map": kept.plan.id,
+        "domain": kept.domain.id,
+    }
 
 
 __all__ = ["Told"]

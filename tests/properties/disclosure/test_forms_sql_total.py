@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from tests.forms_database import forms_database
 
 from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, create_statements
 from ringfort.privacy.form_rules import versioned
@@ -39,16 +40,9 @@ LAST = {"date": "5874897-12-31", "timestamp": "294276-12-31", "timestamptz": "29
 @pytest.fixture(scope="module")
 def connection(postgres_server):
     """One database for the whole module: nothing here depends on what another test left."""
-    with psycopg.connect(postgres_server.admin_dsn(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE forms_total")
-        with psycopg.connect(postgres_server.admin_dsn("forms_total"), autocommit=True) as connection:
-            connection.execute("CREATE SCHEMA ringfort")
-            connection.execute("SET search_path = pg_catalog")
-            for statement in create_statements():
-                connection.execute(statement)
-            connection.execute("SET search_path = public")
-            yield connection
-        admin.execute("DROP DATABASE forms_total")
+    with forms_database(postgres_server, "forms_total") as connection:
+        connection.execute("SET search_path = public")
+        yield connection
 
 
 def call(connection, name, value, argument):

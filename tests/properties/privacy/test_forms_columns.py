@@ -11,14 +11,14 @@ import struct
 import uuid
 
 import numpy as np
-import psycopg
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from tests.forms_database import forms_database
 
-from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, create_statements, rendering
+from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, rendering
 from ringfort.policy.forms import Form
 from ringfort.privacy.characters import LETTER
 from ringfort.privacy.columns import COLUMN_FORMS, cast_like_sql, render
@@ -58,16 +58,9 @@ DIRTY = [
 
 @pytest.fixture(scope="module")
 def database(postgres_server):
-    with psycopg.connect(postgres_server.admin_dsn(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE forms_columns TEMPLATE template0 ENCODING 'UTF8'")
-        with psycopg.connect(postgres_server.admin_dsn("forms_columns"), autocommit=True) as connection:
-            connection.execute("CREATE SCHEMA ringfort")
-            connection.execute("SET search_path = pg_catalog")
-            for statement in create_statements():
-                connection.execute(statement)
-            connection.execute("SET timezone = 'UTC'")
-            yield connection
-        admin.execute("DROP DATABASE forms_columns")
+    with forms_database(postgres_server, "forms_columns") as connection:
+        connection.execute("SET timezone = 'UTC'")
+        yield connection
 
 
 def functions(argument):

@@ -15,15 +15,15 @@ import unicodedata
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import psycopg
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
+from tests.forms_database import forms_database
 
 from ringfort.catalog.model import KINDS
-from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, create_statements, rendering
+from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, rendering
 from ringfort.policy.forms import Form
 from ringfort.privacy.columns import cast_like_sql, render
 from ringfort.privacy.form_rules import versioned
@@ -61,16 +61,9 @@ def language(function):
 
 @pytest.fixture(scope="module")
 def database(postgres_server):
-    with psycopg.connect(postgres_server.admin_dsn(), autocommit=True) as admin:
-        admin.execute("CREATE DATABASE forms_law TEMPLATE template0 ENCODING 'UTF8'")
-        with psycopg.connect(postgres_server.admin_dsn("forms_law"), autocommit=True) as connection:
-            connection.execute("CREATE SCHEMA ringfort")
-            connection.execute("SET search_path = pg_catalog")
-            for statement in create_statements():
-                connection.execute(statement)
-            connection.execute("SET timezone = 'UTC'")
-            yield connection
-        admin.execute("DROP DATABASE forms_law")
+    with forms_database(postgres_server, "forms_law") as connection:
+        connection.execute("SET timezone = 'UTC'")
+        yield connection
 
 
 def told(connection, function, values):

@@ -4,13 +4,13 @@ import decimal
 from datetime import date, datetime
 from pathlib import Path
 
-import psycopg
 import pyarrow as pa
 import pytest
 from psycopg import sql
+from tests.forms_database import with_forms
 
 from ringfort.catalog.model import KINDS
-from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, create_statements, rendering
+from ringfort.disclosure.forms_sql import FUNCTIONS, SCHEMA, rendering
 from ringfort.policy.forms import Form
 from ringfort.privacy.columns import cast_like_sql, render
 from ringfort.privacy.form_rules import STRUCK_OUT, TEXT_LIMIT, WRITTEN_LIMIT
@@ -45,11 +45,7 @@ def examples():
 
 @pytest.fixture
 def database(fresh_database):
-    with psycopg.connect(fresh_database, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA ringfort")
-        connection.execute("SET search_path = pg_catalog")
-        for statement in create_statements():
-            connection.execute(statement)
+    with with_forms(fresh_database) as connection:
         connection.execute("SET timezone = 'UTC'")
         yield connection
 
