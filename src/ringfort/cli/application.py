@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import typer
 from typer.exceptions import TyperException
 
-from ringfort import __version__, interruption
+from ringfort import __version__, interruption, logs
 from ringfort.cli.interrupted import what_is_kept
 from ringfort.errors import MissingEnvironmentError, RingfortError, UsageError
 from ringfort.record.system import operator_name
@@ -103,6 +103,7 @@ def register_all() -> typer.Typer:
 
 def report(error: RingfortError) -> int:
     """Print an error the way every command does; gives the exit code."""
+    logs.flush()  # what was said before stands before
     sys.stderr.write(f"error: {error.message}\n")
     if error.hint:
         sys.stderr.write(f"hint: {error.hint}\n")
@@ -177,5 +178,6 @@ def _wrong_usage(error: TyperException) -> int:
 
 
 def _interrupted(arguments: Sequence[str]) -> int:
+    logs.flush()
     sys.stderr.write(f"interrupted: {what_is_kept(arguments)}\n")
     return interruption.exit_code()

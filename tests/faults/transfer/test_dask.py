@@ -21,7 +21,7 @@ from tests.transfer_deployment import COMMAND, NAME, digests, make
 from ringfort.errors import MissingEnvironmentError
 from ringfort.transfer.dask_cluster import DaskCluster
 
-pytest.importorskip("distributed")
+distributed = pytest.importorskip("distributed")
 REPOSITORY = Path(__file__).parents[3]
 SECONDS = 120.0
 
@@ -72,6 +72,11 @@ class Cluster:
             wait.wait(0.1)
         raise AssertionError((self.folder / "said").read_text())
 
+    def ready(self, workers=1):
+        """Wait until the scheduler knows of so many workers: they take their time to start."""
+        with distributed.Client(self.address, timeout=SECONDS, set_as_default=False) as client:
+            client.wait_for_workers(workers, timeout=SECONDS)
+
     def close(self):
         for each in self.processes:
             each.kill()
@@ -101,6 +106,7 @@ def in_thread(act):
 def test_results_come_in_order_and_the_connection_stays(cluster, runner):
     cluster.scheduler()
     cluster.answers().worker()
+    cluster.ready()
     assert list(runner.run(forget, "a", range(20), rows=20)) == [f"a:{each}" for each in range(20)]
     assert list(runner.run(forget, "b", range(2), rows=2)) == ["b:0", "b:1"]
 
@@ -116,6 +122,7 @@ def test_a_scheduler_without_workers_is_named(cluster, runner):
 def test_the_only_worker_that_is_killed_or_stands_still_is_named(cluster, runner, tmp_path, number):
     cluster.scheduler()
     worker = cluster.answers().worker()
+    cluster.ready()
 
     def act():
         begun_by(tmp_path, 0)
@@ -129,6 +136,7 @@ def test_the_only_worker_that_is_killed_or_stands_still_is_named(cluster, runner
     (tmp_path / "go").touch()
     worker.kill()
     cluster.worker()
+    cluster.ready()
     assert list(runner.run(block, str(tmp_path), range(3), rows=3)) == [0, 1, 2]
 
 
@@ -136,6 +144,7 @@ def test_a_worker_that_stands_still_beside_another_is_named(cluster, runner, tmp
     cluster.scheduler()
     cluster.answers()
     workers = [cluster.worker() for _ in range(2)]
+    cluster.ready(2)
     first = runner.run(forget, "", range(8), rows=8)
     assert len(list(first)) == 8
 
@@ -154,6 +163,7 @@ def test_a_worker_that_stands_still_beside_another_is_named(cluster, runner, tmp
 def test_a_scheduler_that_is_killed_or_stands_still_is_named(cluster, runner, tmp_path, number):
     scheduler = cluster.scheduler()
     cluster.answers().worker()
+    cluster.ready()
 
     def act():
         begun_by(tmp_path, 0)
@@ -190,6 +200,7 @@ def test_a_part_that_ends_its_worker_again_and_again_is_named(cluster, runner):
 def test_words_of_a_fault_stand_neither_in_the_error_nor_in_the_logs_of_dask(cluster, runner, tmp_path):
     cluster.scheduler()
     cluster.answers().worker()
+    cluster.ready()
     with pytest.raises(MissingEnvironmentError, match=r"ValueError at worker_calls.py") as told:
         list(runner.run(refuse, "the common 7654321", [1234567], rows=1))
     cluster.close()
@@ -271,6 +282,7 @@ def test_a_run_that_lost_its_scheduler_goes_on_to_the_same_bytes(cluster, tmp_pa
     cluster.answers()
     failed("has no workers")
     cluster.worker()
+    cluster.ready()
     cluster.processes[-1].send_signal(signal.SIGSTOP)
     thread = in_thread(lambda: threading.Event().wait(2) or scheduler.kill())
     failed("Dask scheduler")
@@ -278,6 +290,7 @@ def test_a_run_that_lost_its_scheduler_goes_on_to_the_same_bytes(cluster, tmp_pa
     cluster.close()
     cluster.scheduler()
     cluster.answers().worker()
+    cluster.ready()
     done = deployed.ringfort(*line, check=True)
     assert ", which was cut off," in done.stdout
     assert digests(deployed.releases()[1]) == whole
