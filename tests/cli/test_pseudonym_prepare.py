@@ -138,7 +138,7 @@ def test_domains_of_the_last_days_are_filled_again_after_a_crash_of_the_server_a
     made.stop()
     made.start()
     wait_for(lambda: new <= maps(made) and any(rows(made, new)), seconds=300)
-    assert any("are prepared ahead" in each for each in ahead(made))
+    wait_for(lambda: any("are prepared ahead" in each for each in ahead(made)), seconds=300)
 
 
 def test_a_new_policy_prepares_what_it_shows(made):
