@@ -46,7 +46,6 @@ from ringfort.transfer.writer import PARQUET
 
 NAME = "retail"
 DATA = Path(__file__).parents[2] / "shared" / "data"
-GOAL = 0.7
 MEASURING = "measuring re-identification"
 _CATALOGUE = """\
 [dataset.retail]
@@ -232,7 +231,6 @@ def main() -> None:
         print(
             "   " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items() if stage != "all")
         )
-    print(f"goal: a run, inspection on, at {GOAL} of a copy or more")
     if given.json:
         document = {
             "rows": rows,
@@ -240,7 +238,6 @@ def main() -> None:
             "copy": copies,
             "runs": runs,
             "medians": medians,
-            "goal": GOAL,
         }
         given.json.write_text(json.dumps(document, indent=2))
 
