@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from tests.transfer_deployment import CONTRACT, ENTITY, NAME, PASSWORD, digests, make, shown
 
-from ringfort.ledger.note import sign_note
+from ringfort.ledger.note import VerifierKey, sign_note
 from ringfort.privacy.methods import pseudonymise
 from ringfort.sites.domains import DomainStore
 from ringfort.transfer.opening import read_signing_key
@@ -215,6 +215,23 @@ def test_a_sealed_release_opens_with_both_keys_and_with_neither_alone(contract, 
     assert pq.read_table(opened / "customers").num_rows == 3_000
     assert pq.read_table(opened / "orders").num_rows == 6_000
     check_cosignatures(contract, folder, vkey, overseer_vkey, tmp_path)
+
+
+def test_keys_that_nobody_can_hold_are_refused_before_anything_is_done(contract, tmp_path):
+    sound = key_pair(tmp_path / "recipient")
+    nobodys, before = base64.b64encode(bytes(32)).decode(), contract.releases()
+    contract.write(CONTRACT + f'\n[seal]\nrecipient = "{sound}"\noverseer = "{nobodys}"\n')
+    for command in (
+        ("preview", str(contract.folder), NAME),
+        ("approve", str(contract.folder), NAME, "--as", "ronan", "--password-stdin"),
+        ("run", str(contract.folder), NAME),
+    ):
+        refused(contract.ringfort("transfer", *command, stdin=PASSWORD), 2, f"{NAME}.toml:")
+        refused(contract.ringfort("transfer", *command, stdin=PASSWORD), 2, "`seal.overseer` is no X25519")
+    assert contract.releases() == before
+    nobody = VerifierKey("overseer.example", 1, bytes(32)).text
+    verify = ("transfer", "verify", str(tmp_path), "--vkey", contract.vkey(), "--overseer", nobody)
+    refused(contract.ringfort(*verify), 2, "nobody can hold")
 
 
 def check_cosignatures(contract, folder, vkey, overseer_vkey, tmp_path):

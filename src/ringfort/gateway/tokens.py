@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import jwt
 
+from ringfort.public_keys import ed25519_fault
+
 if TYPE_CHECKING:
     from ringfort.config import OidcConfig
 
@@ -105,6 +107,8 @@ def _key(facts: dict[str, Any]) -> PublishedKey | None:
     try:
         key = jwt.PyJWK(facts, algorithm=algorithm).key
         sound = algorithm != "RS256" or _SMALLEST_RSA <= key.key_size <= _LARGEST_RSA
+        if algorithm == "EdDSA":
+            sound = not ed25519_fault(key.public_bytes_raw())
     except Exception:  # noqa: BLE001 - whatever is wrong with one key costs that key only
         return None
     return PublishedKey(algorithm, key) if sound else None

@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from ringfort.ledger.errors import NoteError
+from ringfort.public_keys import ed25519_fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,6 +83,8 @@ class VerifierKey:
             raise NoteError(f"a verifier key of the unknown type {made.kind:02x}")
         if len(made.public_key) != KEY_BYTES[made.kind]:
             raise NoteError("a verifier key of the wrong length")
+        if made.kind in {ED25519, ED25519_COSIGNATURE} and (fault := ed25519_fault(made.public_key)):
+            raise NoteError(f"a verifier key that {fault}")
         if made.id.hex() != claimed:
             raise NoteError("a verifier key whose id does not match its content")
         return made

@@ -10,6 +10,8 @@ derogation of Article 49 is for what does not repeat (EDPB Guidelines 2/2018), s
 
 from __future__ import annotations
 
+import base64
+import binascii
 import dataclasses
 import re
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ from typing import Any
 
 from ringfort.policy.canonical import canonical_bytes, digest_of, parse_canonical
 from ringfort.policy.forms import Form
+from ringfort.public_keys import x25519_fault
 
 FORMAT = "ringfort-transfer-contract/1"
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -106,6 +109,17 @@ class Seal:
 
     recipient: str
     overseer: str
+
+
+def seal_key_fault(text: str) -> str:
+    """Why `text` is no key of a `Seal`, in words that follow "the key"; "" if it is one."""
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return "is not base64"
+    if base64.b64encode(raw).decode() != text:
+        return "is not base64 as it is written (RFC 4648, section 4)"
+    return x25519_fault(raw)
 
 
 @dataclass(frozen=True)
@@ -212,4 +226,5 @@ __all__ = [
     "Recipient",
     "Seal",
     "Target",
+    "seal_key_fault",
 ]

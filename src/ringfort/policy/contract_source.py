@@ -5,8 +5,6 @@ Left out: whether catalogue, principals and policy agree with it (`contract_chec
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +24,7 @@ from ringfort.policy.contract import (
     Recipient,
     Seal,
     Target,
+    seal_key_fault,
 )
 from ringfort.policy.forms import Form
 from ringfort.toml_source import TomlDocument, load_toml, parse_toml
@@ -167,20 +166,21 @@ class _Reader:
             return None
         values = self._table(("seal",), data)
         self._known(("seal",), values, ("recipient", "overseer"))
-        keys = [self._key(("seal", each), values) for each in ("recipient", "overseer")]
-        if keys[0] == keys[1]:
-            raise self._fault("recipient and overseer have the same key", ("seal",), "each holds its own")
+        keys = [self._seal_key(("seal", each), values) for each in ("recipient", "overseer")]
+        if keys[0] == keys[1]:  # one key has one spelling: `seal_key_fault`
+            raise self._fault(
+                "recipient and overseer have the same key", ("seal", "overseer"), "each holds its own"
+            )
         return Seal(*keys)
 
-    def _key(self, keys: tuple[str, ...], data: Mapping[str, Any]) -> str:
+    def _seal_key(self, keys: tuple[str, ...], data: Mapping[str, Any]) -> str:
         text = self._text(keys, data, None)
-        try:
-            raw = base64.b64decode(text, validate=True)
-        except (ValueError, binascii.Error):
-            raw = b""
-        if len(raw) != 32 or base64.b64encode(raw).decode() != text:
+        fault = seal_key_fault(text)
+        if fault:
             raise self._fault(
-                f"`{'.'.join(keys)}` is no X25519 public key", keys, "`ringfort transfer key` prints one"
+                f"`{'.'.join(keys)}` is no X25519 public key: it {fault}",
+                keys,
+                f"the {keys[-1]} runs `ringfort transfer key FILE`, which prints one",
             )
         return text
 

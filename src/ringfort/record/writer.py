@@ -35,6 +35,7 @@ from ringfort import process
 from ringfort.errors import RingfortError, UsageError
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
+from ringfort.public_keys import x25519_fault
 from ringfort.record import frames
 from ringfort.record.core import ROUND_BYTES, LedgerCore, LedgerSettings, Publication
 from ringfort.record.errors import JournalError, RecordError
@@ -424,11 +425,16 @@ def _same_user(connection: socket.socket) -> bool:
 def settings_of(config: dict[str, Any]) -> LedgerSettings:
     """The settings in a process configuration; raises UsageError naming what is wrong."""
     try:
+        evidence_public = base64.b64decode(config.get("evidence_public", ""), validate=True)
+        if evidence_public and (fault := x25519_fault(evidence_public)):
+            raise UsageError(
+                f"`evidence_public` {fault}", hint="it is the public half of `secrets/evidence.key`"
+            )
         return LedgerSettings(
             folder=Path(config["folder"]),
             origin=str(config["origin"]),
             seed=base64.b64decode(config["key"], validate=True),
-            evidence_public=base64.b64decode(config.get("evidence_public", ""), validate=True),
+            evidence_public=evidence_public,
             merge_delay=float(config.get("merge_delay_seconds", 5.0)),
             control_staleness=float(config.get("control_staleness_seconds", 10.0)),
             segment_bytes=int(config.get("segment_bytes", 32 << 20)),

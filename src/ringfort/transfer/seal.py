@@ -26,10 +26,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ringfort.errors import UsageError
 from ringfort.ledger.entry import canonical
 from ringfort.ledger.errors import LedgerError
 from ringfort.ledger.note import VerifierKey, open_note, parse_note, sign_note
 from ringfort.policy.canonical import parse_canonical
+from ringfort.policy.contract import seal_key_fault
 from ringfort.transfer.manifest import ReleaseError, digest_of
 
 if TYPE_CHECKING:
@@ -62,6 +64,12 @@ class Sealer:
         shares = [randomness.token(32), randomness.token(32)]
         self._key = _file_key(shares, context)
         keys = (seal.recipient, seal.overseer)
+        for holder, key in zip(HOLDERS, keys, strict=True):
+            if fault := seal_key_fault(key):  # a contract that was approved before keys were looked at
+                raise UsageError(
+                    f"the contract's `seal.{holder}` {fault}",
+                    hint=f"the {holder} makes one with `ringfort transfer key FILE`; then abandon the run",
+                )
         self.capsules = {
             "suite": SUITE,
             **{
@@ -195,8 +203,16 @@ def _sealed(manifest: Manifest) -> Mapping[str, Any]:
     try:
         if seal["suite"] != SUITE or any(set(seal[each]) != {"key", "share"} for each in HOLDERS):
             raise ReleaseError("the release is sealed in a way that is not known here")
+        keys = [seal[each]["key"] for each in HOLDERS]
+        if any(not isinstance(each, str) for each in keys):
+            raise ReleaseError("the release is sealed in a way that is not known here")
     except (KeyError, TypeError):
         raise ReleaseError("the release is sealed in a way that is not known here") from None
+    for holder, key in zip(HOLDERS, keys, strict=True):
+        if fault := seal_key_fault(key):
+            raise ReleaseError(f"the key of the {holder} whom the release is sealed for {fault}")
+    if keys[0] == keys[1]:
+        raise ReleaseError("the release is sealed for one key, not for two holders")
     return seal
 
 

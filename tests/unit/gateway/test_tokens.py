@@ -303,12 +303,16 @@ def private_jwk():
         published(make_key("ES256"), "a", "ES256", kid=""),
         published(ec.generate_private_key(ec.SECP384R1()), "a", "ES384"),
         published(ed448.Ed448PrivateKey.generate(), "a", "EdDSA"),
+        *(  # points of small order: a signature under one holds for texts that nobody signed
+            {"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": spelled}
+            for spelled in (43 * "A", "AQ" + 41 * "A", "7P" + 39 * "_" + "38", "7f" + 39 * "_" + "38")
+        ),
         private_jwk(),
         {"kid": "a"},
         "a",
         None,
     ],
-    ids=range(15),
+    ids=range(19),
 )
 def test_keys_that_are_not_taken(key):
     assert read_keys(json.dumps({"keys": [key]}).encode()) == {}

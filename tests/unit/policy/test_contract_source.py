@@ -1,5 +1,6 @@
 """`transfers/NAME.toml`: what is read, and that every fault is told with its line."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,53 @@ def test_a_fault_is_told_with_file_and_line(old, new, word):
     assert caught.value.message.startswith(f"{PATH}:")
     assert caught.value.line > 0
     assert "\n" not in caught.value.message
+
+
+def spelled(key):
+    return base64.b64encode(key).decode()
+
+
+P = 2**255 - 19
+NOBODYS = {
+    "zero": (spelled(bytes(32)), "small order"),
+    "one": (spelled(bytes([1, *bytes(31)])), "small order"),
+    "order 8": ("4Ot6fDtBuK4WVuP68Z/EatoJjeucMrH9hmIFFl9JuAA=", "small order"),
+    "p - 1": (spelled((P - 1).to_bytes(32, "little")), "small order"),
+    "p, which is zero": (spelled(P.to_bytes(32, "little")), "small order"),
+    "zero with its top bit": (spelled(bytes([*bytes(31), 0x80])), "small order"),
+    "all ones": (spelled(b"\xff" * 32), "spelled"),
+    "a key with its top bit": (spelled(bytes([*range(31), 0x9F])), "spelled"),
+    "31 bytes": (spelled(bytes(range(31))), "32 bytes"),
+    "33 bytes": (spelled(bytes(range(33))), "32 bytes"),
+    "hexadecimal": (bytes(range(32)).hex(), "32 bytes"),
+    "url-safe": (base64.urlsafe_b64encode(b"\xfb" * 31 + b"\x1f").decode(), "base64"),
+    "without padding": (KEY_1.rstrip("="), "base64"),
+    "bits that are not read": (KEY_1[:-2] + "9=", "base64"),
+    "a verifier key": (f"overseer.example+01020304+{KEY_1}", "base64"),
+    "PEM": ("-----BEGIN PUBLIC KEY-----", "base64"),
+    "a word": ("short", "base64"),
+}
+
+
+@pytest.mark.parametrize("which", ["recipient", "overseer"])
+@pytest.mark.parametrize("case", list(NOBODYS))
+def test_a_seal_key_that_nobody_can_hold_is_told_by_its_line(case, which):
+    key, says = NOBODYS[case]
+    keys = {"recipient": KEY_1, "overseer": KEY_2} | {which: key}
+    more = "".join(("\n[seal]\n", *(f'{name} = "{each}"\n' for name, each in keys.items())))
+    with pytest.raises(ConfigurationError) as caught:
+        parsed(more=more)
+    line = 1 + (CONTRACT + more).splitlines().index(f'{which} = "{key}"')
+    assert caught.value.message.startswith(f"{PATH}:{line}: `seal.{which}` is no X25519 public key")
+    assert says in caught.value.message
+    assert "ringfort transfer key" in caught.value.hint
+
+
+def test_one_key_cannot_be_given_twice_in_two_spellings():
+    top = base64.b64encode(bytes([*base64.b64decode(KEY_1)[:31], 0x9F])).decode()
+    for keys in ((KEY_1, KEY_1), (KEY_1, top), (top, KEY_1)):
+        with pytest.raises(ConfigurationError):
+            parsed(more=f'\n[seal]\nrecipient = "{keys[0]}"\noverseer = "{keys[1]}"\n')
 
 
 @pytest.mark.parametrize("name", ["Up.toml", ".toml", "a_b.toml", "-a.toml", "a.txt", f"{'a' * 64}.toml"])
