@@ -119,6 +119,24 @@ class TransferPublished(Entry):
 
 @entry_type(CONTROL, Retention.PERMANENT)
 @dataclass(frozen=True, kw_only=True)
+class TransferNotPublished(Entry):
+    """A released run is given up before all of it was at its target: nothing more of it leaves.
+
+    `outcome` says why, `findings` (blob) in more words. `files`, `rows` and `bytes` are what the target may
+    hold or have held of it: every file whose sending had begun; 0 if nothing had left.
+    """
+
+    transfer: Name
+    run: Name
+    outcome: Name
+    findings: Digest
+    files: Count
+    rows: Count
+    bytes: Count
+
+
+@entry_type(CONTROL, Retention.PERMANENT)
+@dataclass(frozen=True, kw_only=True)
 class TransferDeleted(Entry):
     """The recipient has confirmed that it deleted what a run gave it; `reference` says where that stands.
 
@@ -136,5 +154,6 @@ BLOBS: dict[type[Entry], tuple[str, ...]] = {
     TransferStarted: ("contract", "input", "map"),
     TransferStopped: ("findings",),
     TransferReleased: ("manifest", "measures"),
+    TransferNotPublished: ("findings",),
 }
 """The fields that name blobs which must be held: without them a decision cannot be replayed."""

@@ -340,5 +340,6 @@ _STEPS: dict[type[Entry], Callable[[ControlState, Any], str]] = {
     transferring.TransferStopped: transfers.stopped,
     transferring.TransferReleased: transfers.released,
     transferring.TransferPublished: transfers.published,
+    transferring.TransferNotPublished: transfers.not_published,
     transferring.TransferDeleted: transfers.deleted,
 }

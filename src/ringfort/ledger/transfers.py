@@ -7,7 +7,9 @@ Laws, whoever writes the entries:
 - what is known of one of the three changes, or one is removed: the approval is gone;
 - one run of a transfer is open at a time; it is released once, and only while the approval and what it was
   decided on still stand; what is stopped or released stays so;
-- what was released is published, and deleted, at most once.
+- what was released is published or given up, once; what is given up counts with what had left of it by then,
+  and not at all if nothing had;
+- what left is deleted at most once.
 
 Whether policy permitted the contract and the approval is not judged here: the entries name the inputs.
 """
@@ -25,12 +27,17 @@ if TYPE_CHECKING:
     from ringfort.ledger.folds import ControlState
 
 STARTED, STOPPED, RELEASED, PUBLISHED = "started", "stopped", "released", "published"
+NOT_PUBLISHED = "not published"
 MOST_RETENTION = 3_660 * 86_400
 
 
 @dataclass(frozen=True)
 class TransferRun:
-    """One run. `index` is that of its `TransferReleased`; `delete_by` is when the recipient must be done."""
+    """One run. `index` is that of its `TransferReleased`; `delete_by` is when the recipient must be done.
+
+    `files`, `rows` and `bytes` are what left, or will; `released` and `delete_by` are None once it is known
+    that nothing did.
+    """
 
     id: str
     contract: str
@@ -53,10 +60,18 @@ class TransferRun:
     deleted: str = ""
     """Where the recipient's confirmation stands, empty if there is none."""
 
+    @property
+    def held(self) -> bool:
+        """Whether the recipient may have something of it, or will get it."""
+        return self.released is not None and not self.deleted
+
 
 @dataclass(frozen=True)
 class Transfer:
-    """A transfer: the approved contract's digest ("" if none stands), who stands for it, every run."""
+    """A transfer: the approved contract's digest ("" if none stands), who stands for it, every run.
+
+    `index` is that of the newest `TransferApproved`.
+    """
 
     name: str
     approved: str
@@ -65,6 +80,7 @@ class Transfer:
     approver: str
     since: datetime
     runs: tuple[TransferRun, ...] = ()
+    index: int = -1
 
     @property
     def open_run(self) -> TransferRun | None:
@@ -92,6 +108,7 @@ def approved(state: ControlState, entry: entries.TransferApproved) -> str:
         entry.approver,
         _moment(entry.time),
         () if known is None else known.runs,
+        state.size,
     )
     return _key(entry.transfer)
 
@@ -179,6 +196,21 @@ def published(state: ControlState, entry: entries.TransferPublished) -> str:
     """Fold: it was released before."""
     known, run = _run(state, entry.transfer, entry.run, RELEASED, entry.TYPE)
     _put(state, known, replace(run, status=PUBLISHED))
+    return _key(known.name)
+
+
+def not_published(state: ControlState, entry: entries.TransferNotPublished) -> str:
+    """Fold: it was released, is not published, and no more of it left than there was."""
+    known, run = _run(state, entry.transfer, entry.run, RELEASED, entry.TYPE)
+    left = (entry.files, entry.rows, entry.bytes)
+    if any(each > all_of for each, all_of in zip(left, (run.files, run.rows, run.bytes), strict=True)):
+        raise FoldError("`TransferNotPublished` has more that left than was released")
+    if not entry.files:
+        if any(left):
+            raise FoldError("`TransferNotPublished` has rows or bytes that left without a file")
+        run = replace(run, released=None, delete_by=None)
+    run = replace(run, files=entry.files, rows=entry.rows, bytes=entry.bytes)
+    _put(state, known, replace(run, status=NOT_PUBLISHED, outcome=entry.outcome))
     return _key(known.name)
 
 

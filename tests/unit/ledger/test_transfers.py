@@ -64,6 +64,11 @@ def publish(run="r-1"):
     return transfers.TransferPublished(**BASIC, transfer="t", run=run)
 
 
+def give_up(run="r-1", **changes):
+    facts = {"outcome": "changed", "findings": digest("findings"), "files": 0, "rows": 0, "bytes": 0}
+    return transfers.TransferNotPublished(**BASIC, transfer="t", run=run, **(facts | changes))
+
+
 def delete(run="r-1"):
     return transfers.TransferDeleted(**BASIC, transfer="t", run=run, reference="DEL-1", by="olga")
 
@@ -110,6 +115,17 @@ def test_a_transfer_is_approved_started_released_published_and_deleted():
         ((approval(), start(), release()), stop(), "not started"),
         ((approval(), start()), publish(), "not released"),
         ((approval(), start(), release(), publish()), publish(), "not released"),
+        ((approval(), start()), give_up(), "not released"),
+        ((approval(), start(), stop()), give_up(), "not released"),
+        ((approval(), start(), release(), publish()), give_up(), "not released"),
+        ((approval(), start(), release(), give_up()), give_up(), "not released"),
+        ((approval(), start(), release(), give_up()), publish(), "not released"),
+        ((approval(), start(), release(), give_up()), release(), "not started"),
+        ((approval(), start(), release(), give_up()), delete(), "no released run"),
+        ((approval(), start(), release()), give_up(files=3), "more that left"),
+        ((approval(), start(), release()), give_up(files=2, rows=11), "more that left"),
+        ((approval(), start(), release()), give_up(files=2, rows=10, bytes=101), "more that left"),
+        ((approval(), start(), release()), give_up(rows=1), "without a file"),
         ((approval(), start()), release(country="IE"), "another recipient"),
         ((approval(), start()), release(recipient="Other"), "another recipient"),
         ((approval(), start()), release(retention_seconds=0), "retention"),
@@ -130,6 +146,27 @@ def test_what_does_not_follow_is_refused_and_changes_nothing(before, entry, word
     with pytest.raises(FoldError, match=word):
         made.apply(entry)
     assert (made.size, made.transfers, made.changed) == left
+
+
+def test_a_release_of_which_nothing_left_counts_nowhere_and_is_not_to_be_deleted():
+    (run,) = folded(approval(), start(), release(), give_up(outcome="withdrawn")).transfers["t"].runs
+    assert (run.status, run.outcome, run.held) == ("not published", "withdrawn", False)
+    assert (run.released, run.delete_by, run.files, run.rows, run.bytes) == (None, None, 0, 0, 0)
+    assert (run.manifest, run.index >= 0) == (release().manifest, True)
+
+
+def test_what_had_left_of_a_release_that_is_given_up_counts_and_is_to_be_deleted():
+    made = folded(approval(), start(), release(), give_up(files=1, rows=4, bytes=40))
+    (run,) = made.transfers["t"].runs
+    assert (run.status, run.held, run.files, run.rows, run.bytes) == ("not published", True, 1, 4, 40)
+    assert run.delete_by.isoformat() == "2026-11-23T10:00:00+00:00"
+    (run,) = folded(delete(), onto=made).transfers["t"].runs
+    assert (run.deleted, run.held) == ("DEL-1", False)
+
+
+def test_another_run_begins_after_one_was_given_up():
+    made = folded(approval(), start(), release(), give_up(), start("r-2"), release("r-2"), publish("r-2"))
+    assert [each.status for each in made.transfers["t"].runs] == ["not published", "published"]
 
 
 def test_a_policy_that_changes_meanwhile_lets_nothing_leave():
@@ -164,7 +201,7 @@ def test_conditions_see_every_change_of_a_transfer():
 
 
 def test_entries_come_back_and_hold_no_unknown_field():
-    for each in (approval(), withdraw(), start(), stop(), release(), publish(), delete()):
+    for each in (approval(), withdraw(), start(), stop(), release(), publish(), give_up(), delete()):
         assert decode(encode(each)) == each
         assert each.LOG == "control"
     assert decode(encode(replace(release(), rows=11))).rows == 11

@@ -245,6 +245,7 @@ DERIVED = {
     ("TransferReleased", "transfer"),
     ("TransferReleased", "recipient"),
     ("TransferPublished", "transfer"),
+    ("TransferNotPublished", "transfer"),
     ("TransferDeleted", "transfer"),
 }
 """Employers, purposes and names of contracts that were screened when they were stated first."""
