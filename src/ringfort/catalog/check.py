@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.model import IDENTIFIABILITIES, KINDS, PROTECTIONS, parse_subject_path
+from ringfort.catalog.model import IDENTIFIABILITIES, KINDS, PROTECTIONS
 from ringfort.errors import UsageError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _table(dataset: Dataset, table: Table) -> Iterator[Problem]:
 
 def _subject_path(dataset: Dataset, table: Table, keys: tuple[str, ...]) -> Iterator[Problem]:
     try:
-        hops = parse_subject_path(table.subject_path)
+        hops = dataset.hops(table)
     except UsageError as error:
         yield Problem(keys, error.message, error.hint)
         return

@@ -97,10 +97,6 @@ class Table:
                 return each
         raise UsageError(f"table `{self.name}` has no column `{name}`")
 
-    def hops(self) -> tuple[Hop, ...]:
-        """The steps of `subject_path`; raises `UsageError` if it is not written as it must be."""
-        return parse_subject_path(self.subject_path)
-
 
 @dataclass(frozen=True)
 class Dataset:
@@ -120,9 +116,15 @@ class Dataset:
 
     def subject_column(self) -> tuple[str, str] | None:
         """(table, column) of the data subject, None if the dataset has none."""
-        return split_reference(
-            self.subject, {(table.name, column.name) for table in self.tables for column in table.columns}
-        )
+        return split_reference(self.subject, self.places())
+
+    def places(self) -> frozenset[tuple[str, str]]:
+        """(table, column) of all columns."""
+        return frozenset((table.name, column.name) for table in self.tables for column in table.columns)
+
+    def hops(self, table: Table) -> tuple[Hop, ...]:
+        """The steps of a table's `subject_path`; raises `UsageError` if it is not written as it must be."""
+        return parse_subject_path(table.subject_path, self.places())
 
 
 @dataclass(frozen=True)
@@ -178,19 +180,22 @@ def split_reference(text: str, places: AbstractSet[tuple[str, str]]) -> tuple[st
     return next((each for each in splits if each in places), splits[0] if splits else None)
 
 
-def parse_subject_path(text: str) -> tuple[Hop, ...]:
-    """The hops of a subject path such as `order_id -> orders.id, customer_id -> customers.id`."""
+def parse_subject_path(text: str, places: AbstractSet[tuple[str, str]]) -> tuple[Hop, ...]:
+    """The hops of a subject path such as `order_id -> orders.id, customer_id -> customers.id`.
+
+    A target is split at the dot that leads to one of `places` (`split_reference`).
+    """
     if not text:
         return ()
     hops = []
     for part in text.split(","):
         column, arrow, target = part.partition("->")
-        table, dot, target_column = target.strip().rpartition(".")
-        if not (arrow and dot and column.strip() and table and target_column):
+        place = split_reference(target.strip(), places)
+        if place is None or not (arrow and column.strip()):
             raise UsageError(
                 f"subject path `{text}` is not valid", hint="write it like `customer_id -> customers.id`"
             )
-        hops.append(Hop(column.strip(), table, target_column))
+        hops.append(Hop(column.strip(), *place))
     return tuple(hops)
 
 

@@ -18,7 +18,7 @@ from ringfort.catalog.about_people import Protector, leads_to_people
 from ringfort.catalog.check import short_name
 from ringfort.catalog.column_words import is_numbered, is_table_of_people, key_stem, person_rank
 from ringfort.catalog.detect import Finding, detect
-from ringfort.catalog.model import Catalogue, Column, Dataset, Hop, Table
+from ringfort.catalog.model import Catalogue, Column, Dataset, Hop, Table, parse_subject_path
 from ringfort.catalog.special import SUBJECTS, special_name
 from ringfort.catalog.words import singular, tokens
 from ringfort.errors import UsageError
@@ -310,15 +310,22 @@ class _Proposal:
         while waiting:
             at, hops = waiting.popleft()
             for (table, column), reference in self.references.items():
-                if table != at or any(sign in column + reference.table for sign in (",", "->")):
-                    continue
                 path = (*hops, Hop(column, reference.table, reference.column))
+                if table != at or not self._can_be_written(path[-1:]):
+                    continue
                 if (reference.table, reference.column) == self.subject:
                     return ", ".join(map(str, path))
                 if reference.table not in seen:
                     seen.add(reference.table)
                     waiting.append((reference.table, path))
         return ""
+
+    def _can_be_written(self, path: tuple[Hop, ...]) -> bool:
+        """Whether a path says the same when it is read: names may hold commas, arrows, spaces at an end."""
+        try:
+            return parse_subject_path(", ".join(map(str, path)), self.findings.keys()) == path
+        except UsageError:
+            return False
 
 
 def _named(tables: Iterable[SampledTable], text: str, what: str) -> _Place:

@@ -1,8 +1,10 @@
 """Reads what tables a database has, their keys, and a sample of their values for the catalogue scan.
 
-Read-only, and in short statements, so that it can be run on a database in use: big tables are sampled by
-blocks (TABLESAMPLE SYSTEM), values are cut, a statement timeout holds. Tables that may not be read, or take
-too long, are reported with their columns and no values. Leaves out views (their tables are here), tables of
+Read-only, and in short statements, so that it can be run on a database in use: a table is sized by the blocks
+that it has now, not by statistics that may be missing or old, and a big one is sampled by blocks (TABLESAMPLE
+SYSTEM), so that none is read whole; values are cut, and a statement timeout holds, for locks too. Tables that
+may not be read, or take too long, are reported with their columns and no values. Of a foreign table, and of
+partitions that are foreign, the first rows are taken. Leaves out views (their tables are here), tables of
 extensions, and what Ringfort made itself.
 """
 
@@ -21,10 +23,12 @@ from ringfort.catalog.sample import SampledColumn, SampledTable
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SAMPLE_ROWS = 20_000
+FIRST_ROWS = 40_000  # of a table that is not sampled by blocks
+SAMPLE_ROWS = 20_000  # aimed at, where statistics say how many there are
+SAMPLE_BLOCKS = 500  # at most, whatever they say
+_FEWEST_BLOCKS = 50  # even where they say that there are very many rows
 VALUE_CHARACTERS = 500
 STATEMENT_SECONDS = 30
-_SMALL_ROWS = 50_000
 
 _Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -57,6 +61,14 @@ FROM pg_constraint k LEFT JOIN pg_class f ON f.oid = k.confrelid
   LEFT JOIN pg_namespace fn ON fn.oid = f.relnamespace
 WHERE k.conrelid = ANY(%s) AND k.contype IN ('p', 'u', 'f') AND k.conparentid = 0
 ORDER BY k.conrelid, k.contype, k.conname"""
+# The blocks of a table with its partitions, and whether all of it can be sampled by blocks.
+_BLOCKS = """
+SELECT coalesce(sum(pg_relation_size(c.oid)) FILTER (WHERE c.relkind IN ('r', 'm')), 0)::bigint
+    / current_setting('block_size')::bigint,
+  coalesce(bool_and(c.relkind IN ('r', 'm', 'p')), true)
+FROM pg_class c
+WHERE c.oid = %(table)s::oid
+   OR c.oid IN (SELECT relid FROM pg_partition_tree(%(table)s::oid::regclass) WHERE isleaf)"""
 
 
 @dataclass(frozen=True)
@@ -128,13 +140,6 @@ def _sample(
         else sql.SQL("NULL::text")
         for column, data_type, *_ in columns
     )
-    share: sql.Composable = sql.SQL("")
-    if relation.rows > _SMALL_ROWS and relation.kind != "f":
-        percent = min(100.0, 100.0 * SAMPLE_ROWS / relation.rows)
-        share = sql.SQL(" TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(percent))
-    query = sql.SQL("SELECT {} FROM {}{} LIMIT {}").format(
-        picked, sql.Identifier(relation.schema, relation.name), share, sql.Literal(2 * SAMPLE_ROWS)
-    )
     try:
         with connection.transaction():
             connection.execute("SET TRANSACTION READ ONLY")
@@ -143,7 +148,36 @@ def _sample(
             )
             connection.execute("SET LOCAL datestyle = 'ISO, YMD'")
             connection.execute("SET LOCAL timezone = 'UTC'")
-            rows = connection.execute(query).fetchall()
+            share = _share(connection, relation)
+            rows = connection.execute(_selection(relation, picked, share)).fetchall()
+            if share is not None and not rows:  # most of its blocks are empty: rows are where they are
+                rows = connection.execute(_selection(relation, picked, None)).fetchall()
     except psycopg.Error:  # a foreign table out of reach, a timeout, row security: the scan goes by the names
         return None
     return [pa.array([row[index] for row in rows], pa.string()) for index in range(len(columns))]
+
+
+def _share(connection: _Connection, relation: _Relation) -> float | None:
+    """The percentage of a table's blocks that is read, None for all of them: by what lies on disk now.
+
+    Statistics do not decide: a table that was loaded and never analysed, and a partitioned one, which nothing
+    analyses by itself, have none.
+    """
+    row = connection.execute(_BLOCKS, {"table": relation.oid}).fetchone()
+    blocks, by_blocks = (int(row[0]), bool(row[1])) if row else (0, False)
+    if not by_blocks or blocks <= SAMPLE_BLOCKS:
+        return None
+    share = SAMPLE_BLOCKS / blocks
+    if relation.rows > 0:
+        share = min(share, max(SAMPLE_ROWS / relation.rows, _FEWEST_BLOCKS / blocks))
+    return 100.0 * share
+
+
+def _selection(relation: _Relation, picked: sql.Composable, share: float | None) -> sql.Composed:
+    if share is None:
+        part: sql.Composable = sql.SQL("LIMIT {}").format(sql.Literal(FIRST_ROWS))
+    else:
+        part = sql.SQL("TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(share))
+    return sql.SQL("SELECT {} FROM {} {}").format(
+        picked, sql.Identifier(relation.schema, relation.name), part
+    )

@@ -75,7 +75,7 @@ def subject_column(dataset: Dataset, table: Table) -> str:
         return ""
     if table.name == place[0]:
         return place[1]
-    hops = table.hops()
+    hops = dataset.hops(table)
     if len(hops) == 1 and (hops[0].table, hops[0].target) == place:
         return hops[0].column
     return ""

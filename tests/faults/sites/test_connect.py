@@ -4,12 +4,13 @@ import asyncio
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from ringfort.catalog.check import problems
 from ringfort.catalog.scan import propose
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.sites.connect import admin_connection, admin_connection_async, read_dsn, with_database
-from ringfort.sites.introspect import read_tables
+from ringfort.sites.introspect import FIRST_ROWS, read_tables
 from ringfort.sites.keystore import write_private
 
 
@@ -129,3 +130,64 @@ def test_a_big_table_is_sampled(fresh_database):
         assert max(sampled) > 150_000
         assert table.columns[0].distinct == pytest.approx(200_000, rel=0.1)
         assert table.columns[0].nulls == 0.0
+
+
+_WORDS = (
+    "SELECT n AS id, 'N' || md5(n::text) AS alias, repeat('x', 150) AS rest FROM generate_series(1, 300000) n"
+)
+_PARTS = """
+CREATE TABLE big (id int, alias text, rest text) PARTITION BY RANGE (id);
+CREATE TABLE big_1 PARTITION OF big FOR VALUES FROM (0) TO (150000);
+CREATE TABLE big_2 PARTITION OF big FOR VALUES FROM (150000) TO (1000000) PARTITION BY RANGE (id);
+CREATE TABLE big_3 PARTITION OF big_2 FOR VALUES FROM (150000) TO (1000000);
+INSERT INTO big """
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        f"CREATE TABLE big AS {_WORDS}",
+        f"CREATE MATERIALIZED VIEW big AS {_WORDS}",
+        _PARTS + _WORDS,
+        f"CREATE TABLE big (id int, alias text, rest text); ANALYZE big; INSERT INTO big {_WORDS}",
+        f"CREATE TABLE big AS {_WORDS}; DELETE FROM big WHERE id % 300 <> 0",
+        f"CREATE TABLE big AS {_WORDS}; DELETE FROM big WHERE id < 299000; VACUUM (TRUNCATE off) big",
+    ],
+    ids=["never analysed", "materialized view", "partitions", "analysed empty", "thinned", "emptied"],
+)
+def test_a_big_table_without_statistics_is_sampled_by_its_blocks(fresh_database, made):
+    with admin_connection(fresh_database) as connection:
+        connection.execute("SET client_min_messages = error")
+        for statement in made.split(";"):
+            connection.execute(statement)
+        (table,) = read_tables(connection)
+        ids = [int(each) for each in table.columns[0].values.to_pylist()]
+        assert 20 < len(ids) < 30_000, "neither nothing nor all of it"
+        assert max(ids) > 250_000
+        assert len(ids) == len(set(ids))
+        (proposed,) = propose([table], dataset="d", database="d").datasets[0].tables
+        assert proposed.column("alias").protection is None, "as many names as rows are no category"
+
+
+def test_a_foreign_table_gives_its_first_rows_and_a_locked_one_its_names(fresh_database, monkeypatch):
+    monkeypatch.setattr("ringfort.sites.introspect.STATEMENT_SECONDS", 5)
+    with admin_connection(fresh_database) as connection, admin_connection(fresh_database) as other:
+        ((folder,),) = connection.execute("SELECT current_setting('data_directory')")
+        path = sql.Literal(f"{folder}/rows-{connection.info.backend_pid}.csv")
+        rows = "SELECT n, 'N' || n FROM generate_series(1, 60000) n"
+        connection.execute(sql.SQL("COPY ({}) TO {} (FORMAT csv)").format(sql.SQL(rows), path))
+        connection.execute("CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw")
+        connection.execute("CREATE TABLE parted (id int, alias text) PARTITION BY RANGE (id)")
+        for head in (
+            "CREATE FOREIGN TABLE far (id int, alias text)",
+            "CREATE FOREIGN TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (100000)",
+        ):
+            options = sql.SQL("SERVER files OPTIONS (filename {}, format 'csv')").format(path)
+            connection.execute(sql.SQL("{} {}").format(sql.SQL(head), options))
+        connection.execute("CREATE TABLE locked (email text); INSERT INTO locked VALUES ('a@b.ie')")
+        with other.transaction():
+            other.execute("LOCK TABLE locked IN ACCESS EXCLUSIVE MODE")
+            tables = {each.name: each for each in read_tables(connection)}
+    assert len(tables["far"].columns[0].values) == FIRST_ROWS
+    assert len(tables["parted"].columns[0].values) == FIRST_ROWS
+    assert len(tables["locked"].columns[0].values) == 0

@@ -1,11 +1,15 @@
 """Catalogue files: what is written is read, what is wrong is refused with file and line."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ringfort.catalog.load import load_catalogue, parse_catalogue
+from ringfort.catalog.check import problems
+from ringfort.catalog.load import dump_catalogue, load_catalogue, parse_catalogue
 from ringfort.catalog.model import Catalogue, Hop
+from ringfort.catalog.sample import sampled
+from ringfort.catalog.scan import propose
 from ringfort.errors import ConfigurationError, UsageError
 
 PATH = Path("catalog.toml")
@@ -41,7 +45,7 @@ def test_a_catalogue_is_read():
     assert shop.database == "shop"
     assert shop.subject_column() == ("customers", "id")
     assert not shop.table("customers").column("note").classified
-    assert shop.table("items").hops() == (
+    assert shop.hops(shop.table("items")) == (
         Hop("order_id", "orders", "id"),
         Hop("customer_id", "customers", "id"),
     )
@@ -152,3 +156,15 @@ def test_bytes_that_are_not_canonical_are_refused():
         Catalogue.from_json(data.replace(b'{"datasets"', b'{ "datasets"'))
     with pytest.raises(ConfigurationError):
         Catalogue.from_json(data.replace(b'"kind":"email"', b'"kind":"mail"'))
+
+
+@pytest.mark.parametrize("column", [".", "user.id", "a.", ".b", "..", "a..b"])
+def test_a_subject_whose_name_holds_dots_is_found_again(column):
+    people = sampled("p.q", {column: ("bigint", [1, 2])}, primary_key=(column,))
+    orders = sampled("orders", {"x": ("bigint", [1, 2])})
+    linked = replace(orders, columns=(replace(orders.columns[0], references=("public", "p.q", column)),))
+    catalogue = propose([people, linked], dataset="d", database="d", subject=column)
+    dataset = catalogue.datasets[0]
+    assert problems(catalogue) == []
+    assert dataset.hops(dataset.table("orders")) == (Hop("x", "p.q", column),)
+    assert parse_catalogue(dump_catalogue(catalogue), Path("catalog.toml")) == catalogue

@@ -86,7 +86,7 @@ def test_the_catalogue_follows_the_foreign_keys(dataset):
         if column.identity_space == "demo.people.id"
     }
     assert spaces == people
-    assert all(table.hops()[-1].target == "id" for table in dataset.tables if table.name != "people")
+    assert all(dataset.hops(table)[-1].target == "id" for table in dataset.tables if table.name != "people")
 
 
 def test_public_videos_do_not_give_away_the_pseudonyms_of_their_uploaders(dataset):
