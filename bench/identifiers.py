@@ -25,9 +25,9 @@ from psycopg import sql
 from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.catalog.words import given_names
 from ringfort.config import load_config
+from ringfort.paths import Layout, private_folder
 from ringfort.policy.contract_source import load_contract
 from ringfort.sites.copy_out import SiteColumn, read_batches
-from ringfort.sites.paths import Layout, private_folder
 from ringfort.sites.postgres import EmbeddedServer
 from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
 

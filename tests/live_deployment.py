@@ -47,12 +47,12 @@ from ringfort.demo.population import ddl, foreign_key_ddl, index_ddl
 from ringfort.gateway.workers import ask_workers
 from ringfort.ledger.entry import check, format_time
 from ringfort.ledger.entry_control import PrincipalRegistered
+from ringfort.paths import remove_server_folder, runtime_folder
 from ringfort.record.client import open_ledger
 from ringfort.record.inspect import all_entries
 from ringfort.sites.connect import admin_connection
 from ringfort.sites.deployment import Deployment, Plan, create_database
 from ringfort.sites.load import copy_arrow
-from ringfort.sites.paths import remove_server_folder, runtime_folder
 from ringfort.sites.postgres import EmbeddedServer
 
 DATABASE = "demo"

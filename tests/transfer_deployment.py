@@ -23,10 +23,10 @@ from ringfort.config import SiteConfig, load_config
 from ringfort.gateway.activation import activate
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import PrincipalRegistered
+from ringfort.private_files import write_private
 from ringfort.record.client import open_ledger
 from ringfort.sites.connect import admin_connection
 from ringfort.sites.deployment import Deployment, Plan
-from ringfort.sites.keystore import write_private
 from ringfort.sites.load import copy_arrow
 from ringfort.transfer.desk import TransferDesk, read_contract
 

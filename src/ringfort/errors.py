@@ -9,10 +9,14 @@ do. `sqlstate` is what a PostgreSQL client is told; `exit_code` is what the shel
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_RIGHTS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 class RingfortError(Exception):
@@ -63,3 +67,18 @@ class MissingEnvironmentError(RingfortError):
 
     exit_code = 3
     default_sqlstate = "58000"  # system_error
+
+
+def machine_fault(error: OSError, folder: Path | str) -> MissingEnvironmentError:
+    """A fault of the machine, with the file and what to do about it."""
+    file = error.filename if isinstance(error.filename, str) else str(folder)
+    if error.errno in _ROOM:
+        do = "make room"
+    elif error.errno in _RIGHTS:
+        do = "give the right to read and write there"
+    else:
+        do = "mend that"
+    return MissingEnvironmentError(
+        f"cannot work in `{file}`: {(error.strerror or type(error).__name__).lower()}",
+        hint=f"{do}, then run the transfer again: it goes on where it was",
+    )

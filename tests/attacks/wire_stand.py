@@ -36,11 +36,11 @@ from ringfort.pgwire import backend as be
 from ringfort.pgwire.fields import INT32, message, string
 from ringfort.pgwire.scram import ScramClient, salted_password
 from ringfort.pgwire.startup import SslRequest, StartupMessage, serialise_startup
+from ringfort.private_files import write_private
 from ringfort.record.channel import LedgerChannel
 from ringfort.record.inspect import all_entries
-from ringfort.record.system import SystemRandomness
-from ringfort.sites.keystore import write_private
 from ringfort.sites.tls import ensure_tls
+from ringfort.system import SystemRandomness
 
 PASSWORD = "correct horse"
 PRINCIPALS = {"alice": "IE", "bob": "US"}

@@ -10,7 +10,7 @@ import pytest
 from tests.live_deployment import COMMAND, environment, run_ringfort
 
 import ringfort.demo.identities as who
-from ringfort.sites.paths import remove_server_folder
+from ringfort.paths import remove_server_folder
 
 
 @pytest.fixture

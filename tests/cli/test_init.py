@@ -21,11 +21,11 @@ from ringfort.catalog.load import load_catalogue
 from ringfort.catalog.zones import load_zones
 from ringfort.cli.application import run
 from ringfort.config import load_config
+from ringfort.paths import LOCATION, Layout
+from ringfort.private_files import FileKeyStore
 from ringfort.sites.connect import read_dsn
 from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.deployment import UNFINISHED
-from ringfort.sites.keystore import FileKeyStore
-from ringfort.sites.paths import LOCATION, Layout
 from ringfort.sites.postgres import EmbeddedServer
 
 CSV = """\

@@ -17,7 +17,7 @@ import typer
 
 from ringfort.cli.application import register_all
 from ringfort.config import load_config
-from ringfort.sites.paths import LOCATION, Layout
+from ringfort.paths import LOCATION, Layout
 
 COMMAND = [sys.executable, "-m", "ringfort.cli.main"]
 BOUND = 90.0  # seconds: far more than the grace, since the machine is shared

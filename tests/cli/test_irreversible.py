@@ -18,12 +18,12 @@ from ringfort.config import load_config
 from ringfort.gateway.activation import activate
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.privacy.pseudonym import Domain
+from ringfort.private_files import write_private
 from ringfort.record.client import open_ledger
 from ringfort.record.inspect import all_entries
 from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.deployment import Deployment, Plan
 from ringfort.sites.domains import DomainStore
-from ringfort.sites.keystore import write_private
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import pytest
 from tests.faults.record.writer_process import running
 
 from ringfort.ledger import entry_control as control
+from ringfort.private_files import write_private
 from ringfort.record.client import open_ledger
 from ringfort.record.evidence import public_half
 from ringfort.record.http import LedgerServer
-from ringfort.sites.keystore import write_private
 
 TIME = "2026-11-21T12:00:00.000000Z"
 
@@ -226,7 +226,7 @@ def with_evidence(deployment, months):
     from ringfort.record.client import load_settings
     from ringfort.record.core import LedgerCore
     from ringfort.record.disk import OsDisk
-    from ringfort.record.system import SystemRandomness
+    from ringfort.system import SystemRandomness
 
     shutil.rmtree(deployment / "state" / "ledger")
     settings = load_settings(deployment)

@@ -12,9 +12,9 @@ import pytest
 from tests.faults.record.ledger_at_work import basic
 
 from ringfort.ledger import entry_control as control
+from ringfort.private_files import write_private
 from ringfort.record.client import open_ledger
-from ringfort.record.system import SystemClock
-from ringfort.sites.keystore import write_private
+from ringfort.system import SystemClock
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from ringfort.cli.application import report
 from ringfort.errors import RingfortError
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.policy.bundle import load_bundle, write_defaults
+from ringfort.private_files import write_private
 from ringfort.record.client import ledger_folder, open_ledger
-from ringfort.sites.keystore import write_private
 
 CATALOGUE = """
 [dataset.shop]

@@ -17,10 +17,10 @@ from ringfort.disclosure.binding import RELATIONS, binding_of
 from ringfort.disclosure.profile import compile_profile
 from ringfort.gateway.provisioner_site import SiteDatabase
 from ringfort.gateway.removal import TRANSFER_PREFIX
+from ringfort.paths import LOCATION, ORIGIN
 from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
 from ringfort.policy.forms import Form
 from ringfort.privacy.pseudonym import Domain
-from ringfort.sites.paths import LOCATION, ORIGIN
 from ringfort.transfer.extract import ROLE
 
 COMMAND = [sys.executable, "-m", "ringfort.cli.main"]

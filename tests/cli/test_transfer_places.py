@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from tests.transfer_deployment import CONTRACT, FILES, NAME, digests, make, shown, to_site
 
-from ringfort.sites.keystore import write_private
+from ringfort.private_files import write_private
 
 START_SECONDS = 60
 

@@ -16,7 +16,7 @@ import pytest
 from tests.live_deployment import ANALYST, SUPPORT, deployment, run_ringfort, wait_for
 
 from ringfort.interruption import AGAIN_SECONDS
-from ringfort.sites.paths import runtime_folder
+from ringfort.paths import runtime_folder
 
 PUBLISHING = {"TrafficAnchored", "EvidenceCommitted"}  # a round of publication writes them after what ended
 

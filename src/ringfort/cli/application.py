@@ -20,7 +20,7 @@ from typer.exceptions import TyperException
 from ringfort import __version__, interruption, logs
 from ringfort.cli.interrupted import what_is_kept
 from ringfort.errors import MissingEnvironmentError, RingfortError, UsageError
-from ringfort.record.system import operator_name
+from ringfort.system import operator_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

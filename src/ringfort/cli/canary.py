@@ -17,8 +17,8 @@ from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_acts import CanaryMade, CanaryRemoved
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
-from ringfort.record.system import SystemRandomness, operator_name
 from ringfort.sites.custody import CANARIES, Custody, CustodySettings
+from ringfort.system import SystemRandomness, operator_name
 from ringfort.transfer.canaries import Canary, canaries_of, keep, new_canary, read_canary
 
 app = typer.Typer(

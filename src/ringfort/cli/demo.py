@@ -32,11 +32,11 @@ from ringfort.gateway.supervisor import Supervisor
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import PrincipalRegistered
 from ringfort.record.client import open_ledger
-from ringfort.record.system import SystemClock
 from ringfort.sites.connect import admin_connection
 from ringfort.sites.deployment import Deployment, Plan, as_data_owner, create_database
 from ringfort.sites.load import copy_arrow
 from ringfort.sites.postgres import EmbeddedServer
+from ringfort.system import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

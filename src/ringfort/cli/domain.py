@@ -21,14 +21,14 @@ from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.gateway.irreversible import ERASE, ROTATE, Act
+from ringfort.paths import sockets_folder
 from ringfort.policy.bundle import purposes_of
 from ringfort.policy.settings import Purposes
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.reading import read_ledger
-from ringfort.record.system import operator_name
 from ringfort.sites.domains import DomainStore, to_erase
-from ringfort.sites.paths import sockets_folder
+from ringfort.system import operator_name
 
 if TYPE_CHECKING:
     from ringfort.config import Config

@@ -24,13 +24,13 @@ from ringfort.catalog.sample import sampled
 from ringfort.catalog.scan import propose
 from ringfort.config import SiteConfig
 from ringfort.errors import UsageError
+from ringfort.paths import Layout, leftovers, server_place
+from ringfort.private_files import write_private
 from ringfort.sites.connect import admin_connection, dsn_parts, with_password
 from ringfort.sites.deployment import Deployment, Plan, as_data_owner, checked_name, create_database
 from ringfort.sites.external import WILL_BE_MADE, inspect_site
 from ringfort.sites.introspect import read_tables
-from ringfort.sites.keystore import write_private
 from ringfort.sites.load import load_tabular, table_name
-from ringfort.sites.paths import Layout, leftovers, server_place
 from ringfort.sites.postgres import EmbeddedServer
 from ringfort.sites.tabular import open_tabular
 

@@ -16,8 +16,8 @@ from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_acts import KeysRewrapped
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
-from ringfort.record.system import operator_name
 from ringfort.sites.custody import Custody, CustodySettings
+from ringfort.system import operator_name
 
 app = typer.Typer(no_args_is_help=True, help="Custody of the secrets of pseudonyms.")
 

@@ -27,8 +27,8 @@ from ringfort.record.dropping import drop_evidence, droppable, month_begins
 from ringfort.record.errors import NoLedgerError
 from ringfort.record.inspect import all_entries, require_ledger
 from ringfort.record.store import HttpStore
-from ringfort.record.system import operator_name
 from ringfort.record.verify import Findings, note_uncommitted, verify_folder
+from ringfort.system import operator_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

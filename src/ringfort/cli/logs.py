@@ -16,7 +16,7 @@ from ringfort.config import load_config
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.logs.file import log_files
 from ringfort.logs.line import LEVELS, Line, read_line
-from ringfort.sites.paths import Layout
+from ringfort.paths import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,12 +28,12 @@ from ringfort.ledger.entry_control import PrincipalRegistered, PrincipalRemoved
 from ringfort.ledger.entry_control_credentials import CredentialRegistered, CredentialRemoved
 from ringfort.ledger.entry_control_grants import PrincipalRegisteredUnder
 from ringfort.ledger.folds import Condition
+from ringfort.paths import private_folder
 from ringfort.privacy.stated_text import stated
+from ringfort.private_files import write_private
 from ringfort.record.client import SyncLedger, open_ledger
 from ringfort.record.reading import read_ledger
-from ringfort.record.system import SystemRandomness
-from ringfort.sites.keystore import write_private
-from ringfort.sites.paths import private_folder
+from ringfort.system import SystemRandomness
 
 ROLES = ("support", "analyst", "engineer", "operator", "approver", "overseer")
 _COUNTRY = re.compile(r"[A-Z]{2}")

@@ -13,7 +13,7 @@ from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.gateway.supervisor import SUPERVISOR_SOCKET
-from ringfort.sites.paths import sockets_folder
+from ringfort.paths import sockets_folder
 
 RELOAD_SECONDS = 120.0
 

@@ -17,9 +17,9 @@ import typer
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, RingfortError, UsageError
 from ringfort.gateway.removal import Remains, remains, remove_remains
+from ringfort.paths import Layout, leftovers, remove_server_folder, server_place
 from ringfort.sites import orphans
 from ringfort.sites.connect import admin_connection, describe, dsn_parts, read_dsn
-from ringfort.sites.paths import Layout, leftovers, remove_server_folder, server_place
 
 _PARTS = (
     "ringfort.toml", "catalog.toml", "zones.toml", "policy", "transfers", "secrets", "state", "logs",

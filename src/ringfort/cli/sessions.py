@@ -23,10 +23,10 @@ from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageErro
 from ringfort.gateway.workers import ask_workers
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import SessionKilled
+from ringfort.paths import sockets_folder
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
-from ringfort.record.system import operator_name
-from ringfort.sites.paths import sockets_folder
+from ringfort.system import operator_name
 
 ACTOR = "operator"
 _SHOWN = ("session", "principal", "state", "opened", "statements", "rows", "purpose", "ticket", "address")

@@ -13,7 +13,7 @@ from ringfort.config import Config, load_config
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, IpcTimeoutError, RemoteError
 from ringfort.gateway.serving import described_waits
-from ringfort.sites.paths import sockets_folder
+from ringfort.paths import sockets_folder
 
 AUDIT_SECONDS = 120.0
 

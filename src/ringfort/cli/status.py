@@ -15,9 +15,9 @@ from ringfort.gateway.ipc import IpcClient, IpcError
 from ringfort.gateway.serving import described
 from ringfort.gateway.supervisor import SUPERVISOR_SOCKET
 from ringfort.gateway.workers import ask_workers
+from ringfort.paths import Layout, sockets_folder
 from ringfort.record.errors import RecordError
 from ringfort.record.inspect import Lag, read_lag
-from ringfort.sites.paths import Layout, sockets_folder
 
 STATUS_SECONDS = 30.0
 

@@ -28,7 +28,7 @@ from ringfort.policy.contract import Target
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.disk import OsDisk
-from ringfort.record.system import SystemClock
+from ringfort.system import SystemClock
 from ringfort.transfer.begin import abandon
 from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
 from ringfort.transfer.listing import list_transfers

@@ -19,9 +19,9 @@ from ringfort.catalog.check import Problem
 from ringfort.disclosure.binding import RELATIONS, binding_of
 from ringfort.disclosure.forms_sql import bare_type, rendering, type_class
 from ringfort.errors import RingfortError
+from ringfort.paths import Layout
 from ringfort.policy.forms import Form
 from ringfort.sites.connect import admin_connection, read_dsn
-from ringfort.sites.paths import Layout
 from ringfort.toml_source import load_toml
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control import GatewayStarted, GatewayStopped
+from ringfort.paths import Layout, runtime_folder
+from ringfort.private_files import read_private
 from ringfort.record.client import ledger_folder, load_settings, read_key
 from ringfort.sites.custody import CustodySettings
-from ringfort.sites.keystore import read_private
-from ringfort.sites.paths import Layout, runtime_folder
 
 if TYPE_CHECKING:
     from ringfort.config import Config, SiteConfig

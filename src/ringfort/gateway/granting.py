@@ -55,7 +55,7 @@ from ringfort.policy.grants import (
 )
 from ringfort.policy.people import managers_above, people_keys, registered
 from ringfort.privacy.stated_text import stated
-from ringfort.sites.keystore import read_private
+from ringfort.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -23,8 +23,8 @@ from ringfort.ledger.entry import format_time
 from ringfort.ledger.grants import ACTIVE, REQUESTED
 from ringfort.policy.grants import decide_grant, grant_input
 from ringfort.privacy.stated_text import stated
-from ringfort.record.system import SystemClock
 from ringfort.sites.domains import Leave
+from ringfort.system import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

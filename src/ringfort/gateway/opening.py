@@ -22,7 +22,6 @@ from ringfort.disclosure.statement_settings import CEILINGS, setting_refused
 from ringfort.disclosure.statements import Surface
 from ringfort.errors import RingfortError
 from ringfort.gateway.control import ground
-from ringfort.gateway.recording import STAMPS
 from ringfort.gateway.site_connection import read_target
 from ringfort.gateway.waiting_views import waiting_views
 from ringfort.ledger.entry import Viewer, encode
@@ -32,6 +31,7 @@ from ringfort.ledger.folds import Condition
 from ringfort.ledger.grants import moment
 from ringfort.logs import slowly
 from ringfort.pgwire import backend
+from ringfort.record.stamps import STAMPS
 
 if TYPE_CHECKING:
     from ringfort.gateway.authentication import Authenticated, Provisioner

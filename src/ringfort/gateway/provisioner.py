@@ -56,7 +56,6 @@ from ringfort.gateway.provisioner_readiness import Readiness
 from ringfort.gateway.provisioner_served import Served, reached
 from ringfort.gateway.provisioner_settings import ProvisionerSettings
 from ringfort.gateway.provisioner_site import administration_error
-from ringfort.gateway.recording import SALTS
 from ringfort.gateway.undoing import UndoingDesk
 from ringfort.ledger.entry import Entry, encode, format_time
 from ringfort.ledger.entry_control import SiteAudited
@@ -64,10 +63,11 @@ from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.policy.settings import Purposes
 from ringfort.record.channel import LedgerChannel
+from ringfort.record.stamps import SALTS
 from ringfort.record.store import BlobStore
-from ringfort.record.system import SystemClock
 from ringfort.sites.custody import Custody
 from ringfort.sites.domains import DomainStore
+from ringfort.system import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

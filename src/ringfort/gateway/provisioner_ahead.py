@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ringfort.gateway.provisioner_decision import ControlView, Decider, Decision
     from ringfort.gateway.provisioner_domains import Domains
     from ringfort.gateway.provisioner_served import Served
-    from ringfort.record.system import SystemClock
+    from ringfort.system import SystemClock
 
 LOG = logging.getLogger(__name__)
 AHEAD_DAYS = 30

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ringfort.gateway.provisioner_served import Served
     from ringfort.gateway.provisioner_settings import ProvisionerSettings
     from ringfort.policy.request import AccessRequest
-    from ringfort.record.system import SystemClock
+    from ringfort.system import SystemClock
 
 ATTEMPTS = 3
 

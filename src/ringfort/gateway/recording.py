@@ -10,9 +10,7 @@ Evidence is `salt (32 random bytes) || plaintext`; the entry carries the hexadec
 from __future__ import annotations
 
 import hashlib
-import os
-import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
 
@@ -26,6 +24,7 @@ from ringfort.ledger.entry_traffic import (
     StatementRefused,
     StatementsEnded,
 )
+from ringfort.record.stamps import SALTS, STAMPS
 
 if TYPE_CHECKING:
     import asyncio
@@ -35,10 +34,8 @@ if TYPE_CHECKING:
     from ringfort.ledger.folds import Condition
     from ringfort.pgwire.exchange import Ended
 
-SALT_BYTES: Final = 32
 ENDS_SECONDS = 0.05
 ENDS_MOST = 400
-_POOL = SALT_BYTES * 128
 
 
 class Ledger(Protocol):
@@ -71,44 +68,6 @@ class Ledger(Protocol):
     async def put_traffic(self, entry: bytes, evidence: bytes = b"") -> None:
         """Append a traffic entry; durable when it returns."""
         ...
-
-
-class Stamps:
-    """Wall-clock time as entries write it; formats the seconds once a second."""
-
-    def __init__(self) -> None:
-        self._second = -1
-        self._prefix = ""
-
-    def now(self) -> str:
-        """RFC 3339, UTC, microseconds."""
-        moment = time.time_ns()
-        second = moment // 1_000_000_000
-        if second != self._second:
-            self._second = second
-            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
-        return "%s%06dZ" % (self._prefix, moment % 1_000_000_000 // 1_000)  # noqa: UP031 - half the cost
-
-
-class Salts:
-    """Random 32-byte salts, drawn many at a time; each is given once."""
-
-    def __init__(self) -> None:
-        self._pool = b""
-        self._at = 0
-
-    def take(self) -> bytes:
-        """A fresh salt."""
-        at = self._at
-        if at >= len(self._pool):
-            self._pool = os.urandom(_POOL)
-            at = 0
-        self._at = at + SALT_BYTES
-        return self._pool[at : at + SALT_BYTES]
-
-
-STAMPS = Stamps()
-SALTS = Salts()
 
 
 class StatementRecorder:
@@ -268,12 +227,8 @@ async def record_refused_session(
 
 
 __all__ = [
-    "SALTS",
-    "STAMPS",
     "EndsBatch",
     "Ledger",
-    "Salts",
-    "Stamps",
     "StatementRecorder",
     "ends_entry",
     "record_accepted_credential",

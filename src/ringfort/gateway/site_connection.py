@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, cast
 from cryptography import x509
 
 from ringfort.errors import RingfortError
+from ringfort.gateway.channel_binding import server_end_point
 from ringfort.gateway.conversation import ConnectionGoneError, Conversation
-from ringfort.gateway.tls_server import server_end_point
 from ringfort.pgwire import backend
 from ringfort.pgwire.errors import ProtocolViolationError
 from ringfort.pgwire.fields import INT32, message, string

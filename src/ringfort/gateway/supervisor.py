@@ -47,10 +47,10 @@ from ringfort.gateway.serving import Serving, sites_told, where_to_connect
 from ringfort.gateway.worker_set import WorkerSet
 from ringfort.interruption import AGAIN_SECONDS, BASE_CODE
 from ringfort.logs import LogSettings
+from ringfort.paths import Layout, private_folder, runtime_folder
 from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.journal import SEGMENT_BYTES
 from ringfort.sites.deployment import GATEWAY_NAMES, UNFINISHED
-from ringfort.sites.paths import Layout, private_folder, runtime_folder
 from ringfort.sites.postgres import EmbeddedServer
 from ringfort.sites.tls import ensure_tls
 

@@ -11,9 +11,7 @@ watched like the others. No handshake is then shortened by an earlier one (resum
 looked at in whole ones only: there are no tickets, and since OpenSSL keeps sessions for clients of TLS 1.2 in
 the context, and Python cannot tell it not to, each handshake has a context of its own.
 
-`end_point` is what a client binds its password to (`tls-server-end-point`, RFC 5929 section 4.1): the hash of
-the certificate by the hash of its signature, SHA-256 instead of MD5 and SHA-1; none for signatures without a
-hash of their own (Ed25519), with which channel binding cannot be offered.
+`end_point` is what a client binds its password to (`channel_binding`).
 """
 
 from __future__ import annotations
@@ -27,10 +25,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.gateway.channel_binding import server_end_point
 from ringfort.private_files import read_private
 
 if TYPE_CHECKING:
@@ -170,17 +167,4 @@ def _load_texts(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None
         os.close(descriptor)
 
 
-def server_end_point(certificate: x509.Certificate) -> bytes:
-    """The `tls-server-end-point` binding of a certificate, b"" if it has none."""
-    try:
-        algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return b""
-    if algorithm is None:
-        return b""
-    if isinstance(algorithm, hashes.MD5 | hashes.SHA1):
-        algorithm = hashes.SHA256()
-    return certificate.fingerprint(algorithm)
-
-
-__all__ = ["ALPN", "Identity", "ServerTls", "server_end_point"]
+__all__ = ["ALPN", "Identity", "ServerTls"]

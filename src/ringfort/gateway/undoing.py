@@ -48,7 +48,7 @@ from ringfort.policy.people import people_keys
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.methods import METHODS, check
 from ringfort.privacy.pseudonym import Domain
-from ringfort.record.system import SystemClock
+from ringfort.system import SystemClock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

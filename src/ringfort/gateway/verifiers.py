@@ -15,7 +15,7 @@ import orjson
 
 from ringfort.errors import ConfigurationError, UsageError
 from ringfort.pgwire.scram import DEFAULT_ITERATIONS, MAX_ITERATIONS, Verifier, build_verifier, mock_verifier
-from ringfort.sites.keystore import read_private
+from ringfort.private_files import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

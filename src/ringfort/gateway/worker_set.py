@@ -18,7 +18,7 @@ from ringfort.errors import MissingEnvironmentError
 from ringfort.gateway import child_configs
 from ringfort.gateway.board import SLOTS, Board, make_board
 from ringfort.gateway.workers import worker_socket
-from ringfort.sites.paths import runtime_folder
+from ringfort.paths import runtime_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

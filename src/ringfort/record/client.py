@@ -24,7 +24,7 @@ from ringfort.record.core import LedgerCore, LedgerSettings
 from ringfort.record.errors import LedgerLockedError, LedgerLostError, NoLedgerError, RefusedError
 from ringfort.record.lock import FolderLock, holder_socket
 from ringfort.record.store import BlobStore
-from ringfort.record.system import SystemClock, SystemRandomness
+from ringfort.system import SystemClock, SystemRandomness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

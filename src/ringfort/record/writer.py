@@ -41,7 +41,7 @@ from ringfort.record.core import ROUND_BYTES, LedgerCore, LedgerSettings, Public
 from ringfort.record.errors import JournalError, RecordError
 from ringfort.record.lock import FolderLock
 from ringfort.record.open_work import OpenWork
-from ringfort.record.system import SystemClock, SystemRandomness
+from ringfort.system import SystemClock, SystemRandomness
 
 LOG = logging.getLogger(__name__)
 READ_BYTES = 1 << 18

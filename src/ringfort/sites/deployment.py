@@ -21,11 +21,11 @@ from psycopg import sql
 
 from ringfort.config import EEA, SiteConfig, load_config
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.paths import Layout, private_folder
 from ringfort.policy.bundle import write_defaults
+from ringfort.private_files import FileKeyStore, sync_folder
 from ringfort.sites.connect import admin_connection
 from ringfort.sites.custody import ROOT, ROOT_BYTES, Custody, CustodySettings
-from ringfort.sites.keystore import FileKeyStore, sync_folder
-from ringfort.sites.paths import Layout, private_folder
 from ringfort.sites.tabular import MAX_NAME_BYTES
 from ringfort.sites.tls import ensure_tls
 

@@ -28,11 +28,11 @@ from ringfort.ledger.entry_control_acts import DomainErasedBy, DomainRotatedBy
 from ringfort.ledger.entry_control_domains import DomainOpened
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
+from ringfort.paths import private_folder
 from ringfort.privacy.domain_secrets import SALT_BYTES, domain_secret, fingerprint_key
 from ringfort.privacy.pseudonym import Domain, key_id
 from ringfort.privacy.stated_text import stated
 from ringfort.sites.custody import DOMAINS, ROOT, Custody, CustodySettings
-from ringfort.sites.paths import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

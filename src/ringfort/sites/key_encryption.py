@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from ringfort.errors import MissingEnvironmentError, UsageError
-from ringfort.sites.keystore import read_private, write_private
+from ringfort.private_files import read_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable

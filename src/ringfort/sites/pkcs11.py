@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.private_files import read_private
 from ringfort.sites.key_encryption import KEY_BYTES, NONCE_BYTES, TAG_BYTES, not_unwrapped
-from ringfort.sites.keystore import read_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -28,11 +28,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ringfort.errors import MissingEnvironmentError
-from ringfort.sites import guardian, orphans
-from ringfort.sites.binaries import Binaries, find_binaries
-from ringfort.sites.data_folder import SUPERUSER, data_version, last_line, make_data, reset_password
-from ringfort.sites.keystore import read_private, write_private
-from ringfort.sites.paths import (
+from ringfort.paths import (
     Account,
     Layout,
     passable_folder,
@@ -42,6 +38,10 @@ from ringfort.sites.paths import (
     server_folder,
     socket_folder,
 )
+from ringfort.private_files import read_private, write_private
+from ringfort.sites import guardian, orphans
+from ringfort.sites.binaries import Binaries, find_binaries
+from ringfort.sites.data_folder import SUPERUSER, data_version, last_line, make_data, reset_password
 from ringfort.sites.tls import ensure_tls
 
 if TYPE_CHECKING:

@@ -17,14 +17,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from ringfort.private_files import read_private
-from ringfort.sites.keystore import write_private
+from ringfort.private_files import read_private, write_private
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from ringfort.sites.paths import Account
+    from ringfort.paths import Account
 
 VALID = timedelta(days=730)
 RENEW = timedelta(days=180)

@@ -5,41 +5,20 @@ An error that is not ours is told by its class and place: its words can hold val
 
 from __future__ import annotations
 
-import errno
 import os
 import traceback
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ringfort.errors import MissingEnvironmentError, RingfortError
+from ringfort.errors import MissingEnvironmentError, RingfortError, machine_fault
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-    from pathlib import Path
 
 C = TypeVar("C")
 T = TypeVar("T")
 R = TypeVar("R")
 AGAIN = "run the transfer again: it goes on where it was"
-
-
-_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_RIGHTS = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-
-
-def machine_fault(error: OSError, folder: Path | str) -> MissingEnvironmentError:
-    """A fault of the machine, with the file and what to do about it."""
-    file = error.filename if isinstance(error.filename, str) else str(folder)
-    if error.errno in _ROOM:
-        do = "make room"
-    elif error.errno in _RIGHTS:
-        do = "give the right to read and write there"
-    else:
-        do = "mend that"
-    return MissingEnvironmentError(
-        f"cannot work in `{file}`: {(error.strerror or type(error).__name__).lower()}",
-        hint=f"{do}, then run the transfer again: it goes on where it was",
-    )
 
 
 @dataclass(frozen=True)
@@ -108,4 +87,4 @@ def in_process(function: Callable[[C, T], R], common: C, items: Sequence[T]) -> 
         yield result
 
 
-__all__ = ["AGAIN", "Begin", "Call", "Done", "Failed", "Sign", "in_process", "machine_fault", "named"]
+__all__ = ["AGAIN", "Begin", "Call", "Done", "Failed", "Sign", "in_process", "named"]

@@ -23,12 +23,12 @@ import pyarrow as pa
 from ringfort.disclosure.forms_sql import pseudonym_type_of
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.ledger.domains import ERASED
+from ringfort.paths import private_folder
 from ringfort.privacy.fingerprint import FingerprintBuilder
 from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain
 from ringfort.privacy.stated_text import stated
 from ringfort.sites.custody import CANARIES, key_files
-from ringfort.sites.paths import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -33,7 +33,7 @@ from ringfort.policy.grants import decide_grant, grant_input
 from ringfort.policy.people import managers_above, people_keys, registered
 from ringfort.policy.request import Principal
 from ringfort.privacy.stated_text import stated
-from ringfort.record.system import operator_name
+from ringfort.system import operator_name
 from ringfort.transfer.plan import rendering_faults
 from ringfort.transfer.publish import check_target
 

@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from psycopg import sql
 
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
+from ringfort.paths import Layout
 from ringfort.sites.connect import admin_connection, read_dsn
 from ringfort.sites.copy_out import SiteColumn, read_batches
-from ringfort.sites.paths import Layout
 from ringfort.sites.postgres import EmbeddedServer
 from ringfort.transfer.site_tables import LOCK_SECONDS, LockedTables, ReadTable, look, read_together
 from ringfort.transfer.source import PART_BATCHES, batch_rows, open_files, safe_name

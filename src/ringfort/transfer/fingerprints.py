@@ -32,9 +32,9 @@ from ringfort.catalog.identifiers import counted_as_direct
 from ringfort.disclosure.forms_sql import type_class
 from ringfort.errors import CheckFailedError, MissingEnvironmentError
 from ringfort.privacy.fingerprint import FingerprintBuilder, Fingerprints, derived_key
+from ringfort.private_files import write_private
 from ringfort.sites.connect import admin_connection
 from ringfort.sites.copy_out import SiteColumn, read_batches
-from ringfort.sites.keystore import write_private
 from ringfort.transfer.arrow_types import plain_batch
 from ringfort.transfer.changed_rows import SiteState, condition, site_state, table_key
 from ringfort.transfer.extract import ExtractError, site_dsn

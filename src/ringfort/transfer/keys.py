@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from ringfort.errors import UsageError
 from ringfort.ledger.note import Ed25519Signer
+from ringfort.private_files import FileKeyStore
 from ringfort.record.client import read_key
-from ringfort.sites.keystore import FileKeyStore
 
 if TYPE_CHECKING:
     from ringfort.config import Config

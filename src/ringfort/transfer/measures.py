@@ -27,6 +27,7 @@ import orjson
 from ringfort import interruption
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
 from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
+from ringfort.paths import private_folder
 from ringfort.policy.canonical import canonical_bytes
 from ringfort.privacy.reidentification import OWN, Groups, Tagger, group_figures
 from ringfort.privacy.reidentification_attacks import (
@@ -40,9 +41,8 @@ from ringfort.privacy.reidentification_attacks import (
 from ringfort.record.client import read_key
 from ringfort.record.evidence import SALT_BYTES, Opener, Sealer, digest, public_half
 from ringfort.record.reading import read_ledger
-from ringfort.record.system import SystemRandomness
 from ringfort.sites.domains import DomainStore
-from ringfort.sites.paths import private_folder
+from ringfort.system import SystemRandomness
 from ringfort.transfer.canaries import canaries_of, subject_values
 from ringfort.transfer.keys import signer
 from ringfort.transfer.manifest import read_manifest

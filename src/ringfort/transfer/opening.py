@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.ledger.note import MAX_NOTE_BYTES, Ed25519Signer
-from ringfort.sites.keystore import read_private, write_private
+from ringfort.private_files import read_private, write_private
 from ringfort.transfer.manifest import ReleaseError
 from ringfort.transfer.seal import COSIGNATURE, SUFFIX, Opener, cosign, public_key
 from ringfort.transfer.verify import open_release, verify_release

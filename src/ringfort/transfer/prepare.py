@@ -11,10 +11,10 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ringfort.paths import private_folder
 from ringfort.record.disk import OsDisk
 from ringfort.record.reading import read_ledger
 from ringfort.sites.domains import DomainStore
-from ringfort.sites.paths import private_folder
 from ringfort.transfer.desk import TransferDesk, read_contract
 from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
 from ringfort.transfer.state import TransferFolder

@@ -12,16 +12,15 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from ringfort.errors import RingfortError
+from ringfort.errors import RingfortError, machine_fault
 from ringfort.ledger.folds import Condition
 from ringfort.policy.forms import Form
 from ringfort.policy.vocabulary import entity_name
 from ringfort.privacy.pseudonym import Domain
 from ringfort.record.disk import OsDisk
 from ringfort.record.reading import read_ledger
-from ringfort.record.system import SystemClock
+from ringfort.system import SystemClock
 from ringfort.transfer.begin import Begun, Stop, require_approved, require_due
-from ringfort.transfer.calls import machine_fault
 from ringfort.transfer.desk import TransferDesk, read_contract
 from ringfort.transfer.extract import estimated_rows, site_dsn
 from ringfort.transfer.inspect import findings

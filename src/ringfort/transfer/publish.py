@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pyarrow as pa
 
-from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
-from ringfort.sites.keystore import read_private, sync_folder
-from ringfort.transfer.calls import machine_fault
+from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError, machine_fault
+from ringfort.private_files import read_private, sync_folder
 from ringfort.transfer.manifest import MANIFEST, PROOF
 
 if TYPE_CHECKING:

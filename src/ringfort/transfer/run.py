@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ringfort.disclosure.profile import SchemaDriftError
-from ringfort.errors import CheckFailedError, MissingEnvironmentError
+from ringfort.errors import CheckFailedError, MissingEnvironmentError, machine_fault
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_transfers import TransferPublished, TransferReleased
 from ringfort.ledger.errors import ConditionFailedError
@@ -40,9 +40,8 @@ from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.disk import OsDisk
 from ringfort.record.inspect import published_size
 from ringfort.record.store import CONTROL_LOG, FolderStore
-from ringfort.record.system import SystemClock, SystemRandomness
+from ringfort.system import SystemClock, SystemRandomness
 from ringfort.transfer.begin import Stop, begin, stop
-from ringfort.transfer.calls import machine_fault
 from ringfort.transfer.desk import ACTOR, read_contract
 from ringfort.transfer.keys import signer
 from ringfort.transfer.manifest import (

@@ -17,7 +17,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import MissingEnvironmentError, UsageError
-from ringfort.sites.paths import private_folder
+from ringfort.paths import private_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.paths import private_folder
 from ringfort.privacy.row_order import order_key
 from ringfort.sites.domains import DomainStore
-from ringfort.sites.paths import private_folder
 from ringfort.transfer.begin import Begun, Stop
 from ringfort.transfer.extract import Beside, extract, site_dsn
 from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints

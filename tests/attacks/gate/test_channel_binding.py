@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from tests.attacks.wire_stand import PASSWORD, Stand, Wire
 
-from ringfort.gateway.tls_server import server_end_point
+from ringfort.gateway.channel_binding import server_end_point
 from ringfort.pgwire import backend as be
 from ringfort.pgwire.fields import INT32, message, string
 from ringfort.pgwire.startup import SslRequest, serialise_startup
-from ringfort.sites.keystore import write_private
+from ringfort.private_files import write_private
 from ringfort.sites.tls import make_tls
 
 

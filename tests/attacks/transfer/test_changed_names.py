@@ -16,9 +16,9 @@ from tests.unit.privacy.inspected import KEY
 
 from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.config import load_config
+from ringfort.paths import Layout, private_folder
 from ringfort.policy.contract_source import load_contract
 from ringfort.privacy.fingerprint_match import Matcher
-from ringfort.sites.paths import Layout, private_folder
 from ringfort.sites.postgres import EmbeddedServer
 from ringfort.transfer.changed_rows import SiteState
 from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints

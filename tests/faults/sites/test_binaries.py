@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.paths import server_account
 from ringfort.sites.binaries import find_binaries, runnable_by
-from ringfort.sites.paths import server_account
 from ringfort.sites.postgres import EmbeddedServer
 
 ROOT = os.geteuid() == 0

@@ -9,9 +9,9 @@ from psycopg import sql
 from ringfort.catalog.check import problems
 from ringfort.catalog.scan import propose
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.private_files import write_private
 from ringfort.sites.connect import admin_connection, admin_connection_async, read_dsn, with_database
 from ringfort.sites.introspect import FIRST_ROWS, read_tables
-from ringfort.sites.keystore import write_private
 
 
 def test_a_connection_says_who_it_is(fresh_database):

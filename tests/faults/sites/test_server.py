@@ -18,9 +18,9 @@ import psycopg
 import pytest
 
 from ringfort.errors import MissingEnvironmentError
+from ringfort.paths import LOCATION, server_account
+from ringfort.private_files import read_private
 from ringfort.sites import orphans
-from ringfort.sites.keystore import read_private
-from ringfort.sites.paths import LOCATION, server_account
 from ringfort.sites.postgres import EmbeddedServer
 
 ROOT = os.geteuid() == 0

@@ -12,7 +12,7 @@ from ringfort.errors import UsageError
 from ringfort.gateway.authentication_desk import Desk
 from ringfort.gateway.verifiers import decode_verifier, load_verifier, make_verifier
 from ringfort.pgwire.scram import ScramClient, salted_password
-from ringfort.sites.keystore import read_private, write_private
+from ringfort.private_files import read_private, write_private
 
 MOCK = bytes(32)
 

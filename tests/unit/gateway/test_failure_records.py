@@ -5,8 +5,8 @@ import json
 
 from ringfort.gateway import failure_records
 from ringfort.gateway.failure_records import BURST, PER_SECOND, FailureRecords
-from ringfort.gateway.recording import SALT_BYTES
 from ringfort.ledger.entry import decode
+from ringfort.record.stamps import SALT_BYTES
 
 
 class Recorded:

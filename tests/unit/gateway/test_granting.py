@@ -21,8 +21,8 @@ from ringfort.ledger.folds import ControlState
 from ringfort.policy.bundle import EVALUATOR, PolicyBundle, default_bundle
 from ringfort.policy.grants import ActRequest, GrantFacts, decide_grant
 from ringfort.policy.source import SourceFile
-from ringfort.record.system import SystemRandomness
-from ringfort.sites.keystore import write_private
+from ringfort.private_files import write_private
+from ringfort.system import SystemRandomness
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 FACTS = GrantFacts("", "view", "customer-support", "T-1", ("shop.orders",), 600)

@@ -40,9 +40,9 @@ from ringfort.pgwire.scram import ScramClient, salted_password
 from ringfort.policy.bundle import EVALUATOR, default_bundle
 from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, key_id
 from ringfort.record.channel import LedgerChannel
-from ringfort.record.system import SystemRandomness
 from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.domains import DomainStore
+from ringfort.system import SystemRandomness
 
 TIME = "2026-11-21T10:00:00Z"
 

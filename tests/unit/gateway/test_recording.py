@@ -3,9 +3,10 @@ import re
 
 from tests.unit.gateway.simulators import SimulatedLedger, SimulatedLoop
 
-from ringfort.gateway.recording import ENDS_MOST, EndsBatch, Salts, Stamps, StatementRecorder, session_ended
+from ringfort.gateway.recording import ENDS_MOST, EndsBatch, StatementRecorder, session_ended
 from ringfort.ledger.entry import StatementEnd, decode
 from ringfort.ledger.entry_templates import StatementForm
+from ringfort.record.stamps import Salts, Stamps
 
 
 def test_entries_are_canonical():

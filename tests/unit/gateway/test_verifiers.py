@@ -15,7 +15,7 @@ from ringfort.gateway.verifiers import (
     verifier_fields,
 )
 from ringfort.pgwire.scram import build_verifier, mock_verifier
-from ringfort.sites.keystore import write_private
+from ringfort.private_files import write_private
 
 MOCK = bytes(32)
 

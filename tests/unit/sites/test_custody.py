@@ -8,9 +8,9 @@ import pytest
 
 from ringfort.config import KeysConfig
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.private_files import write_private
 from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.key_encryption import FileKeyEncryptionKey
-from ringfort.sites.keystore import write_private
 
 SECRET = bytes(range(32))
 

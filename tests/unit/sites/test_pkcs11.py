@@ -11,8 +11,8 @@ import pytest
 
 from ringfort.config import KeysConfig
 from ringfort.errors import MissingEnvironmentError, UsageError
+from ringfort.private_files import write_private
 from ringfort.sites.custody import Custody, CustodySettings
-from ringfort.sites.keystore import write_private
 
 pkcs11 = pytest.importorskip("pkcs11", reason="python-pkcs11 is not installed")
 

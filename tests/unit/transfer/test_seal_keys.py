@@ -6,7 +6,7 @@ import pytest
 
 from ringfort.errors import UsageError
 from ringfort.policy.contract import Seal
-from ringfort.record.system import SystemRandomness
+from ringfort.system import SystemRandomness
 from ringfort.transfer.seal import Sealer, context_of
 
 SOUND = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from ringfort.errors import MissingEnvironmentError, UsageError
-from ringfort.sites.keystore import FileKeyStore, write_private
+from ringfort.private_files import FileKeyStore, write_private
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ringfort.errors import MissingEnvironmentError
-from ringfort.sites.paths import Account, can_enter, private_folder, runtime_folder, socket_folder
+from ringfort.paths import Account, can_enter, private_folder, runtime_folder, socket_folder
 
 NOBODY = Account("nobody", 65_534, 65_534)
 

@@ -5,7 +5,7 @@ import pwd
 
 import pytest
 
-from ringfort.record.system import operator_name
+from ringfort.system import operator_name
 
 
 @pytest.mark.parametrize("variable", ["LOGNAME", "USER", "LNAME", "USERNAME"])
