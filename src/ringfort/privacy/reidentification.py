@@ -65,6 +65,11 @@ class Tagger:
         places, tags = self.encoded(label, values)
         return pa.array(tags[places])
 
+    def rows(self, label: str, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+        """Tags of rows by their numbers, which differ from the tags of values."""
+        own = self._values(f"row of {label}", pa.array([""])).tobytes()
+        return self._cmac.integers(own, numbers).view(np.uint64)[:, 0]
+
     def encoded(self, label: str, values: pa.Array) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         """For each row a place, and the tag at each place; the last is that of NULL."""
         dictionary = pa.types.is_dictionary(values.type) and not values.dictionary.null_count
@@ -170,7 +175,7 @@ def tagged(
     kept, lone = np.flatnonzero(~missing), np.flatnonzero(missing)
     named = _named([(places[kept], tags) for places, tags in encoded], len(kept))
     # drawn like the tags of people: samples of people are the least tags
-    own = tagger.column(f"row of {person[0]}", pa.array(lone + first_row)).to_numpy()
+    own = tagger.rows(person[0], lone + first_row)
     alone = [own, own, *(tags[places[lone]] for places, tags in others), np.ones(len(lone), np.int64)]
     return _batch([np.concatenate(each) for each in zip(named, alone, strict=True)], names)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import pyarrow.parquet as pq
 
-from ringfort.privacy.reidentification import Tagger, tagged
+from ringfort.privacy.reidentification import OWN, PERSON, Tagger, tagged
 from ringfort.transfer.sorted_rows import new_file
 
 if TYPE_CHECKING:
@@ -112,7 +112,10 @@ class TagFile:
         self._row += reduced.num_rows
         if self._writer is None:
             self._file = new_file(self._temporary)
-            self._writer = pq.ParquetWriter(self._file, batch.schema, compression="lz4")
+            repeating = [each for each in batch.schema.names if each not in {PERSON, OWN}]
+            self._writer = pq.ParquetWriter(  # tags are noise: looking for what repeats in them is in vain
+                self._file, batch.schema, compression="none", write_statistics=False, use_dictionary=repeating
+            )
         self._writer.write_batch(batch)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

@@ -112,23 +112,44 @@ def new_file(path: Path) -> BinaryIO:
 
 def sort_by(place: Words, rest: Words) -> Places:
     """The order of rows by (place, rest)."""
-    order: Places = np.argsort(place)
-    sorted_place = place[order]
-    new = np.empty(len(order), np.bool_)
-    new[:1] = True
-    np.not_equal(sorted_place[1:], sorted_place[:-1], out=new[1:])
+    order, sorted_place = _sorted_within(None, 1, place)
+    new = sorted_place[1:] != sorted_place[:-1]
     if new.all():
         return order
-    # which group of equal places, and as much of `rest` as there is room for beside it
-    bits = np.uint64(len(order).bit_length())
-    both = (np.cumsum(new).astype(np.uint64) << (np.uint64(64) - bits)) | (rest[order] >> bits)
-    again = np.argsort(both)
-    both = both[again]
-    order = order[again]
-    same = both[1:] == both[:-1]
-    if same.any() and (rest[order[1:]] != rest[order[:-1]])[same].any():
-        return np.lexsort((rest, place))
-    return order
+    group = np.zeros(len(order), np.uint64)
+    np.cumsum(new, out=group[1:])
+    again, _ = _sorted_within(group, int(group[-1]) + 1, rest[order])
+    return order[again]
+
+
+def _sorted_within(group: Words | None, groups: int, key: Words) -> tuple[Places, Words]:
+    """The order of rows by (group, key), and the keys in it; `group` does not fall, None is one group.
+
+    Numbers are sorted that hold the group, as much of the key as there is room for, and the row: several
+    times as fast as sorting places of rows, since nothing is looked up. Keys that differ further on are rare,
+    as keys are tags; they are put right where they stand.
+    """
+    index = np.uint64(max(len(key) - 1, 0).bit_length())
+    above = np.uint64((groups - 1).bit_length())  # bits of the group
+    mask = (np.uint64(1) << index) - np.uint64(1)
+    packed = key >> above
+    packed &= ~mask
+    packed |= np.arange(len(key), dtype=np.uint64)
+    if group is not None and above:
+        packed |= group << (np.uint64(64) - above)
+    packed.sort()
+    order: Places = (packed & mask).view(np.int64)
+    sorted_key = key[order]
+    wrong = sorted_key[1:] < sorted_key[:-1]
+    if wrong.any():
+        packed >>= index
+        wrong &= packed[1:] == packed[:-1]
+        for run in np.unique(packed[1:][wrong]):  # rows that agree in all that there was room for
+            first, last = packed.searchsorted(run, "left"), packed.searchsorted(run, "right")
+            at = order[first:last]
+            order[first:last] = at[np.argsort(key[at])]
+            sorted_key[first:last] = key[order[first:last]]
+    return order, sorted_key
 
 
 def _taken(batches: Sequence[pa.RecordBatch], order: Places) -> pa.RecordBatch:
