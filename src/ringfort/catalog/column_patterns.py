@@ -2,7 +2,8 @@
 
 An entry is `word` (one of the name's words, or two or three of them written together), `=word` (the whole
 name), `word*` (one of its words begins so) or `*word*` (it stands anywhere in the name). Umlauts are
-compared in both spellings: `ae` is `a`, `oe` is `o`, `ue` is `u`. Names are bounded, and so is the cache.
+compared in both spellings: `ae` is `a`, `oe` is `o`, `ue` is `u`, and words also without a number at their
+end (`telefono2`). Names are bounded, and so is the cache.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _DIGRAPHS = (("ae", "a"), ("oe", "o"), ("ue", "u"))
+_DIGITS = "0123456789"
 
 
 def plain(word: str) -> str:
@@ -29,11 +31,15 @@ def plain(word: str) -> str:
 
 @dataclass(frozen=True)
 class NameWords:
-    """The words of a column's name: one by one, and two or three written together."""
+    """The words of a column's name: one by one, and two or three written together.
+
+    `bare` are those one by one, without numbers at their ends.
+    """
 
     single: tuple[str, ...]
     together: frozenset[str]
     joined: str
+    bare: tuple[str, ...]
 
 
 @lru_cache(maxsize=4_096)
@@ -43,7 +49,10 @@ def name_words(name: str) -> NameWords:
     pairs = {left + right for left, right in pairwise(single)}
     triples = {"".join(single[at : at + 3]) for at in range(len(single) - 2)}
     joined = "".join(single)
-    return NameWords(single, frozenset({*single, *pairs, *triples, joined}), joined)
+    bare = tuple(word.rstrip(_DIGITS) or word for word in single)
+    doubles = {left + right for left, right in pairwise(bare)}
+    together = frozenset({*single, *bare, *pairs, *doubles, *triples, joined, joined.rstrip(_DIGITS)})
+    return NameWords(single, together, joined, bare)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ from ringfort.catalog import detect_contact as contact
 from ringfort.catalog import detect_numbers as numbers
 from ringfort.catalog import detect_people as people
 from ringfort.catalog import detect_places as places
-from ringfort.catalog.column_words import is_plain_name, kinds_of_name
+from ringfort.catalog.column_words import is_plain_name, is_role, is_title, kinds_of_name, without
+from ringfort.catalog.harmless import ends_technically
 from ringfort.catalog.special import SUBJECTS, special_name, special_values
 from ringfort.catalog.words import tokens
 
@@ -58,6 +59,7 @@ CLASSES: dict[str, tuple[Protection, Identifiability]] = {
     "code": ("interoperable", "none"),
     "flag": ("protected", "none"),
 }
+_DIRECT = frozenset(kind for kind, classes in CLASSES.items() if classes[1] == "direct")
 _NUMERIC = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric", "money"})
 _INTEGRAL = frozenset({"smallint", "integer", "bigint", "numeric", "double precision"})
 _DATES = frozenset({"date", "timestamp without time zone", "timestamp with time zone"})
@@ -82,25 +84,34 @@ class Finding:
 UNRECOGNISED = Finding("unknown", None, None, "neither its name nor its values were recognised")
 
 
+SECRET = Finding(
+    "content", None, None, "its name says a secret: hidden for everyone, and best not kept at all"
+)
+
+
 def found(kind: str, unsure: str = "") -> Finding:
     """A finding with the usual classes of its kind."""
     return Finding(kind, *CLASSES[kind], unsure)
 
 
-def detect(column: SampledColumn, rows: int, *, people: bool = False) -> Finding:
+def detect(
+    column: SampledColumn, rows: int, *, people: bool = False, shared: frozenset[str] = frozenset()
+) -> Finding:
     """What `column`, of a table of `rows` rows (-1 if unknown), holds.
 
-    `people`: the table's rows are people, so that a column `name` holds theirs.
+    `people`: the table's rows are people, so that a column `name` holds theirs. `shared` are words that most
+    of the table's columns have in their names; what they say is heard of telling kinds only.
     """
-    said = kinds_of_name(column.name)
+    called = without(column.name, shared)
+    said = _said(column.name, called)
     kind = column.base_type
-    if "secret" in said and kind != "boolean":
-        return Finding(
-            "content", None, None, "its name says a secret: hidden for everyone, and best not kept at all"
-        )
+    if "secret" in said and kind != "boolean" and kind not in _DATES:
+        return SECRET
     special = _special(column, said)
     if special is not None:
         return special
+    if ends_technically(column):
+        return Finding("number" if kind in _NUMERIC else "code", "interoperable", "none")
     if kind == "boolean":
         return found("flag")
     if kind in {"inet", "cidr"}:
@@ -113,9 +124,22 @@ def detect(column: SampledColumn, rows: int, *, people: bool = False) -> Finding
         return _number(column, said)
     if kind in _UNREADABLE or kind.endswith("[]"):
         return Finding("content", None, None, f"values of the type {kind} are not looked into")
-    if people and is_plain_name(column.name):
+    if people and is_plain_name(called):
         said = ("name", *said)
+    if people and is_title(called):
+        said = ("personal", *said)
+    if is_role(called) and (not column.seen or column.different >= MANY):
+        said = (*said, "name")
     return _text(column, said, rows)
+
+
+def _said(name: str, called: str) -> tuple[str, ...]:
+    """The kinds that a name says: without its shared words, but for kinds that reach somebody."""
+    if called == name:
+        return kinds_of_name(name)
+    own = kinds_of_name(called)
+    telling = (each for each in kinds_of_name(name) if each == "secret" or each in _DIRECT)
+    return (*own, *(each for each in telling if each not in own))
 
 
 def _special(column: SampledColumn, said: tuple[str, ...]) -> Finding | None:
@@ -179,7 +203,7 @@ def _number(column: SampledColumn, said: tuple[str, ...]) -> Finding:
         "card": lambda text: text.isdigit(),
         "national_id": lambda text: text.isdigit() and len(text) >= 6,
         "birth_date": lambda text: people.birth_year(text) is not None,
-        "age": people.is_age,
+        "age": people.is_age if whole and column.base_type != "double precision" else _is_age_in_years,
         "postcode": places.is_postcode_by_name,
         "location": lambda text: places.is_coordinate(text) or text.lstrip("-").isdigit(),
     }
@@ -188,8 +212,8 @@ def _number(column: SampledColumn, said: tuple[str, ...]) -> Finding:
             part = share(column, tests[kind])
             if part >= HINTED or not column.seen:
                 return found(kind, "" if part >= SURE else _doubt(column, kind, part))
-    if "gender" in said and share(column, people.is_gender_code) >= SURE:
-        return found("gender")
+    if "gender" in said and (share(column, people.is_gender_code) >= SURE or not column.seen):
+        return found("gender", "" if column.seen else _doubt(column, "gender", 0.0))
     if whole:
         by_value = _national(column, LIKELY) or _telling(column, {"card": numbers.is_card}, LIKELY)
         if by_value is not None:
@@ -205,6 +229,11 @@ def _number(column: SampledColumn, said: tuple[str, ...]) -> Finding:
     if column.few_whole_numbers:
         return found("category", f"{column.different} different numbers: a code whose meaning is not known")
     return UNRECOGNISED
+
+
+def _is_age_in_years(text: str) -> bool:
+    """Whether a number with fractions is a plausible age: those of infants are told so."""
+    return people.is_age(text.strip().partition(".")[0])
 
 
 def _of_person(column: SampledColumn, kind: str) -> Finding:

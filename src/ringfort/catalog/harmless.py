@@ -26,7 +26,7 @@ _FILE = "harmless.txt"
 _MOST = 0.95
 _FLAGS = frozenset({"true", "false", "t", "f", "0", "1", "y", "n", "yes", "no"})
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/\-]{0,39}")
-_NUMERIC = frozenset(
+NUMERIC = frozenset(
     {"smallint", "integer", "bigint", "real", "double precision", "numeric", "money", "decimal"}
 )
 
@@ -41,7 +41,20 @@ def is_trade(table: str, columns: Sequence[str]) -> bool:
 
 
 _PRICES = frozenset(
-    {"price", "unitprice", "listprice", "saleprice", "preis", "stuckpreis", "einzelpreis", "prix", "precio"}
+    {
+        "price",
+        "pvp",
+        "coste",
+        "costo",
+        "unitprice",
+        "listprice",
+        "saleprice",
+        "preis",
+        "stuckpreis",
+        "einzelpreis",
+        "prix",
+        "precio",
+    }
     | {"prezzo", "preco", "prijs", "pris", "hinta", "hind", "cena", "kaina", "cijena", "ar", "pret", "цена"}
     | {"ціна", "τιμη", "fiyat"}
 )
@@ -49,10 +62,12 @@ _PRICES = frozenset(
 
 def is_harmless(column: SampledColumn, finding: Finding, *, trade: bool) -> bool:
     """Whether `column`, found to be `finding`, is recognised as saying nothing of a person."""
+    if ends_technically(column):
+        return True
     if finding.kind == "flag":
         return _named(column, "flags") and _all(column, _is_flag, unseen=column.base_type == "boolean")
     if finding.kind in {"amount", "number"}:
-        return column.base_type in _NUMERIC and (
+        return column.base_type in NUMERIC and (
             _named(column, "numbers")
             or _named(column, "technical numbers", "technical beside")
             or (trade and _named(column, "numbers of trade", "numbers beside", "numbers decide"))
@@ -66,6 +81,14 @@ def is_harmless(column: SampledColumn, finding: Finding, *, trade: bool) -> bool
     return False
 
 
+def ends_technically(column: SampledColumn) -> bool:
+    """Whether a name's last two words are of files and records, whatever they belong to."""
+    words = name_words(column.name).bare
+    if len(words) < 2 or "".join(words[-2:]) not in _list("technical endings").words:
+        return False
+    return _all(column, lambda text: " " not in text.replace("; ", ";") and "@" not in text, unseen=True)
+
+
 def _named(column: SampledColumn, subject: str, *beside: str) -> bool:
     deciding = _list(f"{subject} decide" if not beside else subject)
     others = [_list(each) for each in beside or (f"{subject} beside",)]
@@ -75,7 +98,7 @@ def _named(column: SampledColumn, subject: str, *beside: str) -> bool:
     if words.joined in deciding.words:
         return True
     known = deciding.words.union(*(each.words for each in others))
-    return all(word in known or word.isdigit() for word in words.single)
+    return all(word in known or word.isdigit() for word in words.bare)
 
 
 def _all(column: SampledColumn, test: Callable[[str], bool], *, unseen: bool = False) -> bool:
@@ -110,4 +133,4 @@ def _states() -> frozenset[str]:
     return frozenset(map(fold, word_lines(_FILE, "states")))
 
 
-__all__ = ["is_harmless", "is_trade"]
+__all__ = ["NUMERIC", "ends_technically", "is_harmless", "is_trade"]

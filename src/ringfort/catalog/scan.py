@@ -14,12 +14,21 @@ from collections import deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.about_people import Protector, leads_to_people
+from ringfort.catalog.about_people import Protector, is_medical, leads_to_people
 from ringfort.catalog.check import short_name
-from ringfort.catalog.column_words import is_numbered, is_table_of_people, key_stem, person_rank
-from ringfort.catalog.detect import Finding, detect
+from ringfort.catalog.column_words import (
+    is_numbered,
+    is_role,
+    is_table_of_people,
+    key_stem,
+    person_rank,
+    shared_prefix,
+    shared_words,
+)
+from ringfort.catalog.detect import SECRET, Finding, detect
 from ringfort.catalog.model import Catalogue, Column, Dataset, Hop, Table, parse_subject_path
-from ringfort.catalog.special import SUBJECTS, special_name
+from ringfort.catalog.special import SUBJECTS, says_of_patients, special_name
+from ringfort.catalog.things import Things, is_of_things
 from ringfort.catalog.words import singular, tokens
 from ringfort.errors import UsageError
 
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 
     from ringfort.catalog.sample import SampledColumn, SampledTable
 
+_KEY_NUMBERS = frozenset({"integer", "bigint"})
 _WHOLE = frozenset({"smallint", "integer", "bigint", "numeric", "double precision"})
 _OWN_KINDS = frozenset(
     {"email", "iban", "national_id", "phone", "card", "ip_address"}
@@ -107,22 +117,30 @@ class _Proposal:
         self.country = country
         self.references = self._references()
         self.findings = {
-            (table.name, column.name): detect(column, table.rows, people=is_table_of_people(table.name))
+            (table.name, column.name): detect(
+                column, table.rows, people=is_table_of_people(table.name), shared=shared
+            )
             for table in tables
+            for shared in [shared_words([each.name for each in table.columns])]
             for column in table.columns
         }
         self.targets = {(each.table, each.column) for each in self.references.values()}
         self.subject: _Place | None = self._root(subject) if subject else None
         self.subject = self.subject or self._subject()
         self.about_people = leads_to_people(tables, self.findings, self._edges(), self.subject)
+        self.medical = is_medical(tables)
 
     def dataset(self, database: str) -> Dataset:
         subject = ".".join(self.subject) if self.subject else ""
         return Dataset(self.name, database, subject, tuple(map(self._table, self.tables.values())))
 
     def _table(self, table: SampledTable) -> Table:
-        protector = Protector(table) if table.name in self.about_people else None
-        columns = tuple(self._column(table, each, protector) for each in table.columns)
+        rule: Protector | Things | None = None
+        if table.name in self.about_people:
+            rule = Protector(table, medical=self.medical)
+        elif is_of_things(table, self.tables):
+            rule = Things()
+        columns = tuple(self._column(table, each, rule) for each in table.columns)
         view = self.views.get((table.schema, table.name), "")
         return Table(table.schema, table.name, columns, self._path(table.name), table.primary_key, view)
 
@@ -130,7 +148,7 @@ class _Proposal:
         """(table, table that it refers to)."""
         return frozenset((place[0], reference.table) for place, reference in self.references.items())
 
-    def _column(self, table: SampledTable, column: SampledColumn, protector: Protector | None) -> Column:
+    def _column(self, table: SampledTable, column: SampledColumn, rule: Protector | Things | None) -> Column:
         place = (table.name, column.name)
         finding, space = self.findings[place], None
         reference = self.references.get(place)
@@ -141,11 +159,12 @@ class _Proposal:
         elif self._is_key(table, column):
             finding, space = self._key(table, column), place
             special = special_name(column.name)
+            special = special or self._said_of_patients(table, column)
             if special and place != self.subject and table.primary_key != (column.name,):
                 why = f"it leads to a special category of personal data: {SUBJECTS[special]}"
                 finding = replace(finding, protection="restricted", unsure=why)
-        elif protector is not None:
-            finding = protector.protect(column, finding)
+        elif rule is not None:
+            finding = rule.protect(column, finding)
         return Column(
             name=column.name,
             data_type=column.data_type,
@@ -179,15 +198,23 @@ class _Proposal:
     def _guessed(self, table: SampledTable, column: SampledColumn) -> _Reference | None:
         """`customer_id` refers to the key of a table `customers` or `customer`, if the types go together."""
         stem = key_stem(column.name)
+        if not stem and column.base_type in {"integer", "bigint", "uuid"}:
+            stem = tokens(column.name)  # `patient uuid`, if there are patients
         if not stem or column.references is not None or table.primary_key == (column.name,):
             return None
         for other in self.tables.values():
-            if other.name == table.name or _singular(tokens(other.name)) != _singular(stem):
+            if other.name == table.name or self._called(other) != _singular(stem):
                 continue
             key = self._key_of(other)
             if key is not None and _family(key.data_type) == _family(column.data_type):
                 return _Reference(other.name, key.name, declared=False)
         return self._shared(table, column)
+
+    def _called(self, table: SampledTable) -> str:
+        """A table's name as keys to it are called: singular, without the word that all tables begin with."""
+        prefix = shared_prefix(frozenset(self.tables))
+        words = tokens(table.name)
+        return _singular(words[1:] if len(words) > 1 and words[0] in prefix else words)
 
     def _shared(self, table: SampledTable, column: SampledColumn) -> _Reference | None:
         """`salaries.emp_no` refers to `staff.emp_no`, if that is the key of one table only."""
@@ -227,7 +254,7 @@ class _Proposal:
             return finding
         if place == self.subject:
             return Finding("key", "interoperable", "direct", self._doubt_subject(table, column))
-        person = person_rank(self._meaning(table, column)) is not None
+        person = person_rank(self._meaning(table, column)) is not None or is_role(column.name)
         doubt = self._doubt_key(table, column)
         return Finding("key", "interoperable", "direct" if person else "quasi", doubt)
 
@@ -239,16 +266,27 @@ class _Proposal:
         doubt = f"no foreign key to `{reference.table}` is declared; its name says it"
         finding = replace(finding, unsure="" if reference.declared else doubt)
         special = special_name(place[1]) or special_name(reference.table)
+        here = self.tables[place[0]]
+        special = special or self._said_of_patients(
+            here, next(each for each in here.columns if each.name == place[1])
+        )
         if special and root != self.subject and finding.identifiability != "direct":
             why = f"it leads to a special category of personal data: {SUBJECTS[special]}"
             return replace(finding, protection="restricted", unsure=why)
         return finding
+
+    def _said_of_patients(self, table: SampledTable, column: SampledColumn) -> str:
+        """What a key to what was found of patients leads to: `health`, "" if it is none."""
+        said = self.medical and table.name in self.about_people and says_of_patients(column.name)
+        return "health" if said else ""
 
     def _is_key(self, table: SampledTable, column: SampledColumn) -> bool:
         place = (table.name, column.name)
         if place == self.subject or place in self.targets:
             return True
         finding = self.findings[place]
+        if finding is SECRET:
+            return False
         if table.primary_key == (column.name,) or (column.name,) in table.unique:
             declared = table.primary_key == (column.name,)
             likely = column.base_type in _WHOLE or column.base_type == "uuid" or key_stem(column.name)
@@ -256,6 +294,9 @@ class _Proposal:
         if column.references is not None or column.base_type == "uuid":
             return True
         stem = key_stem(column.name)
+        parent = tokens(column.name)[-1:] == ("parent",)
+        if stem is None and (is_role(column.name) or parent) and column.base_type in _KEY_NUMBERS:
+            return _whole_numbers(column)
         if stem is None or finding.kind in _OWN_KINDS or _family(column.data_type) not in {"number", "text"}:
             return False
         if is_numbered(column.name) and person_rank(stem) is None:  # a number of an invoice, or of a house?

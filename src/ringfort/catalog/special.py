@@ -41,6 +41,16 @@ def special_name(name: str) -> str:
     return next((subject for subject, patterns in _names().items() if patterns.match(words)), "")
 
 
+def is_patient(name: str) -> bool:
+    """Whether a table's or column's name says patients."""
+    return _value_words("patients").match(name_words(name))
+
+
+def says_of_patients(name: str) -> bool:
+    """Whether a name is one of those generic words by which something is recorded of a patient: `value`."""
+    return _value_words("said of patients").match(name_words(name))
+
+
 def special_values(column: SampledColumn) -> str:
     """What special category the sampled values say, "" if none."""
     values = {fold(value): count for value, count in column.counts}
@@ -110,4 +120,4 @@ def _value_words(section: str) -> Patterns:
     return Patterns.of(ordered_words(_VALUES, section))
 
 
-__all__ = ["SUBJECTS", "special_name", "special_values"]
+__all__ = ["SUBJECTS", "is_patient", "says_of_patients", "special_name", "special_values"]
