@@ -5,14 +5,14 @@ import random
 
 import psycopg
 from psycopg.conninfo import make_conninfo
-from tests.shop_database import DOMAIN, ROOT, decision, site_database
+from tests.shop_database import DOMAIN, SECRET, decision, site_database
 
 from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.disclosure.positions import shown_views
 from ringfort.disclosure.profile import compile_profile
 from ringfort.disclosure.statements import Surface, judge
 from ringfort.gateway.mapping import MappingFiller
-from ringfort.privacy.pseudonym import key_id
+from ringfort.privacy.epoch_keys import key_id
 
 TYPES = {
     "people": {
@@ -162,7 +162,9 @@ class Placed:
             dsn = server.admin_dsn(name)
             site = self.stack.enter_context(contextlib.closing(site_database(dsn, tables=corpus.tables)))
             corpus.load(dsn, order)
-            filler = self.stack.enter_context(contextlib.closing(MappingFiller(site.connect, lambda _: ROOT)))
+            filler = self.stack.enter_context(
+                contextlib.closing(MappingFiller(site.connect, lambda _: SECRET))
+            )
             site.audit()
             bound = site.bound("c" * 64, corpus.catalogue.datasets)
             profile = compile_profile(
@@ -170,7 +172,7 @@ class Placed:
                 corpus.catalogue.datasets,
                 database=name,
                 domain=domain,
-                key_id=key_id(ROOT, domain),
+                key_id=key_id(SECRET, domain),
                 bound=bound,
                 found=bound,
             )

@@ -6,9 +6,10 @@ from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.gateway.provisioner_site import SiteDatabase
 from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
 from ringfort.policy.forms import Form
-from ringfort.privacy.pseudonym import Domain, key_id
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret, key_id
+from ringfort.privacy.pseudonym import Domain
 
-ROOT = bytes(range(32))
+SECRET = EpochSecret(bytes(range(32)), NEWEST)
 DOMAIN = Domain("ACME Ltd", "analytics")
 SPACE = "shop.customers.id"
 
@@ -125,4 +126,4 @@ def site_database(dsn, *, ours=True, tables=TABLES):
 
 def key_name():
     """The key id of `DOMAIN`."""
-    return key_id(ROOT, DOMAIN)
+    return key_id(SECRET, DOMAIN)

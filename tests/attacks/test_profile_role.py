@@ -9,7 +9,7 @@ import re
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
-from tests.shop_database import ANALYST, CATALOGUE, DOMAIN, ROOT, decision, key_name, site_database
+from tests.shop_database import ANALYST, CATALOGUE, DOMAIN, SECRET, decision, key_name, site_database
 
 from ringfort.disclosure.profile import compile_profile
 from ringfort.gateway.mapping import MappingFiller
@@ -28,7 +28,7 @@ def shop(postgres_server):
         site.audit()
         with (
             contextlib.closing(site),
-            contextlib.closing(MappingFiller(site.connect, lambda _: ROOT)) as filler,
+            contextlib.closing(MappingFiller(site.connect, lambda _: SECRET)) as filler,
         ):
             bound = site.bound("c" * 64, CATALOGUE.datasets)
             made = []

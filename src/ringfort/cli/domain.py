@@ -21,9 +21,11 @@ from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.gateway.ipc import IpcClient, IpcLostError, RemoteError
 from ringfort.gateway.irreversible import ERASE, ROTATE, Act
+from ringfort.ledger.domains import IN_FORCE
 from ringfort.paths import sockets_folder
 from ringfort.policy.bundle import purposes_of
 from ringfort.policy.settings import Purposes
+from ringfort.privacy.epoch_keys import NEWEST
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.reading import read_ledger
@@ -49,7 +51,8 @@ def list_domains(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     """List the domains with every epoch that there was, and what became of it.
 
     A domain is retired while the policy in force does not list its purpose: nothing is shown in it, and its
-    mapping tables are gone.
+    mapping tables are gone. An epoch keeps the derivation of keys that it began with; a rotation begins one
+    of the newest.
 
     Example: ringfort domain list ./shop
     """
@@ -69,7 +72,11 @@ def list_domains(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
         typer.echo(f"{each.recipient}  {each.purpose}{retired}")
         for epoch in each.epochs:
             ended = f", {epoch.status} {epoch.ended[:19]}Z" if epoch.ended else f", {epoch.status}"
-            typer.echo(f"  epoch {epoch.number}  {epoch.id}  opened {epoch.opened[:19]}Z{ended}")
+            derivation = f", derivation {epoch.derivation}"
+            if epoch.status == IN_FORCE and epoch.derivation != NEWEST:
+                derivation += f": `ringfort domain rotate` begins one of derivation {NEWEST}"
+            opened = f"opened {epoch.opened[:19]}Z"
+            typer.echo(f"  epoch {epoch.number}  {epoch.id}  {opened}{ended}{derivation}")
     if not known:
         typer.echo("there is no domain; the first session that shows pseudonyms opens one")
 
@@ -209,6 +216,7 @@ def _epoch(epoch: Epoch) -> dict[str, Any]:
         "epoch": epoch.number,
         "domain": epoch.id,
         "status": epoch.status,
+        "derivation": epoch.derivation,
         "opened": epoch.opened,
         "ended": epoch.ended or None,
     }

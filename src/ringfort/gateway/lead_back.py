@@ -19,8 +19,9 @@ from psycopg import sql
 
 from ringfort.disclosure.views import map_name, source_expression
 from ringfort.gateway.mapping_copy import BATCH, MappingCodec
+from ringfort.privacy.epoch_keys import derive_key
 from ringfort.privacy.methods import pseudonymise
-from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
+from ringfort.privacy.pseudonym import Pseudonymiser
 
 if TYPE_CHECKING:
     import uuid
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from ringfort.disclosure.profile import BoundColumn, BoundTable, MapPlan
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.privacy.pseudonym import Domain
 
     Connection = psycopg.Connection[tuple[Any, ...]]
@@ -66,7 +68,7 @@ class Place:
         )
 
 
-def codec_of(place: Place, secret: bytes, domain: Domain) -> MappingCodec:
+def codec_of(place: Place, secret: EpochSecret, domain: Domain) -> MappingCodec:
     """The kernel of the column under the secret of an epoch."""
     return MappingCodec(place.plan.storage_type, _kernel(place, secret, domain))
 
@@ -74,7 +76,7 @@ def codec_of(place: Place, secret: bytes, domain: Domain) -> MappingCodec:
 def lead_back(
     connection: Connection,
     place: Place,
-    secret: bytes,
+    secret: EpochSecret,
     domain: Domain,
     wanted: Sequence[uuid.UUID],
     *,
@@ -127,7 +129,7 @@ class WrittenMaker:
     method: str
     kind: str
     identity_space: str
-    secret: bytes
+    secret: EpochSecret
     domain: Domain
 
     def make(self, texts: Sequence[str]) -> list[str]:
@@ -143,7 +145,7 @@ class WrittenMaker:
         return cast("list[str]", made.to_pylist())
 
 
-def _kernel(place: Place, secret: bytes, domain: Domain) -> Pseudonymiser:
+def _kernel(place: Place, secret: EpochSecret, domain: Domain) -> Pseudonymiser:
     kind = place.plan.pseudonym_type
     return Pseudonymiser(derive_key(secret, domain, place.plan.identity_space, kind), kind)
 
@@ -167,7 +169,7 @@ def _inverted(  # noqa: PLR0917 - the parts of one question
     connection: Connection,
     place: Place,
     codec: MappingCodec,
-    secret: bytes,
+    secret: EpochSecret,
     domain: Domain,
     wanted: Sequence[uuid.UUID],
 ) -> Iterator[tuple[Any, ...]]:

@@ -35,12 +35,14 @@ from ringfort.gateway.mapping_copy import MappingCodec
 from ringfort.gateway.mapping_fill import Lane, Map, Source
 from ringfort.gateway.mapping_state import fault_words
 from ringfort.gateway.mapping_told import Told
-from ringfort.privacy.pseudonym import Pseudonymiser, derive_key, key_id
+from ringfort.privacy.epoch_keys import derive_key, key_id
+from ringfort.privacy.pseudonym import Pseudonymiser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from ringfort.disclosure.profile import MapPlan
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.privacy.pseudonym import Domain
 
     Connection = psycopg.Connection[tuple[Any, ...]]
@@ -68,7 +70,7 @@ class MappingFiller(Told):
     def __init__(
         self,
         connect: Callable[[], Connection],
-        secret: Callable[[Domain], bytes],
+        secret: Callable[[Domain], EpochSecret],
         *,
         name: str = "",
         changed: Callable[[], None] = lambda: None,

@@ -72,6 +72,9 @@ from ringfort.system import SystemClock
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ringfort.privacy.epoch_keys import EpochSecret
+    from ringfort.privacy.pseudonym import Domain
+
 
 LOG = logging.getLogger(__name__)
 RETRY_SECONDS = 5.0
@@ -91,7 +94,7 @@ class Provisioner:
         self._readiness = Readiness()
         store = DomainStore(Custody(settings.custody), actor=settings.actor)
         self.databases = {
-            name: Served(settings, site, name, store, self._readiness.moved_threadsafe)
+            name: Served(settings, site, name, self._secret, self._readiness.moved_threadsafe)
             for site in settings.sites
             for name in site.databases
         }
@@ -196,6 +199,9 @@ class Provisioner:
             raise AssertionError
         evidence = SALTS.take() + facts
         await self._ledger.put_traffic(encode(make(hashlib.sha256(evidence).hexdigest())), evidence)
+
+    def _secret(self, domain: Domain) -> EpochSecret:
+        return self._domains.secret(domain)
 
     def _purposes(self) -> Purposes:
         """The purposes of the policy in force."""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from ringfort.gateway.provisioner_served import Served
     from ringfort.ledger.entry import Entry
     from ringfort.ledger.folds import ControlState
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.sites.domains import DomainStore, Leave
 
     Append = Callable[[Sequence[Entry], Condition, tuple[bytes, ...]], Awaitable[bool]]
@@ -100,6 +101,12 @@ class Domains:
     def usable_purpose(self, purpose: str) -> bool:
         """Whether the policy in force lists a purpose; domains of others are retired."""
         return self._purposes().holds(purpose)
+
+    def secret(self, domain: Domain) -> EpochSecret:
+        """The secret of an epoch that is on record, or that a rotation is about to put there."""
+        if domain.id in self._ahead:
+            return self.store.coming_secret(domain)
+        return self.store.secret(domain, self.state)
 
     # -- serving -------------------------------------------------------------------------------------
 

@@ -37,9 +37,8 @@ if TYPE_CHECKING:
     from ringfort.gateway.provisioner_decision import Decider, Decision, Ground
     from ringfort.gateway.provisioner_settings import ProvisionerSettings, SiteSettings
     from ringfort.policy.request import AccessRequest
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.privacy.pseudonym import Domain
-    from ringfort.sites.domains import DomainStore
-
 
 LOG = logging.getLogger(__name__)
 MOST_COMPILED = 512
@@ -53,7 +52,7 @@ class Served:
         settings: ProvisionerSettings,
         site: SiteSettings,
         database: str,
-        domains: DomainStore,
+        secret: Callable[[Domain], EpochSecret],
         changed: Callable[[], None] = lambda: None,
     ) -> None:
         self.settings = settings
@@ -69,7 +68,7 @@ class Served:
                 statement_ms=int(settings.statement_seconds * 1000),
             ),
         )
-        self.filler = MappingFiller(self.site.connect, domains.secret, name=database, changed=changed)
+        self.filler = MappingFiller(self.site.connect, secret, name=database, changed=changed)
         self.site.lost = self.filler.suspect
         self.changes = ThreadPoolExecutor(1, thread_name_prefix="change")
         self.audits = ThreadPoolExecutor(1, thread_name_prefix="audit")

@@ -60,9 +60,10 @@ if TYPE_CHECKING:
     from ringfort.gateway.provisioner_settings import ProvisionerSettings
     from ringfort.ledger.entry import Entry
     from ringfort.ledger.grants import Grant
+    from ringfort.privacy.epoch_keys import EpochSecret
 
     Connection = psycopg.Connection[tuple[Any, ...]]
-    Keyed = tuple[Domain, bytes]
+    Keyed = tuple[Domain, EpochSecret]
 
 MOST_AT_ONCE = 10_000
 MOST_LENGTH = 4096

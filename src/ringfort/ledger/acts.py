@@ -45,7 +45,7 @@ def drop_requested(state: ControlState, entry: entries.DropRequested) -> str:
 
 
 def rotated(state: ControlState, entry: entries.DomainRotatedBy) -> str:
-    """`DomainRotated`, version 2."""
+    """`DomainRotated`, versions 2 and 3."""
     _leave(state, entry, "rotate", entry.recipient, entry.purpose)
     return domains.rotated(state, entry)
 

@@ -4,6 +4,8 @@ Laws, whoever writes the entries:
 
 - a domain has at most one epoch in force; epochs count up, and the number or id of one never comes again;
 - what is erased stays erased, and nothing is resolved or bridged in it;
+- an epoch has one derivation for good; one that is not known is refused, and so is one below that of any
+  epoch that began before, of whatever domain: nobody goes back to how keys were derived earlier;
 - pseudonyms are resolved or bridged on a grant of that kind, in force for that principal at that moment;
 - what each principal asked for in each domain is remembered for 90 days, so that a limit can be counted over
   any window of up to that; a restart forgets none of it. Times only go forward: what was asked counts from
@@ -20,6 +22,8 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ringfort.ledger.entry_control_acts import DomainRotatedDeriving
+from ringfort.ledger.entry_control_domains import DomainOpenedDeriving
 from ringfort.ledger.errors import FoldError
 from ringfort.ledger.grants import ACTIVE, moment
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 
 IN_FORCE, RETIRED, ERASED = "in force", "retired", "erased"
 REMEMBERED = timedelta(days=90)
+DERIVATIONS = (1, 2)
+"""How keys of an epoch derive from its secret, oldest first; what each does: `privacy.epoch_keys`."""
 _LABEL = b"ringfort-domain-key/1"
 
 
@@ -46,6 +52,8 @@ class Epoch:
     status: str = IN_FORCE
     ended: str = ""
     """When it was erased, or else retired."""
+    derivation: int = DERIVATIONS[0]
+    """How its keys derive from its secret."""
 
 
 @dataclass(frozen=True)
@@ -162,10 +170,26 @@ def _begin(
     ids = {epoch.id for each in state.pseudonymisation.values() for epoch in each.epochs}
     if entry.domain in ids or entry.domain in state.domains:
         raise FoldError(f"`{entry.TYPE}` names an id that an epoch has already")
-    begun = Epoch(entry.epoch, entry.domain, entry.key_id, entry.time)
+    derivation = _derivation(state, entry)
+    begun = Epoch(entry.epoch, entry.domain, entry.key_id, entry.time, derivation=derivation)
     _keep(state, replace(known, epochs=(*known.epochs, begun)))
     state.domains[entry.domain] = entry.key_id
     return domain_key(recipient, purpose)
+
+
+def _derivation(
+    state: ControlState, entry: entries.DomainOpened | entries.DomainRotated | acts.DomainRotatedBy
+) -> int:
+    """The derivation that an entry states; those of before any did so have the first."""
+    if not isinstance(entry, (DomainOpenedDeriving, DomainRotatedDeriving)):
+        derivation = DERIVATIONS[0]
+    elif entry.derivation in DERIVATIONS[1:]:
+        derivation = entry.derivation
+    else:
+        raise FoldError(f"`{entry.TYPE}` names a derivation that is not known")
+    if any(e.derivation > derivation for known in state.pseudonymisation.values() for e in known.epochs):
+        raise FoldError(f"`{entry.TYPE}` goes back to a derivation from before")
+    return derivation
 
 
 def _keep(state: ControlState, domain: PseudonymisationDomain) -> None:
@@ -215,6 +239,7 @@ def _remembered(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
 
 
 __all__ = [
+    "DERIVATIONS",
     "ERASED",
     "IN_FORCE",
     "RETIRED",

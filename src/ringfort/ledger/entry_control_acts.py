@@ -64,7 +64,7 @@ class DomainRotatedBy(Entry):
     """A new epoch is in force instead of the one before, which is retired: nothing is shown in it any more.
 
     `principal` did it, on a grant of the kind `rotate`; `by` is the operating system's user; `input` is the
-    blob of the decision.
+    blob of the decision. Of derivation 1, and of before entries named it (version 3); not written any more.
     """
 
     recipient: Text
@@ -77,6 +77,18 @@ class DomainRotatedBy(Entry):
     input: Digest
     by: Name
     reason: Stated
+
+
+@entry_type(CONTROL, Retention.PERMANENT, version=3, name="DomainRotated")
+@dataclass(frozen=True, kw_only=True)
+class DomainRotatedDeriving(DomainRotatedBy):
+    """A new epoch is in force instead of the one before, which is retired: nothing is shown in it any more.
+
+    As version 2, and `derivation` says how its keys derive from its secret, and what the tweaks of its
+    formats are.
+    """
+
+    derivation: Count
 
 
 @entry_type(CONTROL, Retention.PERMANENT, version=2, name="DomainErased")
@@ -164,6 +176,7 @@ class EvidenceDroppedBy(Entry):
 
 BLOBS: dict[type[Entry], tuple[str, ...]] = {
     DomainRotatedBy: ("input",),
+    DomainRotatedDeriving: ("input",),
     DomainErasedBy: ("input",),
     KeysRewrapped: ("input",),
     CanaryMade: ("input",),

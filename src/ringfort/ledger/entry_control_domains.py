@@ -15,13 +15,27 @@ from ringfort.ledger.entry import CONTROL, Count, Digest, Entry, Name, Retention
 @entry_type(CONTROL, Retention.PERMANENT)
 @dataclass(frozen=True, kw_only=True)
 class DomainOpened(Entry):
-    """A pseudonymisation domain has an epoch in force, where it had none; `domain` is the epoch's id."""
+    """A pseudonymisation domain has an epoch in force, where it had none; `domain` is the epoch's id.
+
+    Of derivation 1, and of before entries named it (version 2); not written any more.
+    """
 
     recipient: Text
     purpose: Text
     epoch: Count
     domain: Name
     key_id: Name
+
+
+@entry_type(CONTROL, Retention.PERMANENT, version=2, name="DomainOpened")
+@dataclass(frozen=True, kw_only=True)
+class DomainOpenedDeriving(DomainOpened):
+    """A pseudonymisation domain has an epoch in force, where it had none; `domain` is the epoch's id.
+
+    `derivation` says how its keys derive from its secret, and what the tweaks of its formats are.
+    """
+
+    derivation: Count
 
 
 @entry_type(CONTROL, Retention.PERMANENT)

@@ -230,20 +230,33 @@ def _form_fault(
 
 
 def _identity_faults(contract: Contract, dataset: Dataset) -> list[ContractFault]:
-    """Columns of one identity space in several forms: a pseudonym beside the raw value would undo itself."""
-    seen: dict[str, tuple[str, str, str]] = {}
+    """Columns of one identity space in several forms: a pseudonym beside the raw value would undo itself.
+
+    Nor of several kinds under `ff1`, where each kind has a key of its own: they would not join.
+    """
+    seen: dict[str, tuple[str, str, str, str]] = {}
     faults = []
     for table, column, sent in _pairs(contract, dataset):
         if column.identity_space is None:
             continue
         name = entity_name(dataset.name, table.name, column.name)
-        form, method, other = seen.setdefault(column.identity_space, (sent.form, sent.method, name))
+        form, method, kind, other = seen.setdefault(
+            column.identity_space, (sent.form, sent.method, column.kind, name)
+        )
         if (form, method) != (sent.form, sent.method):
             faults.append(
                 ContractFault(
                     f"`{name}` and `{other}` are the same identity and would leave in different forms",
                     ("table", table.name, "column", column.name),
                     "send both in one form and by one method",
+                )
+            )
+        elif method == "ff1" and kind != column.kind:
+            faults.append(
+                ContractFault(
+                    f"`{name}` and `{other}` are the same identity, and `ff1` keeps their kinds apart",
+                    ("table", table.name, "column", column.name),
+                    "send both by `cmac`, or give them one kind in the catalogue",
                 )
             )
     return faults

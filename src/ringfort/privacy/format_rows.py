@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ringfort.privacy import mixed
+from ringfort.privacy.epoch_keys import FIRST
 from ringfort.privacy.ff1 import FF1
 
 if TYPE_CHECKING:
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 BAD, KEPT, DIGIT, CAPITAL, SMALL, PLUS, EXTENSION = range(7)
 ZERO, NINE, LARGE_A, TO_SMALL = ord("0"), ord("9"), ord("A"), 0x20
 TWEAK_BYTES = 8
+_PATTERN = np.arange(256, dtype=np.uint8)
+_PATTERN[ord("0") : ord("9") + 1] = ord("0")
+_PATTERN[ord("A") : ord("Z") + 1] = ord("A")
+_PATTERN[ord("a") : ord("z") + 1] = ord("a")
 FEWEST_DIGITS, MOST_DIGITS = 6, 36  # a million values; halves that FF1 takes in columns
 
 
@@ -42,15 +47,24 @@ def table(kept: str, *classes: int, **others: int) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Ciphers:
-    """FF1 under one key: of decimal digits, and of binary strings for those with letters."""
+    """FF1 under one key: of decimal digits, and of binary strings for those with letters.
+
+    `derivation` of the epoch says what the tweak is: from the second on the whole pattern of a value.
+    """
 
     decimal: FF1
     binary: FF1
+    derivation: int
 
     @classmethod
-    def of(cls, key: bytes) -> Ciphers:
+    def of(cls, key: bytes, derivation: int) -> Ciphers:
         """Both under `key`: the radix is part of what FF1 enciphers under, so they do not interfere."""
-        return cls(FF1(key), FF1(key, 2))
+        return cls(FF1(key), FF1(key, 2), derivation)
+
+    @property
+    def whole_pattern(self) -> bool:
+        """Whether the tweak is the whole pattern."""
+        return self.derivation > FIRST
 
 
 class Rows:
@@ -94,6 +108,29 @@ class Rows:
         if len(at) * length == len(self.stream):  # rows do not overlap: it is all there is
             return self.stream.reshape(len(at), length).copy()
         return self._window(length)[at].view(np.uint8).reshape(len(at), length)
+
+    def patterns(self, rows: NDArray[np.int64], length: int) -> bytes | NDArray[np.uint8]:
+        """The patterns of these rows, texts of `length` bytes: one for all if they are equal, else for each.
+
+        A digit is `0`, a capital `A`, a small letter `a`, every other character is itself.
+        """
+        if self.classes is None:
+            return b"0" * length
+        first = slice(int(self.offsets[rows[0]]), int(self.offsets[rows[0]]) + length)
+        classes = self._texts(self.classes, rows, length).reshape(-1)
+        if (classes[length:] == classes[:-length]).all():  # the class says all but what characters stay
+            kept = np.flatnonzero(self.classes[first] == KEPT)
+            texts = self._texts(self.data, rows, length) if len(kept) else self.data[None, first]
+            if all((texts[:, place] == texts[0, place]).all() for place in kept.tolist()):
+                return _PATTERN.take(self.data[first]).tobytes()
+        return _PATTERN.take(self._texts(self.data, rows, length))
+
+    def _texts(self, source: NDArray[np.uint8], rows: NDArray[np.int64], length: int) -> NDArray[np.uint8]:
+        """What `source` has at the bytes of these rows, texts of `length` bytes: shape (rows, length)."""
+        if len(rows) * length == len(source):  # it is all there is
+            return source.reshape(len(rows), length)
+        windows = np.ndarray((len(source) - length + 1,), f"V{length}", buffer=source, strides=(1,))
+        return windows[self.offsets[rows]].view(np.uint8).reshape(len(rows), length)
 
     def write(self, at: NDArray[np.int64], characters: NDArray[np.uint8]) -> None:
         """The inverse of `matrix`."""

@@ -1,22 +1,33 @@
 """Pseudonyms that keep the format: phone numbers, cards, IBANs, numbers of digits and letters, under FF1.
 
-What stays, what changes, and the tweak (8 bytes: these characters, then zeros):
+What stays, what changes, and the tweak:
 
     phone  stays: what is no digit, `+` or 00 with the country calling code, zeros before the number.
            changes: the number from its first digit that is not 0 on, extension included; its first digit
-           stays other than 0 (cycle walking), so that it is read the same way again. Tweak `p` and the
-           calling code. A national number has no calling code: its tweak is `p`.
+           stays other than 0 (cycle walking), so that it is read the same way again. Tweak, 8 bytes: `p`,
+           the calling code as digits, zeros up to 4 bytes (a national number has none); the number of zeros
+           before the number (behind the calling code); the number of digits of the extension; two zeros.
     card   stays: first six digits (IIN), number of digits, blanks and hyphens. changes: the digits between.
-           The last digit is computed anew (Luhn). Tweak `c` and the IIN.
+           The last digit is computed anew (Luhn). Tweak, 8 bytes: `c`, the IIN, a zero.
     iban   stays: country, blanks and hyphens, which places hold letters. changes: all of the BBAN. The check
-           digits are computed anew. Tweak `i` and the country.
+           digits are computed anew. Tweak, 8 bytes: `i`; the country in capitals; a bit for each place of the
+           BBAN, 1 for a letter, from the most significant bit of the first byte on, 4 bytes; the number of
+           places.
     code   stays: blanks and signs, which places hold digits, capitals or small letters. changes: all digits
-           and letters. Tweak `d`. No check digit is known, so none is right afterwards.
+           and letters. No check digit is known, so none is right afterwards. Tweak: the pattern, which is the
+           text with `0` for each digit, `A` for each capital and `a` for each small letter.
+
+So the tweak and the length of what is enciphered, which FF1 knows, are the whole pattern of a value: two
+patterns share no permutation, however many values they have. What is only another way of writing one number
+is no other pattern: blanks and brackets of phones, `+` and 00, blanks of cards and IBANs, an IBAN in small
+letters. In epochs of derivation 1 (`epoch_keys`) tweaks were `p` and the calling code, `c` and the IIN, `i`
+and the country, `d`, each then zeros to 8 bytes; they stay so.
 
 A check digit that was wrong stays wrong by as much, so that everything comes back as it was. Digits alone are
 FF1 with radix 10, those with letters `privacy.mixed`. A value that is not of the format, or whose body has
-less than a million possible values or is too long (`takes`), comes out as null: `112`, a short extension, a
-name in the wrong column. The raw value never stays.
+less than a million possible values or is too long (`takes`; a code of more than 255 characters, 255 zeros
+before a phone number), comes out as null: `112`, a short extension, a name in the wrong column. The raw value
+never stays.
 
 Invariants: `inverse` undoes it for every value that is not null, and the result is of the same format again.
 Total: no text raises. Left out: which country a national number is of; formats of national identity numbers.
@@ -62,12 +73,14 @@ _PHONE = table(" -./()", DIGIT, **{"+": PLUS, "extEXT": EXTENSION})
 _CARD = table(" -", DIGIT)
 _IBAN = table(" -", DIGIT, CAPITAL, SMALL)
 _CODE = table(" -./_:#+()", DIGIT, CAPITAL, SMALL)
-_EXTENSION = re.compile(rb"[^a-z]*[0-9][^a-z]*(x|ext\.?) ?[0-9]{1,6}", re.IGNORECASE)
+_EXTENSION = re.compile(rb"[^a-z]*[0-9][^a-z]*(?:x|ext\.?) ?([0-9]{1,6})", re.IGNORECASE)
 _PHONE_DIGITS = (7, 36)  # nine tenths of the strings begin with another digit than 0
 _LONGEST_EXTENDED = 100  # characters of a phone number with an extension: the pattern goes back and forth
 _CARD_DIGITS = (13, 19)
 _IIN = 6
 _IBAN_LENGTH = (15, 34)
+_MOST_ZEROS = 255  # one byte of the tweak
+_LONGEST_CODE = 255  # characters: its pattern is the tweak
 # Digits of a country calling code by its first two (E.164). Fixed for good: pseudonyms depend on it, so a
 # code that is assigned later is not taken up here.
 _CALLING_CODE = np.full(100, 3)
@@ -106,7 +119,7 @@ def column(
 
 
 def _phone(rows: Rows, ciphers: Ciphers, inverse: bool) -> None:  # noqa: FBT001 - one of four alike
-    plus = _plus_and_extension(rows)
+    plus, extension = _plus_and_extension(rows)
     start, end = rows.starts[:-1], rows.starts[1:]
     nonzero = np.append(np.flatnonzero(rows.stream != ZERO), len(rows.stream))
     stream = np.append(rows.stream, np.full(2, ZERO, np.uint8)) & 0x0F
@@ -119,8 +132,11 @@ def _phone(rows: Rows, ciphers: Ciphers, inverse: bool) -> None:  # noqa: FBT001
     zeros = code_at - start
     abroad = plus | (zeros == 2)
     code_size = np.where(abroad, _CALLING_CODE[stream[code_at] * np.uint8(10) + stream[code_at + 1]], 0)
-    body = after_zeros(np.minimum(code_at + code_size, end))
+    behind = np.where(abroad, np.minimum(code_at + code_size, end), start)
+    body = after_zeros(behind)
     sizes = end - body
+    if ciphers.whole_pattern:
+        rows.good &= body - behind <= _MOST_ZEROS
     rows.good &= (sizes >= _PHONE_DIGITS[0]) & (sizes <= _PHONE_DIGITS[1]) & ~(plus & (zeros > 0))
     some = np.flatnonzero(rows.good)
     tweaks = np.zeros((len(some), TWEAK_BYTES), np.uint8)
@@ -128,16 +144,23 @@ def _phone(rows: Rows, ciphers: Ciphers, inverse: bool) -> None:  # noqa: FBT001
     for place in range(3):
         digit = rows.stream[code_at[some] + place] if len(some) else tweaks[:, 0]
         tweaks[:, 1 + place] = np.where(place < code_size[some], digit, 0)
+    if ciphers.whole_pattern:
+        tweaks[:, 4] = (body - behind)[some]
+        tweaks[:, 5] = extension[some]
     encipher_digits(
         rows, ciphers.decimal, body[some], sizes[some], tweaks, inverse=inverse, no_leading_zero=True
     )
 
 
-def _plus_and_extension(rows: Rows) -> NDArray[np.bool_]:
-    """Which rows begin with `+`; those with one elsewhere, or with letters that are no extension, go."""
+def _plus_and_extension(rows: Rows) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Which rows begin with `+`, and how many digits their extension has.
+
+    Those with a `+` elsewhere, or with letters that are no extension, go.
+    """
     plus = np.zeros(len(rows.good), np.bool_)
+    extension = np.zeros(len(rows.good), np.uint8)
     if rows.classes is None:
-        return plus
+        return plus, extension
     places = np.flatnonzero(rows.classes == PLUS)
     found = rows.rows_of(places)
     rows.good[found[rows.before[places] > rows.starts[found]]] = False
@@ -145,9 +168,12 @@ def _plus_and_extension(rows: Rows) -> NDArray[np.bool_]:
     plus[found] = True
     for row in np.unique(rows.rows_of(np.flatnonzero(rows.classes == EXTENSION))).tolist():
         text = rows.data[int(rows.offsets[row]) : int(rows.offsets[row + 1])]
-        if len(text) > _LONGEST_EXTENDED or not _EXTENSION.fullmatch(text.tobytes()):
+        written = _EXTENSION.fullmatch(text.tobytes()) if len(text) <= _LONGEST_EXTENDED else None
+        if written is None:
             rows.good[row] = False
-    return plus
+        else:
+            extension[row] = len(written[1])
+    return plus, extension
 
 
 def _card(rows: Rows, ciphers: Ciphers, inverse: bool) -> None:  # noqa: FBT001 - one of four alike
@@ -196,6 +222,11 @@ def _iban(rows: Rows, ciphers: Ciphers, inverse: bool) -> None:  # noqa: FBT001 
         at = rows.starts[some[part]]
         iban = rows.matrix(at, size)
         tweaks = _tweaks(b"i", iban[:, :2] & np.uint8(0xDF))
+        if ciphers.whole_pattern:
+            if count:
+                places = np.packbits(iban[:, 4:] > ord("9"), axis=1)
+                tweaks[:, 3 : 3 + places.shape[1]] = places
+            tweaks[:, 7] = size - 4
         given = (iban[:, 2] & 0x0F).astype(np.int64) * 10 + (iban[:, 3] & 0x0F)
         wrong = given - _check_digits(iban)  # 0 if they are right
         body = np.ascontiguousarray(iban[:, 4:])
@@ -222,17 +253,25 @@ def _check_digits(iban: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _code(rows: Rows, ciphers: Ciphers, inverse: bool) -> None:  # noqa: FBT001 - one of four alike
     sizes = np.diff(rows.starts)
-    tweak = b"d".ljust(TWEAK_BYTES, b"\0")
     letters = np.zeros_like(sizes)
     if rows.classes is not None:
         letters = _counted(rows, rows.stream > ord("9"))
     rows.good &= sizes <= 128
+    shapes = sizes * 256 + letters
+    if ciphers.whole_pattern:
+        lengths = np.diff(rows.offsets)
+        rows.good &= lengths <= _LONGEST_CODE
+        shapes = shapes * 256 + lengths
     some = np.flatnonzero(rows.good)
-    for shape, part in by_value(sizes[some] * 256 + letters[some]):
-        size, count = divmod(shape, 256)
+    for shape, part in by_value(shapes[some]):
+        first = some[part[0]]
+        size, count = int(sizes[first]), int(letters[first])
         if not takes(size - count, count):
             rows.good[some[part]] = False
             continue
+        tweak: bytes | NDArray[np.uint8] = b"d".ljust(TWEAK_BYTES, b"\0")
+        if ciphers.whole_pattern:
+            tweak = rows.patterns(some[part], shape % 256)
         at = rows.starts[some[part]]
         if count:
             rows.write(at, encipher_characters(rows.matrix(at, size), ciphers, tweak, inverse=inverse))

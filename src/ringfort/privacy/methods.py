@@ -4,9 +4,8 @@
     ff1     text of the value's own format (`privacy.formats`): phone, card, IBAN, digits and letters
     siv     text that comes back byte for byte (`privacy.siv`): base64url of AES-SIV
 
-Keys derive by HKDF-SHA256 from the domain's 32-byte secret, with a label for each method, over recipient,
-purpose, epoch and identity space: nothing links two domains, epochs, spaces or methods. `cmac` keys are those
-of `pseudonym.derive_key`, which also knows the type. NULL stays NULL, always.
+Keys derive from the secret of the epoch (`epoch_keys`): nothing links two domains, epochs, spaces or methods,
+nor two kinds under `ff1` or types under `cmac`. NULL stays NULL, always.
 
 Invariants: a value's pseudonym depends on the secret, domain, space, method and value alone, never on how
 the column is chunked, sliced or dictionary-encoded, nor on its neighbours. No value raises: what a method
@@ -20,18 +19,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import pyarrow as pa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
 from ringfort.privacy import arrow_values as buffers
 from ringfort.privacy import formats, siv
 from ringfort.privacy.cmac import BLOCK
-from ringfort.privacy.pseudonym import ROOT_BYTES, Pseudonymiser, derive_key, encode_fields
+from ringfort.privacy.epoch_keys import derive_key, method_key
+from ringfort.privacy.pseudonym import Pseudonymiser
 from ringfort.privacy.pseudonym import pseudonym_type as type_of
 from ringfort.privacy.siv import Siv
 
 if TYPE_CHECKING:
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.privacy.pseudonym import Domain, PseudonymType
 
 Method = Literal["cmac", "ff1", "siv"]
@@ -91,13 +90,13 @@ def pseudonymise(
     *,
     method: str,
     kind: str,
-    secret: bytes,
+    secret: EpochSecret,
     domain: Domain,
     identity_space: str,
 ) -> pa.Array:
     """Pseudonyms of a column, of the type `output_type(method)` and the length of `values`.
 
-    `secret` is the domain's own, 32 bytes. `ff1` also takes whole numbers, as their digits. Raises
+    `secret` is that of the domain's epoch. `ff1` also takes whole numbers, as their digits. Raises
     `UsageError` if the method does not fit kind or type.
     """
     check(method, kind, values.type)
@@ -110,7 +109,7 @@ def pseudonymise(
     if method == "siv":
         return _siv(secret, domain, identity_space).column(values)
     form = FF1_KINDS[kind]
-    return formats.column(_written(values), form, _ff1(secret, domain, identity_space))
+    return formats.column(_written(values), form, _ff1(secret, domain, identity_space, kind))
 
 
 def resolve(
@@ -118,7 +117,7 @@ def resolve(
     *,
     method: str,
     kind: str,
-    secret: bytes,
+    secret: EpochSecret,
     domain: Domain,
     identity_space: str,
     pseudonym_type: PseudonymType = "text",
@@ -145,19 +144,7 @@ def resolve(
     if method == "siv":
         return _siv(secret, domain, identity_space).open_column(pseudonyms)
     form = FF1_KINDS[kind]
-    return formats.column(pseudonyms, form, _ff1(secret, domain, identity_space), inverse=True)
-
-
-def method_key(secret: bytes, domain: Domain, identity_space: str, method: str, size: int) -> bytes:
-    """A key of `ff1` or `siv` for one identity space within a domain.
-
-    HKDF-SHA256(secret, salt none, info = b"ringfort-pseudonym-METHOD/1" | recipient, purpose, epoch,
-    identity space), each text as in `pseudonym.encode_fields`.
-    """
-    if len(secret) != ROOT_BYTES:
-        raise UsageError(f"the secret of a domain must be {ROOT_BYTES} bytes")
-    info = f"ringfort-pseudonym-{method}/1".encode() + domain.encoded() + encode_fields(identity_space)
-    return HKDF(algorithm=SHA256(), length=size, salt=None, info=info).derive(secret)
+    return formats.column(pseudonyms, form, _ff1(secret, domain, identity_space, kind), inverse=True)
 
 
 def _is_whole(arrow: pa.DataType) -> bool:
@@ -179,12 +166,13 @@ def _written(values: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pa.chunked_array(chunks, pa.string())
 
 
-def _ff1(secret: bytes, domain: Domain, identity_space: str) -> formats.Ciphers:
-    return formats.Ciphers.of(method_key(secret, domain, identity_space, "ff1", FF1_KEY_BYTES))
+def _ff1(secret: EpochSecret, domain: Domain, identity_space: str, kind: str) -> formats.Ciphers:
+    key = method_key(secret, domain, identity_space, "ff1", kind, FF1_KEY_BYTES)
+    return formats.Ciphers.of(key, secret.derivation)
 
 
-def _siv(secret: bytes, domain: Domain, identity_space: str) -> Siv:
-    return Siv(method_key(secret, domain, identity_space, "siv", siv.KEY_BYTES))
+def _siv(secret: EpochSecret, domain: Domain, identity_space: str) -> Siv:
+    return Siv(method_key(secret, domain, identity_space, "siv", "", siv.KEY_BYTES))
 
 
 def _check_text(method: str, arrow: pa.DataType) -> None:
@@ -218,7 +206,6 @@ __all__ = [
     "Method",
     "check",
     "kinds_of",
-    "method_key",
     "output_type",
     "pseudonymise",
     "resolve",

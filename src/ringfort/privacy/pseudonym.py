@@ -1,13 +1,9 @@
 r"""Pseudonymisation domains, their keys, and whole columns of pseudonyms: Arrow in, Arrow out.
 
 A domain is (recipient, purpose, epoch): the recipient is a legal entity, not a person. From the secret of its
-epoch, which never enters a database, each domain derives one AES key per identity space and type:
-
-    key = HKDF-SHA256(secret, salt none, info = b"ringfort-pseudonym/1" | fields, 16 bytes)
-
-where `fields` are recipient, purpose, epoch, identity space and type, each UTF-8 (NFC) behind its length as
-u16 big-endian, so that no two different lists encode alike. A pseudonym is the full 128 bits of AES-CMAC
-(RFC 4493) over one message per value; NULL stays NULL. The messages, by type (`PseudonymType`):
+epoch, which never enters a database, each domain derives one AES key per identity space and type
+(`epoch_keys`). A pseudonym is the full 128 bits of AES-CMAC (RFC 4493) over one message per value; NULL stays
+NULL. The messages, by type (`PseudonymType`):
 
     number     int2, int4, int8, float4, float8, numeric:
                a whole number within int8, however stored, is `rf-int8\0 | int8`: the customer 17850.0 that a
@@ -28,7 +24,7 @@ All but text and the odd numeric are one AES block, so whoever holds the key can
 by computing it again. Invariants: equal values of one (domain, space, type) have equal pseudonyms, distinct
 ones distinct (128 bits), and nothing links two domains, epochs or spaces without their secrets.
 Left out: where the secret of an epoch comes from (`domain_secrets`, `sites.domains`). DESIGN section 5, EDPB
-Guidelines 01/2025, refs RFC 5869.
+Guidelines 01/2025.
 """
 
 from __future__ import annotations
@@ -41,12 +37,10 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
 from ringfort.privacy import arrow_values as buffers
-from ringfort.privacy.cmac import BLOCK, BLOCK_CHUNK, CHUNK, KEY_BYTES, Cmac
+from ringfort.privacy.cmac import BLOCK, BLOCK_CHUNK, CHUNK, Cmac
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,8 +55,6 @@ _NUMERIC = b"rf-num\0\0"
 _LABELS: dict[str, bytes] = {
     "number": _INTEGER, "date": b"rf-date\0", "timestamp": b"rf-time\0", "instant": b"rf-inst\0",
 }  # fmt: skip
-_KEY_LABEL = b"ringfort-pseudonym/1"
-_KEY_ID_LABEL = b"ringfort-pseudonym-key-id/1"
 _INT8_LIMIT = 2.0**63
 _QUIET_NAN = 0x7FF8000000000000
 
@@ -94,26 +86,6 @@ def encode_fields(*fields: str) -> bytes:
             raise UsageError("a field of a pseudonymisation domain is longer than 65,535 bytes")
         parts.append(len(raw).to_bytes(2, "big") + raw)
     return b"".join(parts)
-
-
-def derive_key(secret: bytes, domain: Domain, identity_space: str, kind: PseudonymType) -> bytes:
-    """The AES-128 key of one identity space and type within a domain."""
-    return _hkdf(secret, _KEY_LABEL + domain.encoded() + encode_fields(identity_space, kind))
-
-
-def key_id(secret: bytes, domain: Domain) -> str:
-    """An id for the keys of a domain under this secret: 32 hexadecimal digits.
-
-    It is an output of the same derivation under another label, so it tells nothing about any key, and
-    nothing about the domain to whoever lacks the secret; it changes when the secret does.
-    """
-    return _hkdf(secret, _KEY_ID_LABEL + domain.encoded()).hex()
-
-
-def _hkdf(secret: bytes, info: bytes) -> bytes:
-    if len(secret) != ROOT_BYTES:
-        raise UsageError(f"the secret of a domain must be {ROOT_BYTES} bytes")
-    return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=info).derive(secret)
 
 
 def pseudonym_type(arrow: pa.DataType) -> PseudonymType:
@@ -332,9 +304,7 @@ __all__ = [
     "Domain",
     "PseudonymType",
     "Pseudonymiser",
-    "derive_key",
     "encode_fields",
-    "key_id",
     "number_message",
     "pseudonym_type",
 ]

@@ -6,8 +6,9 @@ mended by the next run: a random value is durable before its epoch is on record 
 and an erasure is on record before the random value is destroyed (`settle` finishes one that was cut off). The
 file of an epoch is made exclusively, so that two processes which open one domain at once open the same one.
 
-Invariants: a secret is checked against the key id on record before it is given out; the secret of an erased
-epoch is not given out even while its file is still there. Epoch 1 of a deployment from before epochs had
+Invariants: a secret derives as the record says that its epoch does, and is checked against the key id on
+record before it is given out; the secret of an erased epoch is not given out even while its file is still
+there. New epochs have the newest derivation. Epoch 1 of a deployment from before epochs had
 secrets of their own derives from the root alone: it is never used again, the domain goes on with epoch 2.
 Left out: recording for processes with an event loop (`gateway.provisioner_domains`), and mapping tables.
 """
@@ -22,15 +23,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
 from ringfort.errors import CheckFailedError, UsageError
-from ringfort.ledger.domains import ERASED, domain_key, domain_of, names
+from ringfort.ledger.domains import DERIVATIONS, ERASED, domain_key, domain_of, names
 from ringfort.ledger.entry import format_time
-from ringfort.ledger.entry_control_acts import DomainErasedBy, DomainRotatedBy
-from ringfort.ledger.entry_control_domains import DomainOpened
+from ringfort.ledger.entry_control_acts import DomainErasedBy, DomainRotatedDeriving
+from ringfort.ledger.entry_control_domains import DomainOpenedDeriving
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
 from ringfort.paths import private_folder
 from ringfort.privacy.domain_secrets import SALT_BYTES, domain_secret, fingerprint_key
-from ringfort.privacy.pseudonym import Domain, key_id
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret, key_id
+from ringfort.privacy.pseudonym import Domain
 from ringfort.privacy.stated_text import stated
 from ringfort.sites.custody import DOMAINS, ROOT, Custody, CustodySettings
 
@@ -116,7 +118,7 @@ class DomainStore:
         self._actor = actor
         self._lock = threading.RLock()
         self._root: bytes | None = None
-        self._secrets: dict[str, bytes] = {}
+        self._secrets: dict[tuple[str, int], EpochSecret] = {}
 
     @classmethod
     def of(cls, config: Config) -> DomainStore:
@@ -136,20 +138,15 @@ class DomainStore:
             )
         return Domain(*names(recipient, purpose), epoch.number)
 
-    def secret(self, domain: Domain, state: ControlState | None = None) -> bytes:
-        """The 32-byte secret of an epoch; `ErasedDomainError` if there is none (any more).
+    def secret(self, domain: Domain, state: ControlState) -> EpochSecret:
+        """The secret of an epoch that is on record; `ErasedDomainError` if there is none (any more).
 
-        With `state`, what is on record is checked as well: that the epoch is not erased, and that root and
-        random value are those that it was made with.
+        It has the derivation on record. Root, random value and derivation must be those that the epoch was
+        made with: they give the key id on record.
         """
-        if state is not None:
-            self.require_usable(domain, state)
-        with self._lock:
-            secret = self._secrets.get(domain.id)
-            if secret is None:
-                secret = domain_secret(self._root_secret(), self._random(domain), domain)
-                self._secrets[domain.id] = secret
-        if state is not None and state.domains.get(domain.id, "") not in {"", key_id(secret, domain)}:
+        epoch = self.require_usable(domain, state)
+        secret = self._derived(domain, epoch.derivation)
+        if key_id(secret, domain) != epoch.key_id:
             raise CheckFailedError(
                 "the root secret is not the one that this pseudonymisation domain was made with",
                 hint="the operator must restore `secrets/` from one backup",
@@ -157,8 +154,12 @@ class DomainStore:
             )
         return secret
 
-    def require_usable(self, domain: Domain, state: ControlState) -> None:
-        """Raise unless the epoch is on record and not erased."""
+    def coming_secret(self, domain: Domain) -> EpochSecret:
+        """The secret of an epoch that is prepared and not on record yet: of the newest derivation."""
+        return self._derived(domain, NEWEST)
+
+    def require_usable(self, domain: Domain, state: ControlState) -> Epoch:
+        """The epoch as it is on record; raises unless it is there and not erased."""
         known = domain_of(state, domain.recipient, domain.purpose)
         epoch = None if known is None else known.epoch(domain.epoch)
         if epoch is None:
@@ -168,6 +169,7 @@ class DomainStore:
             )
         if epoch.status == ERASED:
             raise erased_error(domain.epoch)
+        return epoch
 
     def open(self) -> None:
         """Read the root secret now rather than at the first use; raises if it is not to be had."""
@@ -198,20 +200,20 @@ class DomainStore:
             except UsageError:  # another process was quicker: then its value counts
                 if not self.custody.has(name):
                     raise
-        return key_id(self.secret(domain), domain)
+        return key_id(self.coming_secret(domain), domain)
 
-    def opened(self, domain: Domain) -> DomainOpened:
+    def opened(self, domain: Domain) -> DomainOpenedDeriving:
         """The entry that puts an epoch into force where there is none."""
-        return DomainOpened(
+        return DomainOpenedDeriving(
             **self._basic(), recipient=domain.recipient, purpose=domain.purpose, epoch=domain.epoch,
-            domain=domain.id, key_id=self.prepare(domain),
+            domain=domain.id, key_id=self.prepare(domain), derivation=NEWEST,
         )  # fmt: skip
 
-    def rotated(self, domain: Domain, leave: Leave) -> DomainRotatedBy:
+    def rotated(self, domain: Domain, leave: Leave) -> DomainRotatedDeriving:
         """The entry that puts an epoch into force instead of the one before."""
-        return DomainRotatedBy(
+        return DomainRotatedDeriving(
             **self._basic(), recipient=domain.recipient, purpose=domain.purpose, epoch=domain.epoch,
-            domain=domain.id, key_id=self.prepare(domain), **leave.fields(),
+            domain=domain.id, key_id=self.prepare(domain), derivation=NEWEST, **leave.fields(),
         )  # fmt: skip
 
     def erasures(self, known: PseudonymisationDomain, epochs: Sequence[Epoch], leave: Leave) -> list[Entry]:
@@ -270,7 +272,8 @@ class DomainStore:
                 if epoch.status != ERASED:
                     continue
                 with self._lock:
-                    self._secrets.pop(epoch.id, None)
+                    for derivation in DERIVATIONS:
+                        self._secrets.pop((epoch.id, derivation), None)
                     name = f"{DOMAINS}/{epoch.id}.key"
                     if self.custody.has(name):
                         self.custody.destroy(name)
@@ -278,6 +281,14 @@ class DomainStore:
         return destroyed
 
     # -- parts ---------------------------------------------------------------------------------------
+
+    def _derived(self, domain: Domain, derivation: int) -> EpochSecret:
+        with self._lock:
+            secret = self._secrets.get((domain.id, derivation))
+            if secret is None:
+                secret = domain_secret(self._root_secret(), self._random(domain), domain, derivation)
+                self._secrets[domain.id, derivation] = secret
+            return secret
 
     def _random(self, domain: Domain) -> bytes:
         name = _name(domain)

@@ -7,7 +7,7 @@ something has, it is stopped on record and what it had made is deleted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import CheckFailedError, UsageError
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ringfort.ledger.folds import ControlState
     from ringfort.ledger.transfers import TransferRun
     from ringfort.ports import Clock, Randomness
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.record.client import SyncLedger
     from ringfort.transfer.desk import Stated
     from ringfort.transfer.state import RunFolder, TransferFolder
@@ -67,7 +68,7 @@ class Begun:
     vkey: str
     resumed: bool
     released: TransferRun | None = None
-    secret: bytes = field(default=b"", repr=False)
+    secret: EpochSecret | None = None
     """In place of the domain's own, where nothing is to leave."""
 
     @property

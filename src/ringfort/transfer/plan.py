@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from ringfort.catalog.model import Catalogue, Column, Dataset, Table
     from ringfort.policy.contract import Contract, ContractColumn, ContractTable
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.privacy.pseudonym import Domain
 
 _DECIMAL = re.compile(r"numeric\(([0-9]+),(-?[0-9]+)\)")
@@ -119,7 +120,11 @@ def _fault(stated: ContractColumn, column: Column, name: str) -> tuple[str, str]
 
 
 def reduction_plan(
-    table: PlannedTable, dataset: Dataset, schema: pa.Schema, domain: Domain | None, secret: bytes
+    table: PlannedTable,
+    dataset: Dataset,
+    schema: pa.Schema,
+    domain: Domain | None,
+    secret: EpochSecret | None,
 ) -> ReductionPlan:
     """What is done to the rows of a table that come with this schema.
 
@@ -127,7 +132,7 @@ def reduction_plan(
     """
     columns = tuple(_column_plan(each, table, dataset, schema) for each in table.columns)
     uses = any(each.action == "pseudonym" for each in columns)
-    return ReductionPlan(columns, domain if uses else None, secret if uses else b"")
+    return ReductionPlan(columns, domain if uses else None, secret if uses else None)
 
 
 def leading_pseudonym(stated: ContractTable, dataset: Dataset) -> str:

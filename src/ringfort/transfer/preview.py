@@ -13,10 +13,12 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import RingfortError, machine_fault
+from ringfort.ledger.domains import domain_of
 from ringfort.ledger.folds import Condition
 from ringfort.policy.forms import Form
 from ringfort.policy.vocabulary import entity_name
-from ringfort.privacy.pseudonym import Domain
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
+from ringfort.privacy.pseudonym import ROOT_BYTES, Domain
 from ringfort.record.disk import OsDisk
 from ringfort.record.reading import read_ledger
 from ringfort.system import SystemClock
@@ -159,7 +161,7 @@ def _dry_run(  # noqa: PLR0917 - made in one place
         folder = held.trial()
         begun = Begun(
             found.contract, catalogue, folder, state, Condition((), 0), domain, state.vkey, resumed=False,
-            secret=os.urandom(32),
+            secret=EpochSecret(os.urandom(ROOT_BYTES), _derivation(state, found.contract)),
         )  # fmt: skip
         try:
             work = Work(config, begun, runner, progress, disk, SystemClock())
@@ -178,6 +180,13 @@ def _dry_run(  # noqa: PLR0917 - made in one place
             raise machine_fault(error, folder.path) from None
         finally:
             folder.remove()
+
+
+def _derivation(state: ControlState, contract: Contract) -> int:
+    """That of the epoch which a run would send pseudonyms of."""
+    known = domain_of(state, contract.recipient.entity, contract.purpose)
+    epoch = None if known is None else known.in_force
+    return NEWEST if epoch is None else epoch.derivation
 
 
 def _gather(problems: list[str], step: Callable[[], object]) -> None:

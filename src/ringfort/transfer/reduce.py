@@ -11,7 +11,7 @@ dictionaries: each distinct value is reduced once. Left out: inspection (`part`)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -26,6 +26,7 @@ from ringfort.privacy.sql_text import cast_like_sql
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ringfort.privacy.epoch_keys import EpochSecret
     from ringfort.privacy.pseudonym import Domain
 
 Action = Literal["raw", "render", "pseudonym"]
@@ -59,11 +60,11 @@ class ColumnPlan:
 
 @dataclass(frozen=True)
 class ReductionPlan:
-    """Everything that the reduction of one table needs; the secret is kept out of every printed form."""
+    """Everything that the reduction of one table needs; the secret keeps itself out of every printed form."""
 
     columns: tuple[ColumnPlan, ...]
     domain: Domain | None = None
-    secret: bytes = field(default=b"", repr=False)
+    secret: EpochSecret | None = None
 
     @property
     def names(self) -> list[str]:
@@ -112,7 +113,7 @@ def _reduction(plan: ReductionPlan, column: ColumnPlan) -> Callable[[pa.Array], 
             column.function, cast_like_sql(values, column.cast) if column.cast else values
         )
     domain, secret = plan.domain, plan.secret
-    if domain is None:
+    if domain is None or secret is None:
         raise ReductionError(f"column `{column.name}` is to be a pseudonym, and there is no domain")
 
     def pseudonyms(values: pa.Array) -> pa.Array:

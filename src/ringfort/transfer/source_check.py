@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ringfort.errors import RingfortError, UsageError
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.inspection_columns import leaves
 from ringfort.privacy.pseudonym import Domain
 from ringfort.privacy.reidentification import Tagger
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from ringfort.transfer.plan import PlannedTable
     from ringfort.transfer.reduce import ColumnPlan
 
-_SECRET = bytes(32)  # of no domain: what is made with it is thrown away
+_SECRET = EpochSecret(bytes(32), NEWEST)
 
 
 def check_sources(config: Config, contract: Contract, catalogue: Catalogue) -> None:
@@ -87,7 +88,7 @@ def _go_through(plan: ReductionPlan, column: ColumnPlan, arrow: pa.DataType, out
         for leaf in leaves(made.column(0)):
             leaf.counts()
         written(output, made)
-        Tagger(_SECRET).column("probe", made.column(0))
+        Tagger(_SECRET.value).column("probe", made.column(0))
 
 
 def _array(values: list[Any], arrow: pa.DataType) -> pa.Array:

@@ -259,7 +259,7 @@ class Work:
         store = DomainStore.of(self.config)
         domain = self.begun.domain
         secret = self.begun.secret
-        if domain is not None and not secret:
+        if domain is not None and secret is None:
             secret = store.secret(domain, self.begun.state)
         schemas = {each.name: each.schema() for each in sources}
         plans = {

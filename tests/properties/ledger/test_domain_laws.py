@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_control_domains as domains
 from ringfort.ledger import entry_control_grants as granting
-from ringfort.ledger.domains import ERASED, IN_FORCE, asked_since, domain_key
+from ringfort.ledger.domains import DERIVATIONS, ERASED, IN_FORCE, asked_since, domain_key
 from ringfort.ledger.entry import decode, encode, format_time
 from ringfort.ledger.errors import FoldError
 from ringfort.ledger.folds import ControlState
@@ -50,6 +50,8 @@ def act(kind, line, epoch, seconds, **facts):
     shared["domain"] = facts.pop("domain", f"{recipient}/{purpose}/{epoch}")
     if kind == "opened":
         return domains.DomainOpened(**shared, key_id="k")
+    if kind.startswith("opened "):
+        return domains.DomainOpenedDeriving(**shared, key_id="k", derivation=int(kind[7:]))
     if kind == "rotated":
         return domains.DomainRotated(**shared, key_id="k", by="root", reason="")
     if kind == "erased":
@@ -70,7 +72,9 @@ def act(kind, line, epoch, seconds, **facts):
 acts = st.lists(
     st.builds(
         act,
-        st.sampled_from(["opened", "rotated", "erased", "resolved", "bridged"]),
+        st.sampled_from(
+            ["opened", "opened 1", "opened 2", "opened 3", "rotated", "erased", "resolved", "bridged"]
+        ),
         st.sampled_from(LINES),
         st.integers(0, 4),
         st.integers(0, 600),
@@ -104,6 +108,12 @@ def test_whatever_comes_the_laws_hold(entries):
             ids.add(entry.domain)
         if entry.TYPE.startswith("Domain"):
             assert state.changed[domain_key(entry.recipient, entry.purpose)] == state.size - 1
+        for each in then.epochs if then else ():
+            assert line.epoch(each.number).derivation == each.derivation
+        begun = [epoch for each in state.pseudonymisation.values() for epoch in each.epochs]
+        if entry.TYPE in {"DomainOpened", "DomainRotated"}:
+            assert line.epochs[-1].derivation == max(epoch.derivation for epoch in begun)
+        assert {epoch.derivation for epoch in begun} <= set(DERIVATIONS)
         known = {
             epoch.id
             for each in state.pseudonymisation.values()
@@ -192,3 +202,46 @@ def test_nobody_takes_a_grant_to_undo_pseudonyms_without_asking():
         )  # fmt: skip
         with pytest.raises(FoldError, match="takes an approval"):
             state.apply(entry)
+
+
+def of_derivation(number, line=LINES[1]):
+    return act("opened" if number is None else f"opened {number}", line, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(None, None), (None, 2), (2, 2)], ids=["old, old", "old, new", "new, new"]
+)
+def test_derivations_go_on_or_up(first, second):
+    state = opened_log()
+    state.apply(of_derivation(first, LINES[0]))
+    state.apply(of_derivation(second, LINES[2]))
+    found = [each.epochs[0].derivation for each in state.pseudonymisation.values()]
+    assert found == [first or 1, second or 1]
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"),
+    [
+        (of_derivation(None), "goes back"),  # by a process of before, in another domain
+        (act("rotated", LINES[0], 2, 0), "goes back"),
+        (of_derivation(0), "not known"),
+        (of_derivation(1), "not known"),  # those of the first do not name it
+        (of_derivation(3), "not known"),
+        (of_derivation(2**53 - 1), "not known"),
+    ],
+)
+def test_a_derivation_is_never_lowered_and_never_made_up(entry, words):
+    state = opened_log()
+    state.apply(of_derivation(2, LINES[0]))
+    before = state.copy()
+    with pytest.raises(FoldError, match=words):
+        state.apply(entry)
+    assert state.copy() == before
+
+
+def test_erasing_what_was_newer_does_not_lead_back():
+    state = opened_log()
+    state.apply(of_derivation(2, LINES[0]))
+    state.apply(act("erased", LINES[0], 1, 1))
+    with pytest.raises(FoldError, match="goes back"):
+        state.apply(act("opened", LINES[0], 2, 2))

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ringfort.disclosure.forms_sql import versioned
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.pseudonym import Domain
 from ringfort.transfer.part import Job, ReleasePart, TableOrder, reduce_part, write_release_part
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan, reduce_batch
@@ -23,7 +24,7 @@ from ringfort.transfer.source import SourceTable, files_of, open_files, parts_of
 SCHEMA = pa.schema(
     [("id", pa.int64()), ("word", pa.string()), ("born", pa.date32()), ("amount", pa.float64())]
 )
-SECRET = bytes(range(32))
+SECRET = EpochSecret(bytes(range(32)), NEWEST)
 SHOWN = (
     ColumnPlan("word", "raw"),
     ColumnPlan("born", "render", function=versioned("born_date")),
@@ -57,7 +58,7 @@ def plan_of(method, recipient="Acme"):
     lead = LEADS[method]
     columns = SHOWN if lead is None else (lead, *SHOWN)
     domain = None if lead is None else Domain(recipient, "p", 1)
-    return ReductionPlan(columns, domain, b"" if lead is None else SECRET)
+    return ReductionPlan(columns, domain, None if lead is None else SECRET)
 
 
 def release(folder, whole, plan, *, key=b"k" * 16, cuts=(), group=99, output="parquet", encoded=("word",),

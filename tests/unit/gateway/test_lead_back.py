@@ -11,13 +11,14 @@ import psycopg
 import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
-from tests.shop_database import DOMAIN, ROOT, decision, key_name, site_database
+from tests.shop_database import DOMAIN, SECRET, decision, key_name, site_database
 
 from ringfort.catalog.model import Column, Dataset, Table
 from ringfort.disclosure.profile import compile_profile, map_plan
 from ringfort.gateway.lead_back import Place, WrittenMaker, codec_of, lead_back, lead_back_written
 from ringfort.gateway.mapping import MappingFiller
-from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, key_id
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret, derive_key, key_id
+from ringfort.privacy.pseudonym import Domain, Pseudonymiser
 
 UTC = dt.UTC
 OTHER = Domain("Other Ltd", "analytics")
@@ -79,7 +80,7 @@ class Odd:
         )
         self.dataset = Dataset("d", "x", "", (Table("public", "odd", self.columns),))
         self.site = site_database(dsn, tables="SELECT 1")
-        self.filler = MappingFiller(self.site.connect, lambda _: ROOT)
+        self.filler = MappingFiller(self.site.connect, lambda _: SECRET)
         bound = self.site.bound("c" * 64, (self.dataset,))
         forms = {("odd", name): "pseudonym" for name in self.types} | {("odd", "ord"): "raw"}
         self.profile = compile_profile(
@@ -100,12 +101,12 @@ class Odd:
         table = self.site.found((self.dataset,))["public", "odd"]
         column = next(each for each in self.columns if each.name == name)
         base = table.column(name)
-        key = key_id(ROOT, domain)
+        key = key_id(SECRET, domain)
         return Place(table, base, map_plan(column, self.dataset, self.dataset.tables[0], base, key))
 
     def back(self, name, pseudonyms, *, mapped, domain=DOMAIN):
         with self.site.connect() as connection:
-            return lead_back(connection, self.place(name, domain), ROOT, domain, pseudonyms, mapped=mapped)
+            return lead_back(connection, self.place(name, domain), SECRET, domain, pseudonyms, mapped=mapped)
 
     def texts(self, name):
         with self.site.connect() as connection:
@@ -132,7 +133,7 @@ def odd(postgres_server):
 def kernel_column(name, facts):
     _, kind, arrow, values = facts
     raw = [each.bytes if isinstance(each, uuid.UUID) else each for each in values]
-    kernel = Pseudonymiser(derive_key(ROOT, DOMAIN, f"space-{name}", kind), kind)
+    kernel = Pseudonymiser(derive_key(SECRET, DOMAIN, f"space-{name}", kind), kind)
     made = kernel.column(pa.array(raw, arrow)).to_pylist()
     return [None if each is None else uuid.UUID(bytes=each) for each in made]
 
@@ -167,7 +168,10 @@ def test_another_domain_or_secret_leads_nowhere(odd):
     assert odd.back("j", pseudonyms, mapped=False) == {}
     with odd.site.connect() as connection:
         place = odd.place("k")
-        assert lead_back(connection, place, bytes(32), DOMAIN, pseudonyms, mapped=False) == {}
+        assert (
+            lead_back(connection, place, EpochSecret(bytes(32), NEWEST), DOMAIN, pseudonyms, mapped=False)
+            == {}
+        )
 
 
 def test_what_stands_wrongly_in_the_table_leads_nowhere(odd):
@@ -176,7 +180,7 @@ def test_what_stands_wrongly_in_the_table_leads_nowhere(odd):
     with odd.site.connect() as connection:
         connection.execute(f"UPDATE ringfort.{plan.table} SET pseudonym = %s WHERE raw = 1", (forged,))
         assert odd.back("i", [forged], mapped=True) == {}
-        (right,) = codec_of(odd.place("i"), ROOT, DOMAIN).pseudonyms([((1).to_bytes(2, "big"),)])
+        (right,) = codec_of(odd.place("i"), SECRET, DOMAIN).pseudonyms([((1).to_bytes(2, "big"),)])
         connection.execute(
             f"UPDATE ringfort.{plan.table} SET pseudonym = %s WHERE raw = 1", (uuid.UUID(bytes=right),)
         )
@@ -199,7 +203,7 @@ def test_somebody_who_was_deleted_is_led_back_to_by_nothing(odd):
         connection.execute("UPDATE public.odd SET j = 17850 WHERE ord = 3")
         odd.filler.round()
     # what a MAC without a state cannot give: with the secret, a guess is confirmed as ever
-    kernel = Pseudonymiser(derive_key(ROOT, DOMAIN, "space-j", "number"), "number")
+    kernel = Pseudonymiser(derive_key(SECRET, DOMAIN, "space-j", "number"), "number")
     assert uuid.UUID(bytes=kernel.column(pa.array([17850])).to_pylist()[0]) == gone
 
 
@@ -216,8 +220,8 @@ def test_a_column_of_many_is_scanned_in_batches(odd):
         base = bound.column("t")
         place = Place(bound, base, map_plan(table.columns[0], dataset, table, base, key_name()))
         keys = [(f"p{each}".encode(),) for each in (1, 35_000, 70_000)]
-        wanted = [uuid.UUID(bytes=each) for each in codec_of(place, ROOT, DOMAIN).pseudonyms(keys)]
-        found = lead_back(connection, place, ROOT, DOMAIN, wanted, mapped=False)
+        wanted = [uuid.UUID(bytes=each) for each in codec_of(place, SECRET, DOMAIN).pseudonyms(keys)]
+        found = lead_back(connection, place, SECRET, DOMAIN, wanted, mapped=False)
         assert [found[each].text for each in wanted] == ["p1", "p35000", "p70000"]
         connection.execute("DROP TABLE public.many")
 
@@ -236,11 +240,11 @@ def test_written_forms_lead_back_to_the_column_s_own_writing(odd, method, kind):
         place = Place(
             bound, bound.column("t"), map_plan(column, dataset, table, bound.column("t"), key_name())
         )
-        maker = WrittenMaker(method, kind, place.plan.identity_space, ROOT, DOMAIN)
+        maker = WrittenMaker(method, kind, place.plan.identity_space, SECRET, DOMAIN)
         made = {new: old for new, old in zip(maker.make(texts), texts, strict=True) if new is not None}
         assert len(made) >= 2
         assert lead_back_written(connection, place, maker, [*made, "nobody's"]) == made
-        other = WrittenMaker(method, kind, place.plan.identity_space, ROOT, OTHER)
+        other = WrittenMaker(method, kind, place.plan.identity_space, SECRET, OTHER)
         assert lead_back_written(connection, place, other, list(made)) == {}
         connection.execute("DELETE FROM public.written WHERE t = %s", (texts[0],))
         assert texts[0] not in lead_back_written(connection, place, maker, list(made)).values()

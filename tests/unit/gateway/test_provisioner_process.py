@@ -17,7 +17,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from tests.shop_database import CATALOGUE, ROOT, SPACE, TABLES
+from tests.shop_database import CATALOGUE, SECRET, SPACE, TABLES
 
 from ringfort.catalog.model import Catalogue
 from ringfort.catalog.zones import Zones
@@ -38,7 +38,8 @@ from ringfort.ledger.entry_control_credentials import CredentialRegistered, Cred
 from ringfort.ledger.folds import Condition, ControlState
 from ringfort.pgwire.scram import ScramClient, salted_password
 from ringfort.policy.bundle import EVALUATOR, default_bundle
-from ringfort.privacy.pseudonym import Domain, Pseudonymiser, derive_key, key_id
+from ringfort.privacy.epoch_keys import derive_key, key_id
+from ringfort.privacy.pseudonym import Domain, Pseudonymiser
 from ringfort.record.channel import LedgerChannel
 from ringfort.sites.custody import Custody, CustodySettings
 from ringfort.sites.domains import DomainStore
@@ -81,7 +82,7 @@ class Deployment:
             CustodySettings(folder / "secrets", KeysConfig(kek_file=str(folder / "kek.key")))
         )
         self.custody.make_current()
-        self.custody.create("root.key", ROOT)
+        self.custody.create("root.key", SECRET.value)
         (folder / "scram").mkdir(mode=0o700)
         path = folder / "scram" / "ann.json"
         path.touch(mode=0o600)

@@ -9,12 +9,13 @@ import psycopg
 import pyarrow as pa
 import pytest
 from psycopg.conninfo import make_conninfo
-from tests.shop_database import ANALYST, CATALOGUE, DOMAIN, ROOT, decision, key_name, site_database
+from tests.shop_database import ANALYST, CATALOGUE, DOMAIN, SECRET, decision, key_name, site_database
 
 from ringfort.catalog.model import Catalogue
 from ringfort.disclosure.profile import SchemaDriftError, compile_profile
 from ringfort.gateway.mapping import MappingFiller
-from ringfort.privacy.pseudonym import Pseudonymiser, derive_key
+from ringfort.privacy.epoch_keys import derive_key
+from ringfort.privacy.pseudonym import Pseudonymiser
 
 
 class Shop:
@@ -25,7 +26,7 @@ class Shop:
         self.site = site_database(dsn, **options)
         self.datasets = CATALOGUE.datasets
         self.bound = self.site.bound("c" * 64, self.datasets)
-        self.filler = MappingFiller(self.site.connect, lambda _: ROOT)
+        self.filler = MappingFiller(self.site.connect, lambda _: SECRET)
 
     def compile(self, forms=None, bound=None):
         return compile_profile(
@@ -64,7 +65,7 @@ def shop(fresh_database):
 
 def pseudonym(value, space, kind):
     array = pa.array([value], pa.binary(16)) if kind == "uuid" else pa.array([value])
-    kernel = Pseudonymiser(derive_key(ROOT, DOMAIN, space, kind), kind)
+    kernel = Pseudonymiser(derive_key(SECRET, DOMAIN, space, kind), kind)
     return uuid.UUID(bytes=kernel.column(array).to_pylist()[0])
 
 
@@ -247,7 +248,10 @@ def test_awkward_keys_get_pseudonyms(fresh_database):
     )
     datasets = (Dataset("d", "x", "", (Table("public", "odd", columns),)),)
     site = site_database(fresh_database, tables="SELECT 1")
-    with contextlib.closing(site), contextlib.closing(MappingFiller(site.connect, lambda _: ROOT)) as filler:
+    with (
+        contextlib.closing(site),
+        contextlib.closing(MappingFiller(site.connect, lambda _: SECRET)) as filler,
+    ):
         bound = site.bound("c" * 64, datasets)
         forms = {("odd", name): "pseudonym" for name, _ in described}
         profile = compile_profile(

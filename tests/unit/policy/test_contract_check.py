@@ -40,11 +40,11 @@ def contract(*changes):
     return parse_contract(text, Path(f"{NAME}.toml"))[0]
 
 
-def checked(stated, bundle=DEFAULT, principals=PRINCIPALS):
+def checked(stated, bundle=DEFAULT, principals=PRINCIPALS, catalogue=CATALOG):
     return check_contract(
         stated,
         bundle=bundle,
-        catalogue=CATALOG,
+        catalogue=catalogue,
         region=EEA,
         principals=principals,
         place=Place("dublin-1", "IE"),
@@ -115,6 +115,23 @@ def test_one_identity_leaves_in_one_form_by_one_method():
         bundle=everything,
     )
     assert "same identity" in message
+
+
+def test_one_identity_leaves_by_ff1_as_one_kind():
+    """Every kind has a key of its own there: they would not join."""
+    everything = with_policy('@id("all") permit(principal, action, resource);')
+    changes = [
+        (f'{each} = "pseudonym"', f'{each} = {{ form = "pseudonym", method = "ff1" }}')
+        for each in ("\nid", "customer_id")
+    ]
+    assert faults(*changes, bundle=everything) == []
+    for kind in ("number", "code", "national_id", "phone"):
+        other = CATALOGUE.replace('kind = "key"\nreferences', f'kind = "{kind}"\nreferences')
+        assert other != CATALOGUE
+        catalogue = parse_catalogue(other, Path("catalog.toml"))
+        (message,) = faults(*changes, bundle=everything, catalogue=catalogue)
+        assert "same identity, and `ff1` keeps their kinds apart" in message
+        assert faults(bundle=everything, catalogue=catalogue) == []  # by `cmac` they join
 
 
 def test_the_record_and_the_contract_must_agree_on_the_recipient():

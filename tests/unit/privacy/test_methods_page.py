@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from ringfort.catalog.model import KINDS
 from ringfort.privacy import methods
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.pseudonym import Domain
 
 PAGE = (Path(__file__).parents[3] / "docs" / "pseudonym-methods.md").read_text()
@@ -23,7 +24,7 @@ def test_its_examples_are_what_we_make():
             pa.array([value]),
             method=method,
             kind=kind,
-            secret=bytes(range(32)),
+            secret=EpochSecret(bytes(range(32)), NEWEST),
             domain=Domain("ACME Ltd", "analytics", 1),
             identity_space="shop.customers",
         )[0].as_py()
@@ -34,6 +35,7 @@ def test_its_examples_are_what_we_make():
         ("maeve.k@example.ie", "cmac", "email"),
         ("+353 85 123 4567", "ff1", "phone"),
         ("4111 1111 1111 1111", "ff1", "card"),
+        ("123-4567", "ff1", "code"),
         ("maeve.k@example.ie", "siv", "email"),
     ):
         assert made(value, method, kind) in PAGE

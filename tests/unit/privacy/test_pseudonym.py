@@ -13,31 +13,30 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from ringfort.errors import UsageError
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret, derive_key, key_id
 from ringfort.privacy.pseudonym import (
     Domain,
     Pseudonymiser,
-    derive_key,
     encode_fields,
-    key_id,
     pseudonym_type,
 )
 
-ROOT = bytes(range(32))
+SECRET = EpochSecret(bytes(range(32)), NEWEST)
 DOMAIN = Domain("ACME Ltd", "analytics", 3)
 
 
 def pseudonymise(array, domain=DOMAIN, space="shop.customers.id"):
     kind = pseudonym_type(array.type)
-    return Pseudonymiser(derive_key(ROOT, domain, space, kind), kind).column(array)
+    return Pseudonymiser(derive_key(SECRET, domain, space, kind), kind).column(array)
 
 
 def by_hand(message, kind, domain=DOMAIN, space="shop.customers.id"):
     """The definition, written out with other means than the implementation's."""
-    fields = [domain.recipient, domain.purpose, str(domain.epoch), space, kind]
-    info = b"ringfort-pseudonym/1" + b"".join(
+    fields = [domain.recipient, domain.purpose, str(domain.epoch), space, "cmac", kind]
+    info = b"ringfort-pseudonym/2" + b"".join(
         len(each.encode()).to_bytes(2, "big") + each.encode() for each in fields
     )
-    one = CMAC(algorithms.AES(HKDF(SHA256(), 16, None, info).derive(ROOT)))
+    one = CMAC(algorithms.AES(HKDF(SHA256(), 16, None, info).derive(SECRET.value)))
     one.update(message)
     return one.finalize()
 
@@ -108,7 +107,7 @@ def test_nothing_links_domains_spaces_epochs_or_types():
         pseudonymise(value, space="shop.orders.id").to_pylist()[0],
     }
     assert len(got) == 5
-    assert derive_key(ROOT, DOMAIN, "s", "text") != derive_key(ROOT, DOMAIN, "s", "number")
+    assert derive_key(SECRET, DOMAIN, "s", "text") != derive_key(SECRET, DOMAIN, "s", "number")
 
 
 def test_field_encoding_is_unambiguous():
@@ -117,18 +116,18 @@ def test_field_encoding_is_unambiguous():
 
 
 def test_ids_reveal_nothing_and_depend_on_the_root():
-    assert key_id(ROOT, DOMAIN) != key_id(bytes(32), DOMAIN)
-    assert key_id(ROOT, DOMAIN) != derive_key(ROOT, DOMAIN, "", "text").hex()
-    assert len(DOMAIN.id) == len(key_id(ROOT, DOMAIN)) == 32
+    assert key_id(SECRET, DOMAIN) != key_id(EpochSecret(bytes(32), NEWEST), DOMAIN)
+    assert key_id(SECRET, DOMAIN) != derive_key(SECRET, DOMAIN, "", "text").hex()
+    assert len(DOMAIN.id) == len(key_id(SECRET, DOMAIN)) == 32
     assert "ACME" not in DOMAIN.id
 
 
 def test_whole_numbers_come_back_inside_the_enclave():
-    key = derive_key(ROOT, DOMAIN, "s", "number")
+    key = derive_key(SECRET, DOMAIN, "s", "number")
     kernel = Pseudonymiser(key, "number")
     got = kernel.column(pa.array([1, None, -5, 2**63 - 1, -(2**63)]))
     assert kernel.resolve_numbers(got).to_pylist() == [1, None, -5, 2**63 - 1, -(2**63)]
-    other = Pseudonymiser(derive_key(ROOT, DOMAIN, "t", "number"), "number")
+    other = Pseudonymiser(derive_key(SECRET, DOMAIN, "t", "number"), "number")
     assert other.resolve_numbers(got).null_count == 5
 
 
@@ -137,5 +136,8 @@ def test_a_type_without_pseudonyms_or_of_another_key_is_refused():
         pseudonym_type(pa.bool_())
     with pytest.raises(UsageError):
         Pseudonymiser(bytes(16), "text").column(pa.array([1]))
-    with pytest.raises(UsageError):
-        derive_key(b"short", DOMAIN, "s", "text")
+    with pytest.raises(UsageError, match="32 bytes"):
+        EpochSecret(b"short", NEWEST)
+    for unknown in (0, NEWEST + 1):
+        with pytest.raises(UsageError, match=f"derivation {unknown} of"):
+            EpochSecret(bytes(32), unknown)

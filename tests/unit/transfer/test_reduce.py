@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 
 from ringfort.privacy.columns import render
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.methods import pseudonymise
 from ringfort.privacy.pseudonym import Domain
 from ringfort.transfer.reduce import ColumnPlan, ReductionError, ReductionPlan, reduce_batch
 
 DOMAIN = Domain("Acme", "analysis", 1)
-SECRET = bytes(range(32))
+SECRET = EpochSecret(bytes(range(32)), NEWEST)
 
 
 def plan(*columns):
@@ -61,8 +62,8 @@ def test_each_column_is_reduced_by_its_kernel_and_others_are_not_read():
 def test_a_plan_travels_and_does_not_show_its_secret():
     made = plan(KEY)
     assert pickle.loads(pickle.dumps(made)) == made
-    assert SECRET.hex() not in repr(made)
-    assert repr(SECRET) not in repr(made)
+    assert SECRET.value.hex() not in repr(made)
+    assert repr(SECRET.value) not in repr(made)
 
 
 @pytest.mark.parametrize("nulls", [False, True])

@@ -7,6 +7,7 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from ringfort.ledger.domains import DERIVATIONS
 from ringfort.privacy.domain_secrets import domain_secret, fingerprint_key
 from ringfort.privacy.pseudonym import Domain
 from ringfort.sites.key_encryption import FileKeyEncryptionKey, context, parse_wrapped, write_wrapped
@@ -82,5 +83,8 @@ def hkdf(key, salt, info):
 def test_the_secret_of_an_epoch_is_hkdf_of_root_and_random_value():
     root, salt, domain = bytes(range(32)), bytes(range(64, 96)), Domain("ACME Inc", "analytics", 3)
     fields = b"\x00\x08ACME Inc\x00\x09analytics\x00\x013"
-    assert domain_secret(root, salt, domain) == hkdf(root, salt, b"ringfort-domain-secret/1" + fields)
+    for derivation in DERIVATIONS:
+        secret = domain_secret(root, salt, domain, derivation)
+        label = b"ringfort-domain-secret/%d" % derivation
+        assert (secret.value, secret.derivation) == (hkdf(root, salt, label + fields), derivation)
     assert fingerprint_key(root) == hkdf(root, bytes(32), b"ringfort-fingerprint/1")
