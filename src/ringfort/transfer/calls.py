@@ -5,9 +5,14 @@ An error that is not ours is told by its class and place: its words can hold val
 
 from __future__ import annotations
 
+import itertools
 import os
+import threading
 import traceback
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ringfort.errors import MissingEnvironmentError, RingfortError, machine_fault
@@ -18,6 +23,8 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 T = TypeVar("T")
 R = TypeVar("R")
+AT_ONCE = 2
+"""Calls that one process does at once: more would be worth worker processes, and take memory of their own."""
 AGAIN = "run the transfer again: it goes on where it was"
 
 
@@ -77,14 +84,67 @@ def named(error: BaseException) -> RingfortError:
     )
 
 
+class AbandonedError(Exception):
+    """Nobody waits for the call any more: another failed, or the run was interrupted."""
+
+
+_here = threading.local()
+
+
+def go_on() -> None:
+    """Raise `AbandonedError` if nobody waits for the call that this thread does; calls ask often."""
+    over: threading.Event | None = getattr(_here, "over", None)
+    if over is not None and over.is_set():
+        raise AbandonedError
+
+
 def in_process(function: Callable[[C, T], R], common: C, items: Sequence[T]) -> Generator[R, None, None]:
-    """The results in the order of the items, each made here when it is asked for."""
-    for item in items:
-        try:
-            result = function(common, item)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told
-            raise named(error) from None
-        yield result
+    """The results in the order of the items, made by threads of this process, `AT_ONCE` at a time.
+
+    What calls do lets go of the interpreter's lock, for the most part. A fault ends the others at their next
+    batch.
+    """
+    if len(items) < 2:
+        for item in items:
+            yield _result(partial(function, common, item))
+        return
+    over = threading.Event()
+
+    def call(item: T) -> R:
+        _here.over = over
+        go_on()
+        return function(common, item)
+
+    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="ringfort-part")
+    try:
+        waiting = iter(items)
+        begun = deque(pool.submit(call, each) for each in itertools.islice(waiting, 2 * AT_ONCE))
+        while begun:
+            result = _result(begun.popleft().result)
+            begun.extend(pool.submit(call, each) for each in itertools.islice(waiting, 1))
+            yield result
+    finally:
+        over.set()
+        pool.shutdown(cancel_futures=True)
 
 
-__all__ = ["AGAIN", "Begin", "Call", "Done", "Failed", "Sign", "in_process", "named"]
+def _result(call: Callable[[], R]) -> R:
+    try:
+        return call()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is told
+        raise named(error) from None
+
+
+__all__ = [
+    "AGAIN",
+    "AT_ONCE",
+    "AbandonedError",
+    "Begin",
+    "Call",
+    "Done",
+    "Failed",
+    "Sign",
+    "go_on",
+    "in_process",
+    "named",
+]

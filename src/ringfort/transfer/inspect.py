@@ -9,6 +9,7 @@ What tables are inspected for is made in `inspection_plan`; workers start quicke
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pyarrow as pa
+
+
+_one_at_a_time = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -98,7 +102,9 @@ def start_inspection(inspection: Inspection | None) -> Inspector:
     """An inspector for one part."""
     if inspection is None:
         return _Nothing()
-    return _Looking(_plan(inspection.id, _Held(inspection)))
+    with _one_at_a_time:  # threads that begin together read the set of identifiers once
+        plan = _plan(inspection.id, _Held(inspection))
+        return _Looking(plan)
 
 
 class _Held:

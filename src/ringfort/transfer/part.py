@@ -24,6 +24,7 @@ import pyarrow as pa
 
 from ringfort.privacy.row_order import RowOrder
 from ringfort.transfer.beside import beside
+from ringfort.transfer.calls import go_on
 from ringfort.transfer.inspect import Inspection, start_inspection
 from ringfort.transfer.measured_rows import MeasuredTable, TagFile
 from ringfort.transfer.reduce import ReductionPlan, check_texts, reduce_batch
@@ -152,6 +153,7 @@ def reduce_part(job: Job, part: Part) -> ReducedPart:
                 yield batch, made
 
         for batch, made in stack.enter_context(contextlib.closing(beside([reduced()], 1))):
+            go_on()
             if tags is not None:
                 tags.add(batch, made)
             spool.add(made, order.keys(made))
@@ -176,8 +178,14 @@ def write_release_part(job: Job, part: ReleasePart) -> PartResult:
             inspector.look(made)
             yield made
 
+    def awaited() -> Iterator[pa.RecordBatch]:
+        with contextlib.closing(beside([batches()], 1)) as made:
+            for batch in made:
+                go_on()
+                yield batch
+
     try:
-        written = write_part(temporary, job.output, beside([batches()], 1), _empty(job, part))
+        written = write_part(temporary, job.output, awaited(), _empty(job, part))
         temporary.replace(path)
     except BaseException:
         with contextlib.suppress(OSError):

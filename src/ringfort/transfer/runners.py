@@ -51,7 +51,7 @@ class Runner(Protocol):
 
 
 class InProcess:
-    """One call after the other, here."""
+    """A few calls at once, in threads of this process."""
 
     notes: tuple[str, ...] = ()
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     Words = NDArray[np.uint64]
     Places = NDArray[np.int64]
 
-SPOOL_BYTES = 256 * 1024 * 1024
+SPOOL_BYTES = 128 * 1024 * 1024
 _SPARE_FILES = 256
 _GATHERED = 1 << 20
 _REPEATS = 2
