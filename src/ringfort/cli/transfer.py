@@ -24,13 +24,16 @@ from ringfort.errors import UsageError
 from ringfort.gateway.granting import proven
 from ringfort.ledger.errors import NoteError
 from ringfort.ledger.note import VerifierKey
+from ringfort.ledger.transfers import PUBLISHED
 from ringfort.policy.contract import Target
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.disk import OsDisk
+from ringfort.record.reading import read_ledger
 from ringfort.system import SystemClock
-from ringfort.transfer.begin import abandon
 from ringfort.transfer.desk import TransferDesk, confirm_deleted, read_contract
+from ringfort.transfer.ending import WITHDRAWN, Ending, known_transfer
+from ringfort.transfer.ending import withdraw as withdraw_approval
 from ringfort.transfer.listing import list_transfers
 from ringfort.transfer.measures import released_figures
 from ringfort.transfer.opening import cosign_release, make_seal_key, make_signing_key, open_sealed
@@ -132,15 +135,24 @@ def withdraw(
 ) -> None:
     """Take an approval back, as its approver or owner: nothing of this transfer leaves from then on.
 
+    A run that is recorded and not published yet is given up on record, as `ringfort transfer abandon` does.
+
     Example: ringfort transfer withdraw ./shop us-analytics --as ronan --reason "TIA-2026-014 is out of date"
     """
-    config, reason = load_config(folder), stated(reason)
-    contract = read_contract(config.folder, name)
+    config, reason, clock = load_config(folder), stated(reason), SystemClock()
     password = ask_password(who, stdin=password_stdin)
     with open_ledger(config.folder) as ledger:
         proven(config.folder / "secrets", ledger.state, who, password)
-        TransferDesk(config, ledger, contract).withdraw(who, reason)
+        withdraw_approval(config, ledger, name, who, reason, clock=clock)
     typer.echo(f"withdrew the approval of {name}")
+    try:
+        held = TransferFolder(config.folder, name, OsDisk())
+    except UsageError as error:
+        typer.echo(f"note: {error.message}; it looks again before it publishes", err=True)
+        return
+    with contextlib.closing(held):
+        for each in Ending(config, name, clock).abandon(held, WITHDRAWN):
+            typer.echo(f"gave up {each.run} of {name}, which was {each.was}: {each.told}")
 
 
 @app.command("run")
@@ -198,20 +210,25 @@ def prepare(folder: Path = _DIR, name: str = _NAME, as_json: bool = _JSON) -> No
 
 @app.command("abandon")
 def abandon_command(folder: Path = _DIR, name: str = _NAME) -> None:
-    """Give up a run that was cut off: what it made is deleted, and the record says so.
+    """Give up a run that was cut off, recorded or not: what it made is deleted, and the record says so.
 
-    Without this, the next run goes on with it. One that was released already counts all the same.
+    Without this, the next run goes on with it. Of one that was recorded and not published, what had reached
+    the target is removed; it counts with what had left, and was published if it is there whole. The
+    contract's file is not needed.
 
     Example: ringfort transfer abandon ./shop us-analytics
     """
     config = load_config(folder)
-    read_contract(config.folder, name)
+    known_transfer(config, read_ledger(config.folder).state.transfers, name)  # before a folder is made for it
     with contextlib.closing(TransferFolder(config.folder, name, OsDisk())) as held:
-        found = abandon(config, name, held, SystemClock())
-    if found is None:
+        ended = Ending(config, name, SystemClock()).abandon(held)
+    for each in ended:
+        if each.status == PUBLISHED:
+            typer.echo(f"{each.run} of {name} is on record as published: {each.told}")
+        else:
+            typer.echo(f"gave up {each.run} of {name}, which was {each.was}: {each.told}")
+    if not ended:
         typer.echo(f"no run of {name} was cut off")
-    else:
-        typer.echo(f"gave up {found.id} of {name}, which was {found.status}")
 
 
 @app.command("list")

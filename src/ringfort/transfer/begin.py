@@ -12,21 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import CheckFailedError, UsageError
 from ringfort.ledger.entry import format_time
-from ringfort.ledger.entry_control_transfers import TransferStarted, TransferStopped
+from ringfort.ledger.entry_control_transfers import TransferStarted
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import Condition
-from ringfort.ledger.transfers import RELEASED, STARTED
-from ringfort.policy.canonical import canonical_bytes, digest_of
-from ringfort.policy.contract import Contract
+from ringfort.ledger.transfers import NOT_PUBLISHED, RELEASED, STARTED
+from ringfort.policy.canonical import digest_of
 from ringfort.policy.contract_check import ContractRefusedError
 from ringfort.policy.decide import decision_input
 from ringfort.policy.forms import Form
 from ringfort.privacy.pseudonym import Domain
 from ringfort.record.client import open_ledger
 from ringfort.sites.domains import DomainStore
-from ringfort.transfer.desk import ACTOR, TransferDesk
+from ringfort.transfer.desk import ACTOR, Recorded, TransferDesk
+from ringfort.transfer.ending import LOST, Ending
 from ringfort.transfer.schedule import next_due, used
 from ringfort.transfer.source_check import check_sources
+from ringfort.transfer.standing import Change, recorded_contract
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,13 +36,11 @@ if TYPE_CHECKING:
     from ringfort.config import Config
     from ringfort.ledger.folds import ControlState
     from ringfort.ledger.transfers import TransferRun
+    from ringfort.policy.contract import Contract
     from ringfort.ports import Clock, Randomness
     from ringfort.privacy.epoch_keys import EpochSecret
-    from ringfort.record.client import SyncLedger
     from ringfort.transfer.desk import Stated
     from ringfort.transfer.state import RunFolder, TransferFolder
-
-STOP_FORMAT = "ringfort-transfer-stop/1"
 
 
 class Stop(CheckFailedError):  # noqa: N818 - it is told to people as `TransferStoppedError`
@@ -80,7 +79,8 @@ class Begun:
 def begin(
     config: Config, stated: Stated, held: TransferFolder, clock: Clock, randomness: Randomness
 ) -> Begun:
-    """Go on with the run that was cut off, or begin a new one."""
+    """Go on with the run that was cut off, or begin a new one; what could not be ended before is ended."""
+    Ending(config, stated.contract.name, clock).settle(held)
     with open_ledger(config.folder) as ledger:
         desk = TransferDesk(config, ledger, stated, clock.now)
         resumed = _resume(desk, held, clock)
@@ -91,55 +91,23 @@ def begin(
 
 def stop(config: Config, transfer: str, run: str, why: Stop, clock: Clock) -> None:
     """Record that a run ended without a release."""
-    with open_ledger(config.folder) as ledger:
-        _append_stop(ledger, transfer, run, why, clock)
-
-
-def abandon(config: Config, name: str, held: TransferFolder, clock: Clock) -> TransferRun | None:
-    """Give up the run that was cut off, and delete what it made; gives that run, None if there is none.
-
-    One that was released already stays so on record, and counts; it is not published any more.
-    """
-    with open_ledger(config.folder) as ledger:
-        known = ledger.state.transfers.get(name)
-        folders = {each.run: each for each in held.runs()}
-        found: TransferRun | None = None
-        for run in () if known is None else known.runs:
-            if run.status == STARTED or (run.status == RELEASED and run.id in folders):
-                found = run
-            if run.status == STARTED:
-                _append_stop(ledger, name, run.id, Stop("abandoned", "it was given up"), clock)
-    for folder in folders.values():
-        folder.remove()
-    return found
-
-
-def _append_stop(ledger: SyncLedger, transfer: str, run: str, why: Stop, clock: Clock) -> None:
-    document = {
-        "format": STOP_FORMAT,
-        "outcome": why.outcome,
-        "findings": [dict(each) for each in why.findings],
-    }
-    blob = canonical_bytes(document)
-    entry = TransferStopped(
-        time=format_time(clock.now()),
-        actor=ACTOR,
-        transfer=transfer,
-        run=run,
-        outcome=why.outcome,
-        findings=digest_of(blob),
-    )
-    ledger.append([entry], blobs=(blob,))
+    Ending(config, transfer, clock).stop(run, Change(why.outcome, why.message), why.findings)
 
 
 def _resume(desk: TransferDesk, held: TransferFolder, clock: Clock) -> Begun | None:
-    """The run that was cut off, if there is one that may go on; leftovers of others are deleted."""
+    """The run that was cut off, if there is one that may go on; leftovers of others are deleted.
+
+    What was given up and waits for its target (`ending.settle`) is let be.
+    """
     known = desk.transfer
     runs = {} if known is None else {each.id: each for each in known.runs}
+    ending = Ending(desk.config, desk.contract.name, clock)
     found: Begun | None = None
     for folder in held.runs():
         run = runs.get(folder.run)
         marked = folder.marked("run")
+        if run is not None and run.status == NOT_PUBLISHED:
+            continue
         if run is None or marked is None or run.status not in {STARTED, RELEASED}:
             folder.remove()  # it never began, or is over
             continue
@@ -148,22 +116,22 @@ def _resume(desk: TransferDesk, held: TransferFolder, clock: Clock) -> Begun | N
             return found
         why = _changed(desk, run, found.condition)
         if why:
-            _append_stop(desk.ledger, desk.contract.name, run.id, Stop("changed", why), clock)
+            ending.append_stop(desk.ledger, run.id, Change("changed", why))
             folder.remove()
             found = None
     if found is None and known is not None:
         again = desk.transfer
         lost = None if again is None else again.open_run
         if lost is not None:
-            why_lost = Stop("lost", "its folder is gone")
-            _append_stop(desk.ledger, desk.contract.name, lost.id, why_lost, clock)
+            ending.append_stop(desk.ledger, lost.id, LOST)
     return found
 
 
 def _begun(desk: TransferDesk, folder: RunFolder, marked: Mapping[str, Any], run: TransferRun) -> Begun:
-    condition = Condition(desk.condition().keys, run.start_index + 1)
+    contract = recorded_contract(desk.ledger, run)
+    keys = TransferDesk(desk.config, desk.ledger, Recorded(contract), desk.now).condition().keys
+    condition = Condition(keys, run.start_index + 1)
     epoch = marked["epoch"]
-    contract = Contract.from_json(desk.ledger.get_blob(run.contract))  # the file may say another thing by now
     domain = Domain(marked["recipient"], marked["purpose"], epoch) if epoch else None
     return Begun(
         contract, desk.catalogue, folder, desk.state.copy(), condition, domain, desk.state.vkey,
@@ -272,4 +240,4 @@ def require_due(desk: TransferDesk) -> None:
         )
 
 
-__all__ = ["Begun", "Stop", "abandon", "begin", "require_approved", "require_due", "stop"]
+__all__ = ["Begun", "Stop", "begin", "require_approved", "require_due", "stop"]

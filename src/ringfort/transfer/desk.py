@@ -15,7 +15,7 @@ from ringfort.catalog.model import Catalogue
 from ringfort.errors import ConfigurationError, UsageError
 from ringfort.ledger.domains import domain_key
 from ringfort.ledger.entry import format_time
-from ringfort.ledger.entry_control_transfers import TransferApproved, TransferDeleted, TransferWithdrawn
+from ringfort.ledger.entry_control_transfers import TransferApproved, TransferDeleted
 from ringfort.ledger.folds import Condition
 from ringfort.policy.bundle import PolicyBundle
 from ringfort.policy.canonical import digest_of
@@ -83,6 +83,13 @@ def read_contract(deployment: Path, name: str) -> Stated:
     return Stated(*load_contract(path))
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """A contract as the ledger holds it, whatever its file says by now."""
+
+    contract: Contract
+
+
 class TransferDesk:
     """One contract on one open ledger; `since` is the control size that everything was read at."""
 
@@ -90,7 +97,7 @@ class TransferDesk:
         self,
         config: Config,
         ledger: SyncLedger,
-        stated: Stated,
+        stated: Stated | Recorded,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.config = config
@@ -206,20 +213,6 @@ class TransferDesk:
         condition = Condition((*self.condition().keys, *people), self.since)
         self.ledger.append([entry], condition=condition, blobs=(contract.to_json(), blob))
 
-    def withdraw(self, who: str, reason: str) -> None:
-        """The approval is taken back by approver or owner."""
-        reason = stated(reason)
-        known = self.transfer
-        if known is None or not known.approved:
-            raise UsageError(f"`{self.contract.name}` is not approved")
-        if who not in {known.approver, known.owner}:
-            raise ContractRefusedError(
-                f"`{who}` is neither approver nor owner of `{known.name}`", hint=f"`{known.approver}` is"
-            )
-        entry = TransferWithdrawn(**self._basic(), transfer=known.name, principal=who, reason=reason)
-        keys = (f"transfer:{known.name}", f"principal:{who}")
-        self.ledger.append([entry], condition=Condition(keys, self.since))
-
     def _basic(self) -> dict[str, str]:
         return {"time": format_time(self.now()), "actor": ACTOR}
 
@@ -268,6 +261,7 @@ def _word_faults(contract: Contract) -> list[ContractFault]:
 __all__ = [
     "ACTOR",
     "FOLDER",
+    "Recorded",
     "Stated",
     "TransferDesk",
     "confirm_deleted",

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import RingfortError
+from ringfort.ledger.transfers import NOT_PUBLISHED, RELEASED
 from ringfort.record.reading import read_ledger
 from ringfort.transfer.desk import contract_names, read_contract
 from ringfort.transfer.schedule import next_due, overdue, used
+from ringfort.transfer.standing import changed_since, recorded_contract
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from ringfort.config import Config
     from ringfort.ledger.transfers import Transfer, TransferRun
     from ringfort.policy.contract import Contract
+    from ringfort.record.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Listed:
     known: Transfer | None
     now: datetime
     problem: str = ""
+    fallen: Mapping[str, str] = field(default_factory=dict)
+    """Runs that are recorded and may not be published any more, and why."""
+    remaining: frozenset[str] = frozenset()
+    """Runs that were given up and whose files at the target were not removed yet."""
 
     @property
     def runs(self) -> tuple[TransferRun, ...]:
@@ -73,17 +81,31 @@ class Listed:
     def lines(self) -> list[str]:
         """Its problem, and its runs, the last ten."""
         found = [self.problem] if self.problem else []
-        for run in self.runs[-10:]:
-            text = f"{run.id}  {run.status}" + (f" ({run.outcome})" if run.outcome else "")
-            if run.released is not None and run.delete_by is not None:
-                text += f", {run.rows:,} rows to {run.recipient}"
-                if run.deleted:
-                    text += f", deleted ({run.deleted})"
-                else:
-                    late = "was to be deleted" if run.delete_by <= self.now else "to be deleted"
-                    text += f", {late} by {run.delete_by:%Y-%m-%d}"
-            found.append(text)
-        return found
+        return [*found, *(self._line(each) for each in self.runs[-10:])]
+
+    def _line(self, run: TransferRun) -> str:
+        text = f"{run.id}  {run.status}" + (f" ({run.outcome})" if run.outcome else "")
+        late = run.delete_by is not None and run.delete_by <= self.now
+        if run.status == RELEASED:
+            text += f", not published yet, {run.rows:,} rows for {run.recipient}; "
+            if run.id in self.fallen:
+                text += (
+                    f"it will not be ({self.fallen[run.id]}): `ringfort transfer abandon` puts that on record"
+                )
+            else:
+                text += "`ringfort transfer run` publishes it, `abandon` gives it up"
+        elif run.status == NOT_PUBLISHED:
+            text += f", {run.files:,} files with {run.rows:,} rows may have left to {run.recipient}"
+            text = text if run.files else f"{run.id}  {run.status} ({run.outcome}), nothing of it had left"
+        elif run.released is not None:
+            text += f", {run.rows:,} rows to {run.recipient}"
+        if run.deleted:
+            text += f", deleted ({run.deleted})"
+        elif run.delete_by is not None and (late or run.status != RELEASED):
+            text += f", {'was to be' if late else 'to be'} deleted by {run.delete_by:%Y-%m-%d}"
+        if run.id in self.remaining:
+            text += "; `ringfort transfer abandon` removes what is at the target"
+        return text
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -101,6 +123,9 @@ class Listed:
                     "run": each.id,
                     "status": each.status,
                     "outcome": each.outcome,
+                    "will_not_be_published": self.fallen.get(each.id, ""),
+                    "remains_at_target": each.id in self.remaining,
+                    "files": each.files,
                     "rows": each.rows,
                     "bytes": each.bytes,
                     "index": each.index,
@@ -115,7 +140,8 @@ class Listed:
 
 def list_transfers(config: Config, now: datetime) -> list[Listed]:
     """Every transfer that has a file or a record, by name."""
-    known = dict(read_ledger(config.folder).state.transfers)
+    reading = read_ledger(config.folder)
+    known = dict(reading.state.transfers)
     found = []
     for name in sorted({*known, *contract_names(config.folder)}):
         contract, problem = None, ""
@@ -124,7 +150,22 @@ def list_transfers(config: Config, now: datetime) -> list[Listed]:
                 contract = read_contract(config.folder, name).contract
             except RingfortError as error:
                 problem = error.message
-        found.append(Listed(name, contract, known.get(name), now, problem))
+        runs = known[name].runs if name in known else ()
+        fallen, folder = _fallen(reading, name, runs, now), config.folder / "state" / "transfers" / name
+        remaining = frozenset(
+            each.id for each in runs if each.status == NOT_PUBLISHED and (folder / each.id).exists()
+        )
+        found.append(Listed(name, contract, known.get(name), now, problem, fallen, remaining))
+    return found
+
+
+def _fallen(reading: Reading, name: str, runs: Sequence[TransferRun], now: datetime) -> dict[str, str]:
+    found = {}
+    for run in runs:
+        if run.status == RELEASED:
+            change = changed_since(reading.state, name, recorded_contract(reading, run), run, now)
+            if change is not None:
+                found[run.id] = change.message
     return found
 
 

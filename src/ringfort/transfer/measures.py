@@ -26,7 +26,7 @@ import orjson
 
 from ringfort import interruption
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
-from ringfort.ledger.transfers import PUBLISHED, RELEASED, STARTED
+from ringfort.ledger.transfers import STARTED
 from ringfort.paths import private_folder
 from ringfort.policy.canonical import canonical_bytes
 from ringfort.privacy.reidentification import OWN, Groups, Tagger, group_figures
@@ -353,11 +353,7 @@ def _remember(connection: duckdb.DuckDBPyConnection, given: MeasureInput, table:
 def _forget(given: MeasureInput) -> None:
     """Delete what this transfer remembers of runs that never left, or that the recipient has deleted."""
     known = given.state.transfers.get(given.contract.name)
-    held = {
-        each.id
-        for each in (() if known is None else known.runs)
-        if each.status in {STARTED, RELEASED, PUBLISHED} and not each.deleted
-    }
+    held = {each.id for each in (() if known is None else known.runs) if each.status == STARTED or each.held}
     for path in given.kept.glob("measured-*"):
         run = path.name.removeprefix("measured-").partition(".")[0]
         if run not in held:
@@ -372,8 +368,12 @@ def _earlier(given: MeasureInput) -> Iterator[tuple[dict[str, Any], Path]]:
             about = json.loads(note.read_text(encoding="utf-8"))
             known = given.state.transfers.get(about["transfer"])
             run = None if known is None else known.run(about["run"])
-            left = run is not None and run.status in {RELEASED, PUBLISHED} and not run.deleted
-            if left and about["run"] != given.run and about["entity"] == given.contract.recipient.entity:
+            if (
+                run is not None
+                and run.held
+                and about["run"] != given.run
+                and about["entity"] == given.contract.recipient.entity
+            ):
                 found.append((about, note.with_suffix(".parquet")))
     return iter(sorted(found, key=lambda each: (each[0]["run"], str(each[1]))))
 

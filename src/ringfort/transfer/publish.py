@@ -1,11 +1,12 @@
 """Where a release goes: a folder, or an S3-compatible address. All of it or nothing is seen there.
 
-A folder: everything is written below a name that nobody can guess, made durable, and renamed to the run's
-name in one step. S3 has no rename: objects go below the run's own prefix, the manifest last, and a prefix
-without a manifest is no release. Both can be done again after a crash: what is there already is compared,
-never written over, but for an object of this very run that was cut off. Invariants: no link is followed in
-the target; nothing of anybody else is overwritten; credentials come from the environment or from a 0600
-file, never from an argument or the contract.
+A folder: everything is written below a name that nobody can guess, in a folder that is closed to others
+(0700), made durable, and renamed to the run's name in one step. S3 has no rename: objects go below the run's
+own prefix, the manifest last, and a prefix without a manifest is no release. Both can be done again after a
+crash: what is there already is compared, never written over, but for an object of this very run that was cut
+off. Invariants: nothing leaves before `sending` was asked (see `Place.publish`); no link is followed in the
+target; nothing of anybody else is overwritten or removed; credentials come from the environment or from a
+0600 file, never from an argument or the contract.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import hashlib
 import os
 import shutil
 import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,10 +27,13 @@ from ringfort.private_files import read_private, sync_folder
 from ringfort.transfer.manifest import MANIFEST, PROOF
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import BinaryIO
 
     from ringfort.policy.contract import Target
+    from ringfort.transfer.manifest import ReleasedFile
+
+    Sending = Callable[[Sequence[str]], None]
 
 _BLOCK = 4 * 1024 * 1024
 _FORBIDDEN = ("state", "secrets", "policy", "transfers")
@@ -38,6 +43,14 @@ class PublishError(CheckFailedError):
     """The target is not what a release may be put into."""
 
     default_sqlstate = "58030"  # io_error
+
+
+@dataclass(frozen=True)
+class There:
+    """What a place holds of a release: whether it is there, complete, and which of its files are."""
+
+    whole: bool = False
+    paths: frozenset[str] = frozenset()
 
 
 class Place(Protocol):
@@ -56,8 +69,20 @@ class Place(Protocol):
         """A file, to be read; raises `PublishError` if there is none."""
         ...
 
-    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
-        """Put the files (path there -> file here) there, as one; `progress` gets the bytes done."""
+    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None], sending: Sending) -> None:
+        """Put the files (path there -> file here) there, as one; `progress` gets the bytes done.
+
+        `sending` is called with the paths that are about to be where others may see them, before they are;
+        with the manifest's among them that is the step which makes it a release. What it raises ends it.
+        """
+        ...
+
+    def there(self, note: bytes, files: Sequence[ReleasedFile]) -> There:
+        """What is there of the release with this manifest and these files."""
+        ...
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Delete what is there of a release that is not whole, and nothing else; raises if it cannot."""
         ...
 
 
@@ -107,7 +132,7 @@ class FolderPlace:
             raise PublishError(f"`{path}` is not a file")
         return file
 
-    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
+    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None], sending: Sending) -> None:
         """Copy, make durable, rename. A release of the same run that is there must be the same."""
         try:
             self._parent.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -117,19 +142,46 @@ class FolderPlace:
                 shutil.rmtree(left, ignore_errors=True)
             if os.path.lexists(self.folder):
                 self._compare(files)
+                self.folder.chmod(0o750)  # of a run that was killed right after it had renamed
                 return
             staged = self._parent / f".{self.folder.name}.{os.urandom(8).hex()}"
-            staged.mkdir(mode=0o750)
+            staged.mkdir(mode=0o700)
             try:
                 self._copy(files, staged, progress)
+                sending(release_order(files))
                 os.rename(staged, self.folder)  # noqa: PTH104 - an empty folder of the name is taken, no other
                 sync_folder(self._parent)
+                self.folder.chmod(0o750)
             except BaseException:
                 with contextlib.suppress(OSError):
                     shutil.rmtree(staged)
                 raise
         except OSError as error:
             raise machine_fault(error, self._parent) from None
+
+    def there(self, note: bytes, files: Sequence[ReleasedFile]) -> There:
+        """One rename put it there: any file of it under the run's name shows that it was, whole."""
+        if self.folder.is_symlink() or not self.folder.is_dir():
+            return There()
+        found = frozenset(each.path for each in files if self._holds(each.path, each.size, each.sha256))
+        manifest = self._holds(MANIFEST, len(note), hashlib.sha256(note).hexdigest())
+        return There(bool(found) or manifest, found)
+
+    def remove(self, paths: Iterable[str]) -> None:  # noqa: ARG002 - all of it is below one hidden name
+        """Delete what was copied and not renamed."""
+        try:
+            for left in self._leftovers():
+                shutil.rmtree(left)
+        except OSError as error:
+            raise machine_fault(error, self._parent) from None
+
+    def _holds(self, path: str, size: int, digest: str) -> bool:
+        try:
+            with self.open(path) as file:
+                same = os.fstat(file.fileno()).st_size == size and _hashed(file).hex() == digest
+        except PublishError:
+            return False
+        return same
 
     def _leftovers(self) -> list[Path]:
         """What this run left half-way in the target folder when it was killed; one process does a run."""
@@ -197,7 +249,7 @@ class S3Place:
         with self._told():
             return self._files.open_input_file(f"{self._prefix}/{path}")  # type: ignore[no-any-return]
 
-    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None]) -> None:
+    def publish(self, files: Mapping[str, Path], progress: Callable[[int], None], sending: Sending) -> None:
         """Put objects, the manifest last; those that are there already must be the same."""
         there = set(self.names())
         if not there <= set(files):
@@ -214,7 +266,25 @@ class S3Place:
                     if MANIFEST in there:
                         raise PublishError(f"`{self.address}` is there already with another `{path}`")
                     reader.seek(0)
+                sending([path])
                 self._put(path, reader, progress)
+
+    def there(self, note: bytes, files: Sequence[ReleasedFile]) -> There:
+        """The objects below the run's prefix; the manifest was put last."""
+        names = frozenset(self.names())
+        whole = False
+        if MANIFEST in names:
+            with self.open(MANIFEST) as file:
+                whole = _hashed(file) == hashlib.sha256(note).digest()
+        return There(whole, names & {each.path for each in files})
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Delete the objects of the run, last put first."""
+        there = set(self.names())
+        for path in reversed(list(paths)):
+            if path in there:
+                with self._told():
+                    self._files.delete_file(f"{self._prefix}/{path}")
 
     def _put(self, path: str, reader: BinaryIO, progress: Callable[[int], None]) -> None:
         size = 0
@@ -317,4 +387,13 @@ def _hashed(file: BinaryIO) -> bytes:
     return digest.digest()
 
 
-__all__ = ["FolderPlace", "Place", "PublishError", "S3Place", "check_target", "place_of", "release_order"]
+__all__ = [
+    "FolderPlace",
+    "Place",
+    "PublishError",
+    "S3Place",
+    "There",
+    "check_target",
+    "place_of",
+    "release_order",
+]

@@ -12,9 +12,10 @@
     finish    `TransferPublished`; the run's data is deleted
 
 Invariants: no byte leaves before `TransferReleased` is durable; that entry is appended only if policy,
-catalogue, approval, people and pseudonymisation domain are what they were at the start; whatever stops a
-run is recorded, with columns and counts and never a value; a fault of the machine stops nothing, the run
-waits to go on.
+catalogue, approval, people and pseudonymisation domain are what they were at the start, and what it names
+is published only while they are (`standing`, looked at before the first byte and before the step that makes
+it a release): else it is given up on record (`ending`). Whatever stops a run is recorded, with columns and
+counts and never a value; a fault of the machine stops nothing, the run waits to go on.
 """
 
 from __future__ import annotations
@@ -30,12 +31,10 @@ import pyarrow as pa
 from ringfort.disclosure.profile import SchemaDriftError
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, machine_fault
 from ringfort.ledger.entry import format_time
-from ringfort.ledger.entry_control_transfers import TransferPublished, TransferReleased
+from ringfort.ledger.entry_control_transfers import TransferReleased
 from ringfort.ledger.errors import ConditionFailedError
-from ringfort.ledger.folds import Condition
 from ringfort.ledger.note import VerifierKey
-from ringfort.ledger.transfers import RELEASED
-from ringfort.policy.contract_check import ContractRefusedError
+from ringfort.ledger.transfers import PUBLISHED
 from ringfort.record.client import ledger_folder, open_ledger
 from ringfort.record.disk import OsDisk
 from ringfort.record.inspect import published_size
@@ -43,6 +42,7 @@ from ringfort.record.store import CONTROL_LOG, FolderStore
 from ringfort.system import SystemClock, SystemRandomness
 from ringfort.transfer.begin import Stop, begin, stop
 from ringfort.transfer.desk import ACTOR, read_contract
+from ringfort.transfer.ending import SENT, Ending
 from ringfort.transfer.keys import signer
 from ringfort.transfer.manifest import (
     MANIFEST,
@@ -55,13 +55,14 @@ from ringfort.transfer.manifest import (
     digest_of,
 )
 from ringfort.transfer.proving import inclusion
-from ringfort.transfer.publish import place_of
+from ringfort.transfer.publish import place_of, release_order
 from ringfort.transfer.reduce import ReductionError
 from ringfort.transfer.seal import SUFFIX, Sealer, context_of
 from ringfort.transfer.source import (
     SourceChangedError,
     safe_name,
 )
+from ringfort.transfer.standing import NotStandingError, require_standing
 from ringfort.transfer.state import PARTS, RELEASE, TransferFolder
 from ringfort.transfer.work import Progress, Silent, Work
 from ringfort.transfer.writer import HashingFile
@@ -71,11 +72,13 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ringfort.config import Config
+    from ringfort.ledger.transfers import TransferRun
     from ringfort.policy.contract import Contract
     from ringfort.ports import Clock, Randomness
     from ringfort.record.disk import Disk
     from ringfort.transfer.measures import Measured
     from ringfort.transfer.part import PartResult
+    from ringfort.transfer.publish import Place
     from ringfort.transfer.runners import Runner
     from ringfort.transfer.state import RunFolder
 
@@ -85,6 +88,8 @@ _OUTCOMES: dict[type[Exception], str] = {
     SchemaDriftError: "drift",
 }
 PROOF_SECONDS = 60.0
+LOOK_SECONDS = 10.0
+"""What a release stands on is looked at again where the last look is older, while objects are put."""
 KEPT = "kept"
 
 
@@ -142,7 +147,8 @@ def run_transfer(
         ):
             begun = begin(config, stated, held, clock, randomness)
             work = Work(config, begun, runner, progress or Silent(), disk, clock)
-            return replace(_leave(_Run(work, clock, disk, randomness)), notes=runner.notes)
+            outcome = _leave(_Run(work, clock, disk, randomness))
+            return replace(outcome, notes=(*outcome.notes, *runner.notes))
     except BrokenPipeError:
         raise  # nobody reads what the command says: that is the command's to answer
     except OSError as error:
@@ -174,6 +180,7 @@ class _Run:
         self._clock = clock
         self._randomness = randomness
         self._released = work.begun.released
+        self._looked: datetime | None = None
 
     def run(self) -> Outcome:
         """Every stage that is not done."""
@@ -182,7 +189,7 @@ class _Run:
             if marked is None or digest_of(marked["note"].encode()) != self.begun.released.manifest:
                 raise MissingEnvironmentError(
                     f"`{self.folder.path}` does not hold the manifest that was released",
-                    hint="restore it from a backup, or remove the folder: then nothing of that run leaves",
+                    hint="restore it from a backup; `ringfort transfer abandon` gives the run up",
                 )
         else:
             sources = self._work.extract()
@@ -194,10 +201,16 @@ class _Run:
         note = marked["note"].encode()
         proof = self._prove()
         release = check_release(note, proof, VerifierKey.parse(self.begun.vkey))
-        self._require_standing()
-        address = self._publish(note, release.manifest)
-        self._finish()
         manifest = release.manifest
+        notes: tuple[str, ...] = ()
+        place = place_of(self.contract.target, self.folder.run, self.config.folder, self.contract.name)
+        try:
+            self._publish(place, note, manifest)
+        except NotStandingError as why:
+            notes = self._give_up(why)
+        else:
+            Ending(self.config, self.contract.name, self._clock).published(self.folder.run)
+            self.folder.remove()
         lost = {
             f"{table.name}.{column.name}": column.lost
             for table in manifest.tables
@@ -205,8 +218,8 @@ class _Run:
             if column.lost
         }
         return Outcome(
-            self.contract.name, self.folder.run, self.begun.resumed, address, len(manifest.files),
-            manifest.rows, manifest.size, release.index, marked["measures"], lost,
+            self.contract.name, self.folder.run, self.begun.resumed, place.address, len(manifest.files),
+            manifest.rows, manifest.size, release.index, marked["measures"], lost, notes,
         )  # fmt: skip
 
     def stopped(self, why: Stop) -> TransferStoppedError:
@@ -344,9 +357,7 @@ class _Run:
         held = self._disk.read(path)
         if held is not None:
             return held
-        known = self._released
-        if known is None:
-            raise MissingEnvironmentError("the run is not released", hint="run the transfer again")
+        known = self._recorded()
         store = FolderStore(ledger_folder(self.config.folder))
         if published_size(store, CONTROL_LOG) <= known.index:
             with open_ledger(self.config.folder):  # without a running writer, this publishes
@@ -360,24 +371,11 @@ class _Run:
         self._disk.sync_folder(path.parent)
         return proof
 
-    def _require_standing(self) -> None:
-        """Nothing that the release stands on has changed since it was recorded, however long ago that is."""
-        released = self._released
-        if released is None or self.folder.marked("published") is not None:
-            return
-        with open_ledger(self.config.folder) as ledger:
-            try:
-                ledger.state.require(Condition(self.begun.condition.keys, released.index + 1))
-            except ConditionFailedError as error:
-                raise ContractRefusedError(
-                    f"the run is on record and stays here: {error.message}",
-                    hint=f"`ringfort transfer abandon DIR {self.contract.name}` gives it up; then run anew",
-                ) from None
-
-    def _publish(self, note: bytes, manifest: Manifest) -> str:
-        place = place_of(self.contract.target, self.folder.run, self.config.folder, self.contract.name)
+    def _publish(self, place: Place, note: bytes, manifest: Manifest) -> None:
+        """Put it where it goes, if it may still leave; `NotStandingError` if not."""
         if self.folder.marked("published") is not None:
-            return place.address
+            return
+        self._look()
         here = self.folder.folder(RELEASE)
         self._disk.write_whole(here / MANIFEST, note)
         inner = RELEASE if manifest.seal is not None else PARTS
@@ -389,23 +387,43 @@ class _Run:
             for file in table.files
         }
         files |= {MANIFEST: here / MANIFEST, PROOF: here / PROOF}
-        self.progress.stage("releasing", manifest.size)
-        place.publish(files, self.progress.advance)
-        self.folder.mark("published", {"address": place.address})
-        return place.address
+        order = release_order(files)
 
-    def _finish(self) -> None:
+        def sending(paths: Sequence[str]) -> None:
+            self._look(again=MANIFEST in paths)
+            begun = 1 + max(order.index(each) for each in paths)
+            self.folder.mark(SENT, max(begun, self.folder.marked(SENT) or 0))
+
+        self.progress.stage("releasing", manifest.size)
+        place.publish(files, self.progress.advance, sending)
+        self.folder.mark("published", {"address": place.address})
+
+    def _look(self, *, again: bool = True) -> None:
+        """Raise `NotStandingError` unless it may still leave; not `again` where that was seen just now."""
+        now = self._clock.now()
+        if not again and self._looked is not None and (now - self._looked).total_seconds() < LOOK_SECONDS:
+            return
+        run = self._recorded()
         with open_ledger(self.config.folder) as ledger:
-            known = ledger.state.transfers[self.contract.name].run(self.folder.run)
-            if known is not None and known.status == RELEASED:
-                entry = TransferPublished(
-                    time=format_time(self._clock.now()),
-                    actor=ACTOR,
-                    transfer=self.contract.name,
-                    run=self.folder.run,
-                )
-                ledger.append([entry])
-        self.folder.remove()
+            require_standing(self.config, ledger, run, self.contract.name, self._clock.now)
+        self._looked = now
+
+    def _recorded(self) -> TransferRun:
+        if self._released is None:
+            raise MissingEnvironmentError("the run is not released", hint="run the transfer again")
+        return self._released
+
+    def _give_up(self, why: NotStandingError) -> tuple[str, ...]:
+        """Put on record that it is not published; what is to be said if it turns out that it was, before."""
+        ending = Ending(self.config, self.contract.name, self._clock)
+        ended = ending.give_up(self._recorded(), self.folder, why.change)
+        if ended.status == PUBLISHED:
+            return (f"it was at its target, whole, before this run found that {why.message}",)
+        raise TransferStoppedError(
+            f"run {self.folder.run} was recorded and is not published: {why.message}",
+            hint=ended.told,
+            findings=({"reason": why.message},),
+        )
 
 
 def _path(result: PartResult) -> str:

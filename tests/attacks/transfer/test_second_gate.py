@@ -13,6 +13,9 @@ from ringfort.errors import RingfortError, UsageError
 from ringfort.ledger.note import VerifierKey
 from ringfort.policy.contract import Target
 from ringfort.policy.contract_check import ContractRefusedError
+from ringfort.record.client import open_ledger
+from ringfort.system import SystemClock
+from ringfort.transfer.ending import withdraw
 from ringfort.transfer.publish import FolderPlace, PublishError, place_of
 from ringfort.transfer.run import TransferStoppedError, run_transfer
 from ringfort.transfer.runners import InProcess
@@ -36,6 +39,10 @@ def released(deployed):
     """A release and the log's key."""
     outcome = run_transfer(deployed.write().approve().config, NAME, InProcess())
     return deployed.outbox / outcome.run, VerifierKey.parse(deployed.vkey())
+
+
+def nothing(_):
+    """What is told of the progress, and asked before something leaves."""
 
 
 class Meddler(InProcess):
@@ -97,12 +104,9 @@ def test_a_policy_that_forbids_during_the_run_stops_the_release(fresh):
 
 
 def test_an_approval_withdrawn_during_the_run_stops_the_release(fresh):
-    from ringfort.record.client import open_ledger
-    from ringfort.transfer.desk import TransferDesk, read_contract
-
     def act():
         with open_ledger(fresh.folder) as ledger:
-            TransferDesk(fresh.config, ledger, read_contract(fresh.folder, NAME)).withdraw("olga", "")
+            withdraw(fresh.config, ledger, NAME, "olga", "", clock=SystemClock())
 
     known = fresh.releases()
     with pytest.raises(TransferStoppedError):
@@ -188,7 +192,7 @@ def test_a_link_in_place_of_the_target_is_not_followed(deployed, tmp_path):
     source = tmp_path / "file"
     source.write_bytes(b"x")
     with pytest.raises(PublishError, match="or a link"):
-        FolderPlace(link, "run").publish({"a/b": source}, lambda _: None)
+        FolderPlace(link, "run").publish({"a/b": source}, nothing, nothing)
     assert list(trap.iterdir()) == []
     with pytest.raises(UsageError, match="deployment itself"):
         place_of(Target("."), "run", deployed.folder, NAME)
@@ -209,7 +213,7 @@ def test_a_link_or_file_under_the_runs_name_is_not_written_through(tmp_path):
     (outbox / "file").write_bytes(b"here before")
     for name in ("linked", "file"):
         with pytest.raises(PublishError, match="there already"):
-            FolderPlace(outbox, name).publish({"a": source}, lambda _: None)
+            FolderPlace(outbox, name).publish({"a": source}, nothing, nothing)
     assert list(trap.iterdir()) == []
     assert (outbox / "file").read_bytes() == b"here before"
 
@@ -219,11 +223,11 @@ def test_a_release_that_is_there_already_is_compared_not_overwritten(tmp_path):
     source.write_bytes(b"one")
     other.write_bytes(b"two")
     place = FolderPlace(tmp_path / "outbox", "run")
-    place.publish({"t/a": source, "manifest.note": source}, lambda _: None)
-    place.publish({"t/a": source, "manifest.note": source}, lambda _: None)
+    place.publish({"t/a": source, "manifest.note": source}, nothing, nothing)
+    place.publish({"t/a": source, "manifest.note": source}, nothing, nothing)
     for files in ({"t/a": other, "manifest.note": source}, {"t/a": source}):
         with pytest.raises(PublishError, match="there already"):
-            place.publish(files, lambda _: None)
+            place.publish(files, nothing, nothing)
     assert (tmp_path / "outbox" / "run" / "t" / "a").read_bytes() == b"one"
 
 
