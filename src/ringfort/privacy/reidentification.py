@@ -260,22 +260,28 @@ class Groups:
 def group_figures(connection: DuckDBPyConnection, relation: str, quasi: int, sensitive: int) -> Groups:
     """The figures of a relation as `tagged` makes it with so many quasi-identifiers and sensitive columns."""
     shared = group_columns(quasi)
+    # rows of nobody are groups of one already: only what is about somebody has to be grouped
     run(
         connection,
         f"CREATE OR REPLACE TEMP TABLE people AS SELECT {shared}, person, sum(n)::BIGINT AS rows"
-        f" FROM {relation} GROUP BY {shared}, person",
+        f" FROM {relation} WHERE {OWN} = 0 GROUP BY {shared}, person"
+        f" UNION ALL SELECT {shared}, person, n::BIGINT FROM {relation} WHERE {OWN} <> 0",
     )
     run(
         connection,
         f"CREATE OR REPLACE TEMP TABLE groups AS SELECT {shared}, count(*) AS people,"
-        f" sum(rows)::BIGINT AS rows, min(person) AS one FROM people GROUP BY {shared}",
+        f" sum(rows)::BIGINT AS rows, min(person) AS one FROM people WHERE {OWN} = 0 GROUP BY {shared}"
+        f" UNION ALL SELECT {shared}, 1, rows, person FROM people WHERE {OWN} <> 0",
     )
-    people = _one(connection, "SELECT count(*) FROM (SELECT DISTINCT person FROM people)")
     nobody = _one(connection, f"SELECT count(*) FROM people WHERE {OWN} <> 0")
-    rows, groups, k, alone = _row(
-        connection,
-        "SELECT coalesce(sum(rows), 0)::BIGINT, count(*), coalesce(min(people), 0),"
-        " count(DISTINCT one) FILTER (people = 1) FROM groups WHERE people > 0",
+    people = nobody + _one(
+        connection, f"SELECT count(*) FROM (SELECT DISTINCT person FROM people WHERE {OWN} = 0)"
+    )
+    rows, groups, k = _row(
+        connection, "SELECT coalesce(sum(rows), 0)::BIGINT, count(*), coalesce(min(people), 0) FROM groups"
+    )
+    alone = nobody + _one(
+        connection, f"SELECT count(DISTINCT one) FROM groups WHERE people = 1 AND {OWN} = 0"
     )
     sizes = []
     for least, following in zip(SIZES, (*SIZES[1:], None), strict=True):
@@ -286,17 +292,18 @@ def group_figures(connection: DuckDBPyConnection, relation: str, quasi: int, sen
             f" WHERE people >= {least}{upper}",
         )
         sizes.append((least, counted[0], counted[1]))
-    without = tuple(_alone_without(connection, quasi, at) for at in range(quasi))
+    without = tuple(nobody + _alone_without(connection, quasi, at) for at in range(quasi))
     diversity = tuple(_diversity(connection, relation, shared, at) for at in range(sensitive))
     return Groups(people, rows, groups, k, alone, tuple(sizes), without, diversity, nobody)
 
 
 def _alone_without(connection: DuckDBPyConnection, quasi: int, place: int) -> int:
-    left = ", ".join([OWN, *(f"q{at}" for at in range(quasi) if at != place)])
+    """How many of somebody's people stand alone without that quasi-identifier."""
+    left = ", ".join(f"q{at}" for at in range(quasi) if at != place) or OWN
     return _one(
         connection,
         f"SELECT count(DISTINCT one) FROM (SELECT min(person) AS one FROM"
-        f" (SELECT DISTINCT {left}, person FROM people) GROUP BY {left} HAVING count(*) = 1)",
+        f" (SELECT DISTINCT {left}, person FROM people WHERE {OWN} = 0) GROUP BY {left} HAVING count(*) = 1)",
     )
 
 
