@@ -54,8 +54,14 @@ class FileKeyStore:
         self._path(name).unlink(missing_ok=True)
 
     def destroy(self, name: str) -> None:
-        """Overwrite `name` with noise, delete it and make that durable; nothing happens if there is none."""
-        destroy_private(self._path(name))
+        """Overwrite `name` with noise, delete it and make that durable; nothing happens if there is none.
+
+        So is what a process left that was killed while it wrote `name`.
+        """
+        path = self._path(name)
+        destroy_private(path)
+        if path.parent.is_dir():
+            destroy_half_written(path.parent, re.escape(path.name))
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name):
@@ -138,6 +144,19 @@ def write_private(path: Path, value: bytes, *, replace: bool = True, account: Ac
         ) from None
 
 
+def destroy_half_written(folder: Path, names: str) -> None:
+    """Destroy what killed processes left of files that match `names`. Nobody may be writing one meanwhile."""
+    left = re.compile(rf"\.({names})\.[0-9a-f]{{12}}")
+    for each in folder.glob(".*"):
+        if not left.fullmatch(each.name):
+            continue
+        if each.lstat().st_nlink > 1:  # it became the secret, and is not to be overwritten
+            each.unlink()
+            sync_folder(folder)
+        else:
+            destroy_private(each)
+
+
 def destroy_private(path: Path) -> None:
     """Overwrite `path` with noise, unlink it, and sync its folder; OS failures raise.
 
@@ -178,4 +197,12 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-__all__ = ["MAX_BYTES", "FileKeyStore", "destroy_private", "read_private", "sync_folder", "write_private"]
+__all__ = [
+    "MAX_BYTES",
+    "FileKeyStore",
+    "destroy_half_written",
+    "destroy_private",
+    "read_private",
+    "sync_folder",
+    "write_private",
+]

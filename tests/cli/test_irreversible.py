@@ -122,7 +122,7 @@ def test_keys_of_an_older_deployment_are_wrapped_when_they_are_asked_to_be(folde
     custody = Custody(CustodySettings.of(config))
     root = custody.get("root.key")
     for name in ("root.key", "kek.key"):
-        custody._files.remove(name)
+        custody._secrets.remove(name)
     write_private(folder / "secrets" / "root.key", base64.b64encode(root) + b"\n")
     code, out, _ = ringfort(capsys, "keys", "status", folder)
     assert code == 0
@@ -140,6 +140,75 @@ def test_keys_of_an_older_deployment_are_wrapped_when_they_are_asked_to_be(folde
     first, second = recorded(folder, "KeysRewrapped")
     assert first["kek"] == second["kek"] == said["key"]
     assert (first["principal"], first["grant"]) == (OPERATOR.name, given[-1])
+
+
+def test_a_key_in_a_file_is_rotated_in_place_and_moves_to_another_file(folder, capsys, tmp_path):
+    config = load_config(folder)
+    custody = Custody(CustodySettings.of(config))
+    with open_ledger(folder) as ledger:
+        DomainStore.of(config).ensure(ledger, "ACME Inc", "analytics")
+    names, first, root = custody.names(), custody.current.id, custody.get("root.key")
+    given = allowed(capsys, folder, "rewrap")
+
+    def rewrap(*more, code=0):
+        made, out, err = ringfort(capsys, "keys", "rewrap", folder, *given, *more, stdin=PASSWORD)
+        assert made == code, err
+        return out if code == 0 else err
+
+    out = rewrap("--new-key")
+    second = custody.current.id
+    assert second != first
+    assert f"wrapped 2 secrets with {second}" in out
+    assert f"every secret opens without {first}, which was destroyed" in out
+    assert sorted(each.name for each in (folder / "secrets").glob("kek.key*")) == ["kek.key"]
+    assert custody.get("root.key") == root
+
+    custody.use_next(custody.make_next())  # as a command that was killed after the switch
+    code, out, _ = ringfort(capsys, "keys", "status", folder)
+    assert (code, f"{second}  {folder}/secrets/kek.key.before-" in out) == (0, True)
+    assert "kept until `ringfort keys rewrap` is done, wraps 2 secrets" in out
+    assert "had been cut off: run it again for another key" in rewrap("--new-key")
+    third = custody.current.id
+    assert {each.kek for each in custody.status()} == {third}
+    waiting = custody.make_next()  # as one that was killed before it
+    assert f"{waiting}  {folder}/secrets/kek.key.next" in ringfort(capsys, "keys", "status", folder)[1]
+    shown = json.loads(rewrap("--new-key", "--json"))
+    assert (shown["key"], shown["destroyed"], shown["left"]) == (waiting, [third], [])
+    assert shown["wrapped"] == names
+
+    text = (folder / "ringfort.toml").read_text()
+    (folder / "ringfort.toml").write_text(f'{text}\n[keys]\nkek_file = "{tmp_path}/apart.key"\n')
+    assert "--old-key FILE" in rewrap(code=3)
+    assert not (tmp_path / "apart.key").exists()
+    code, out, _ = ringfort(capsys, "keys", "status", folder)
+    assert (code, f"key  {waiting}  not here: name its file with --old-key" in out) == (0, True)
+    assert "do not go together" in rewrap("--new-key", "--old-key", folder / "secrets/kek.key", code=2)
+    out = rewrap("--old-key", folder / "secrets" / "kek.key")
+    assert f"to be removed by you, after a restart of `ringfort up`: {folder}/secrets/kek.key" in out
+    (folder / "secrets" / "kek.key").unlink()
+    moved = Custody(CustodySettings.of(load_config(folder)))
+    assert moved.get("root.key") == root
+    assert moved.files.path == tmp_path / "apart.key"
+    entries = recorded(folder, "KeysRewrapped")
+    assert [each["kek"] for each in entries] == [second, third, waiting, moved.current.id]
+    assert {each["grant"] for each in entries} == {given[-1]}
+
+
+def test_a_damaged_secret_keeps_the_key_before_and_is_named(folder, capsys):
+    config = load_config(folder)
+    custody = Custody(CustodySettings.of(config))
+    with open_ledger(folder) as ledger:
+        DomainStore.of(config).ensure(ledger, "ACME Inc", "analytics")
+    first = custody.current.id
+    (name,) = [each for each in custody.names() if each != "root.key"]
+    write_private(folder / "secrets" / name, b"ringfort-wrapped/1 torn")
+    given = allowed(capsys, folder, "rewrap")
+    code, out, err = ringfort(capsys, "keys", "rewrap", folder, *given, "--new-key", stdin=PASSWORD)
+    assert (code, f"1 secret could not be wrapped anew, keys before are kept: `{name}`" in err) == (3, True)
+    assert "destroyed" not in out
+    assert custody.files.before() == [first]
+    code, out, _ = ringfort(capsys, "keys", "status", folder)
+    assert (code, f"{name}  damaged: restore it from a backup" in out) == (0, True)
 
 
 def test_a_canary_is_made_and_removed_on_record_without_its_values(folder, capsys):

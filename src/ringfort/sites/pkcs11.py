@@ -27,17 +27,21 @@ if TYPE_CHECKING:
 
     from ringfort.config import KeysConfig
 
+PREFIX = "pkcs11:"
 _LOCK = threading.RLock()
 _MAX_PIN = 256
 
 
 class TokenKeyEncryptionKey:
-    """The key called `key_label` in the token called `token`; raises `MissingEnvironmentError` without it."""
+    """The key called `key_label` in the token called `token`; raises `MissingEnvironmentError` without it.
 
-    def __init__(self, keys: KeysConfig) -> None:
+    With `kek` the key of that id instead, whatever its label: one that an earlier `key_label` named.
+    """
+
+    def __init__(self, keys: KeysConfig, kek: str = "") -> None:
         self._keys = keys
         with _session(keys) as (session, binding):
-            self._id = _id_of(_key(session, binding, keys))
+            self._id = _id_of(_key(session, binding, keys, kek))
 
     @property
     def id(self) -> str:
@@ -72,13 +76,7 @@ class TokenKeyEncryptionKey:
                 raise not_unwrapped() from None  # tokens differ in what they say of a wrong tag
 
     def _ours(self, session: Any, binding: Any) -> Any:  # noqa: ANN401 - an optional binding's objects
-        key = _key(session, binding, self._keys)
-        if _id_of(key) != self._id:
-            raise MissingEnvironmentError(
-                f"the token `{self._keys.token}` holds another key-encryption key than before",
-                hint="restart `ringfort up` if that is meant",
-            )
-        return key
+        return _key(session, binding, self._keys, self._id)
 
 
 def create_key(keys: KeysConfig) -> bool:
@@ -109,15 +107,20 @@ class _NoKeyError(MissingEnvironmentError):
     """The token has no key of that label."""
 
 
-def _key(session: Any, binding: Any, keys: KeysConfig) -> Any:  # noqa: ANN401
-    found = list(
-        session.get_objects(
-            {
-                binding.Attribute.CLASS: binding.ObjectClass.SECRET_KEY,
-                binding.Attribute.LABEL: keys.key_label,
-            }
-        )
+def _key(session: Any, binding: Any, keys: KeysConfig, kek: str = "") -> Any:  # noqa: ANN401
+    """The key of the configured label, or the one of the id `kek`."""
+    which = (
+        {binding.Attribute.ID: bytes.fromhex(kek.removeprefix(PREFIX))}
+        if kek
+        else {binding.Attribute.LABEL: keys.key_label}
     )
+    found = list(session.get_objects({binding.Attribute.CLASS: binding.ObjectClass.SECRET_KEY} | which))
+    if not found and kek:
+        raise _NoKeyError(
+            f"a secret is wrapped with the key-encryption key `{kek}`, which is not here: not in the token"
+            f" `{keys.token}`",
+            hint="`ringfort keys status` lists what is wrapped with which key",
+        )
     if not found:
         raise _NoKeyError(
             f"the token `{keys.token}` holds no key `{keys.key_label}`",
@@ -138,7 +141,7 @@ def _key(session: Any, binding: Any, keys: KeysConfig) -> Any:  # noqa: ANN401
 
 
 def _id_of(key: Any) -> str:  # noqa: ANN401
-    return f"pkcs11:{bytes(key.id).hex()}"
+    return f"{PREFIX}{bytes(key.id).hex()}"
 
 
 @contextlib.contextmanager
@@ -220,4 +223,4 @@ def _pin(path: Path) -> str:
     return pin
 
 
-__all__ = ["TokenKeyEncryptionKey", "create_key"]
+__all__ = ["PREFIX", "TokenKeyEncryptionKey", "create_key"]

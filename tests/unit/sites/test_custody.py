@@ -9,7 +9,7 @@ import pytest
 from ringfort.config import KeysConfig
 from ringfort.errors import MissingEnvironmentError, UsageError
 from ringfort.private_files import write_private
-from ringfort.sites.custody import Custody, CustodySettings
+from ringfort.sites.custody import Custody, CustodySettings, Rewrapped
 from ringfort.sites.key_encryption import FileKeyEncryptionKey
 
 SECRET = bytes(range(32))
@@ -104,8 +104,8 @@ def test_only_the_root_may_be_plain_until_it_is_rewrapped(custody):
         custody.get("domains/a.key")
     custody.destroy("domains/a.key")
     assert [each.kek for each in custody.status()] == [""]
-    assert custody.rewrap() == ["root.key"]
-    assert custody.rewrap() == []
+    assert custody.rewrap().moved == ("root.key",)
+    assert custody.rewrap() == Rewrapped((), (), ())
     assert custody.get("root.key") == SECRET
     assert [each.kek for each in custody.status()] == [custody.current.id]
     assert (custody.settings.secrets / "root.key").read_bytes() != plain

@@ -124,16 +124,31 @@ def test_secrets_move_from_a_file_to_the_token_and_back(custody, settings):
     first.create("root.key", SECRET)
     first.create("domains/a.key", SECRET[::-1])
     assert custody.get("root.key") == SECRET  # both stores can be open
-    assert custody.rewrap() == ["root.key", "domains/a.key"]
+    assert custody.rewrap().moved == ("root.key", "domains/a.key")
     Path(settings.keys.kek_file).unlink()
     there = Custody(settings)
     assert (there.get("root.key"), there.get("domains/a.key")) == (SECRET, SECRET[::-1])
     assert {each.kek for each in there.status()} == {custody.current.id}
     back = changed(settings, store="file")
     back.make_current()
-    assert len(back.rewrap()) == 2
+    assert len(back.rewrap().moved) == 2
     assert all(each.kek.startswith("file:") for each in back.status())
     assert back.get("root.key") == SECRET
+
+
+def test_secrets_move_to_a_key_of_another_label_in_the_token(custody, settings):
+    custody.create("root.key", SECRET)
+    other = changed(settings, key_label=f"{settings.keys.key_label} 2")
+    assert other.get("root.key") == SECRET  # the key before is found by its id, whatever its label
+    with pytest.raises(UsageError, match="in a token") as error:
+        other.make_next()
+    assert "key_label" in error.value.hint
+    assert other.make_current()
+    assert other.current.id != custody.current.id
+    assert other.rewrap().moved == ("root.key",)
+    assert {each.kek for each in other.status()} == {other.current.id}
+    assert Custody(other.settings).get("root.key") == SECRET
+    assert custody.get("root.key") == SECRET  # a process with the configuration of before opens it, too
 
 
 @pytest.mark.parametrize(
