@@ -72,6 +72,9 @@ def preview(  # noqa: PLR0917 - typer calls it by name
     dry_run: bool = typer.Option(
         False, "--dry-run", help="Reduce, inspect and measure everything, and release nothing."
     ),
+    compare: list[str] = typer.Option(
+        [], "--compare", metavar="CONTRACT", help="Measure linkage with this contract, too: a name or a file."
+    ),
     workers: int = _WORKERS,
     engine: str = _ENGINE,
     scheduler: str = _SCHEDULER,
@@ -79,16 +82,21 @@ def preview(  # noqa: PLR0917 - typer calls it by name
 ) -> None:
     """Show what a contract would send: each column's form and the policies behind it; no value of anybody.
 
+    Where other recipients hold rows of the dataset, or have a contract that is approved, it says how much of
+    this could be joined with theirs by values that both are shown, and warns.
+
     Exit code 0 if a run might begin, 1 if policy or record stand against it, 2 if the file is invalid.
 
     Example: ringfort transfer preview ./shop us-analytics
 
     Example: ringfort transfer preview ./shop us-analytics --dry-run --workers 2 --json
+
+    Example: ringfort transfer preview ./shop us-analytics --compare drafts/uk-marketing.toml
     """
     config = load_config(folder)
     with progress_bar(quiet=as_json) as progress:
         found = preview_transfer(
-            config, name, _runner(config, engine, workers, scheduler) if dry_run else None, progress=progress
+            config, name, _runner(config, engine, workers, scheduler) if dry_run else None, progress, compare
         )
     if as_json:
         typer.echo(json.dumps(found.to_json(), ensure_ascii=False, indent=2))

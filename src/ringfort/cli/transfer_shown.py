@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from ringfort.policy.contract import MECHANISMS
+from ringfort.transfer.linkage_figures import BETWEEN, between_lines
 from ringfort.transfer.measures import shown_lines
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def show_preview(found: Preview) -> None:
     for table, rows in found.rows.items():
         typer.echo(f"{table}: {'unknown number of' if rows < 0 else f'{rows:,}'} rows")
     typer.echo(f"to {contract.target.address}, kept by the recipient for {contract.retention_days} days")
-    for line in (*found.notes, *shown_lines(found.measures)):
+    for line in (*found.notes, *shown_lines(found.measures), *between_lines(found.between)):
         typer.echo(line)
     for problem in found.against:
         typer.echo(f"against it: {problem}")
@@ -120,7 +121,7 @@ def show_outcome(outcome: Outcome) -> None:
         typer.echo(f"note: {rows:,} values of {column} have no such form and left as NULL", err=True)
     for line in outcome.notes:
         typer.echo(f"note: {line}", err=True)
-    for line in shown_lines(outcome.measures):
+    for line in (*shown_lines(outcome.measures), *between_lines(outcome.measures.get(BETWEEN, {}))):
         typer.echo(line)
 
 

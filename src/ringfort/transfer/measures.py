@@ -16,16 +16,12 @@ import base64
 import contextlib
 import hashlib
 import json
-import os
-import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import duckdb
 import orjson
 
-from ringfort import interruption
-from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError
+from ringfort.errors import CheckFailedError, UsageError
 from ringfort.ledger.transfers import STARTED
 from ringfort.paths import private_folder
 from ringfort.policy.canonical import canonical_bytes
@@ -45,12 +41,16 @@ from ringfort.sites.domains import DomainStore
 from ringfort.system import SystemRandomness
 from ringfort.transfer.canaries import canaries_of, subject_values
 from ringfort.transfer.keys import signer
+from ringfort.transfer.linkage_figures import BETWEEN, Between
 from ringfort.transfer.manifest import read_manifest
+from ringfort.transfer.measures_database import measures_database, relation
 from ringfort.transfer.state import RUN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
+
+    import duckdb
 
     from ringfort.catalog.model import Catalogue
     from ringfort.config import Config
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 FORMAT = "ringfort-transfer-measures/1"
 WORDING = "evidence for an assessment of re-identification; not a statement that data is anonymous"
-_SHARD, SPILL = "transfer-measures", "spill"
+_SHARD = "transfer-measures"
 _GROUPS = ((1, "1"), (2, "2 to 4"), (5, "5 to 9"), (10, "10 to 19"), (20, "20 to 49"), (50, "50 or more"))
 _SHARES = ((0.0, "none"), (0.001, "under 0.1 %"), (0.01, "under 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"))
 _LONG_NAME = 128
@@ -82,7 +82,8 @@ class MeasureInput:
     """`tables` are those that are measured, `tags` the files of tags of each (see `measured_rows`).
 
     `kept` is a folder of the transfer's own (0700) for what must be remembered from run to run. `domain` is
-    the one that the run's pseudonyms are of; `state` the control log as the run saw it.
+    the one that the run's pseudonyms are of; `state` the control log as the run saw it. `between` is what
+    links the release with other recipients.
     """
 
     config: Config
@@ -94,6 +95,7 @@ class MeasureInput:
     kept: Path
     state: ControlState
     domain: Domain | None = None
+    between: Between = field(default_factory=Between)
 
 
 @dataclass(frozen=True)
@@ -153,13 +155,13 @@ def measure(given: MeasureInput) -> Measured:
     canaries = canaries_of(domains.custody)
     figures: list[TableFigures] = []
     unmeasured: list[str] = []
-    with _connection(given.config, kept) as connection:
+    with measures_database(given.config, kept) as connection:
         for stated in given.contract.tables:
             table = given.tables.get(stated.name)
             if table is None:
                 unmeasured.append(stated.name)
                 continue
-            _relation(connection, "measured", *given.tags[stated.name])
+            relation(connection, "measured", *given.tags[stated.name])
             groups = group_figures(connection, "measured", len(table.quasi), len(table.sensitive))
             singled = singling_out(connection, len(table.quasi))
             linked = tuple(_linkages(connection, given, table))
@@ -172,17 +174,19 @@ def measure(given: MeasureInput) -> Measured:
             if table.subject and RUN.fullmatch(given.run):  # in a trial nobody gets it
                 _remember(connection, given, table)
     stops = _stops(given.contract, figures)
-    shown = {
+    shown: dict[str, Any] = {
         "wording": WORDING,
         "tables": {each.table.name: each.coarse() for each in figures},
         "without_quasi_identifiers": unmeasured,
     }
-    exact = {
+    exact: dict[str, Any] = {
         "format": FORMAT,
         "run": given.run,
         "wording": WORDING,
         "tables": [each.to_json() for each in figures],
     }
+    if given.between:
+        shown[BETWEEN], exact[BETWEEN] = given.between.shown(), given.between.exact()
     return Measured(_document(given, shown, exact), shown, stops)
 
 
@@ -275,50 +279,6 @@ def _document(given: MeasureInput, shown: Mapping[str, Any], exact: Mapping[str,
     )
 
 
-class _Query:
-    """What DuckDB is asked, as something that an interrupted command can stop."""
-
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self._connection = connection
-
-    def stop_work(self) -> None:
-        """End the query that runs, if one does."""
-        self._connection.interrupt()
-
-
-@contextlib.contextmanager
-def _connection(config: Config, folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB with the deployment's limits; what does not fit is spilled to a folder that goes away."""
-    spill = private_folder(folder / SPILL)
-    settings: dict[str, str | bool | int | float | list[str]] = {
-        "memory_limit": f"{config.measures.memory_mib}MiB",
-        "temp_directory": str(spill),
-        "threads": _threads(config),
-        "autoload_known_extensions": False,
-        "autoinstall_known_extensions": False,
-    }
-    try:
-        with duckdb.connect(":memory:", config=settings) as connection:
-            query = _Query(connection)
-            interruption.watch(query)
-            yield connection
-    except duckdb.Error as error:
-        raise MissingEnvironmentError(
-            f"re-identification could not be measured ({type(error).__name__})",
-            hint="raise measures.memory_mib, or make room for spill files",
-        ) from None
-    finally:
-        shutil.rmtree(spill, ignore_errors=True)
-
-
-def _threads(config: Config) -> int:
-    return config.measures.threads or len(os.sched_getaffinity(0))
-
-
-def _relation(connection: duckdb.DuckDBPyConnection, name: str, *paths: Path) -> None:
-    connection.read_parquet([str(each) for each in paths]).create_view(name, replace=True)
-
-
 # -- what the recipient has ---------------------------------------------------------------------------------
 
 
@@ -387,7 +347,7 @@ def _linkages(
             continue
         shared = [(mine.index(label), at) for at, label in enumerate(about["quasi"]) if label in mine]
         same = given.domain is not None and about["domain"] == given.domain.id
-        _relation(connection, "earlier", path)
+        relation(connection, "earlier", path)
         found = linkage(
             connection, "earlier", shared, by_pseudonym=same and table.by_pseudonym and about["by_pseudonym"]
         )

@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ringfort.errors import MissingEnvironmentError
 from ringfort.paths import private_folder
 from ringfort.privacy.row_order import order_key
+from ringfort.record.reading import read_ledger
 from ringfort.sites.domains import DomainStore
 from ringfort.transfer.begin import Begun, Stop
 from ringfort.transfer.extract import Beside, extract, site_dsn
 from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
 from ringfort.transfer.inspect import KeptFingerprints, findings
 from ringfort.transfer.inspection_plan import InspectionInput, inspections
+from ringfort.transfer.linkage_figures import Between
 from ringfort.transfer.measured_rows import MeasuredTable, measured_table
 from ringfort.transfer.measures import Measured, MeasureInput, measure
+from ringfort.transfer.other_recipients import other_recipients
 from ringfort.transfer.part import (
     Job,
     PartResult,
@@ -33,6 +36,7 @@ from ringfort.transfer.part import (
     write_release_part,
 )
 from ringfort.transfer.plan import PlannedTable, leading_pseudonym, planned_tables, reduction_plan
+from ringfort.transfer.recipient_linkage import LINKAGE, LinkageInput, linkage_between
 from ringfort.transfer.schedule import Used, used
 from ringfort.transfer.site_tables import ReadTable
 from ringfort.transfer.source import (
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from ringfort.policy.contract import Contract
     from ringfort.ports import Clock
     from ringfort.record.disk import Disk
+    from ringfort.transfer.other_recipients import OtherRecipient
     from ringfort.transfer.runners import Runner
     from ringfort.transfer.source import Part
     from ringfort.transfer.state import RunFolder
@@ -99,6 +104,9 @@ class Work:
         self._disk = disk
         self._clock = clock
         self._reduced: list[ReducedPart] = []
+        self.compared: tuple[OtherRecipient, ...] = ()
+        """Recipients that linkage is measured with beside those on record."""
+        self.between = Between()
         # what was released is not planned again: the catalogue may be another by now
         self.tables = () if begun.released else planned_tables(self.contract, begun.catalogue)
 
@@ -329,6 +337,7 @@ class Work:
         if marked is not None:
             measured = Measured(marked["document"].encode(), marked["shown"], tuple(marked["stops"]))
         else:
+            self.between = self._between(sources)
             self.progress.stage("measuring re-identification", -1)
             tables = self._measured(sources)
             measured = measure(
@@ -345,6 +354,7 @@ class Work:
                     kept=self.kept,
                     state=self.begun.state,
                     domain=self.begun.domain,
+                    between=self.between,
                 )
             )
             for each in sources:
@@ -366,6 +376,28 @@ class Work:
                 findings=[{"reason": each} for each in measured.stops],
             )
         return measured
+
+    def _between(self, sources: Sequence[SourceTable]) -> Between:
+        """Linkage with what other recipients hold or may get, by the record as it is now."""
+        ledger = read_ledger(self.config.folder)
+        others, unread = other_recipients(ledger.state, ledger.get_blob, self.contract)
+        others += self.compared
+        if not others:
+            return Between(unmeasured=tuple(unread))
+        self.progress.stage("measuring linkage between recipients", sum(each.rows for each in sources))
+        return linkage_between(
+            LinkageInput(
+                config=self.config,
+                contract=self.contract,
+                catalogue=self.begun.catalogue,
+                others=others,
+                tag_key=DomainStore.of(self.config).fingerprint_key(),
+                folder=self.folder.folder(LINKAGE),
+                sources=sources,
+                progress=self.progress.advance,
+            ),
+            unread,
+        )
 
     def used(self) -> Used:
         """What earlier runs took of the cap."""
