@@ -1,11 +1,15 @@
 """The reduction of a batch: equal to the kernels by themselves, however rows are cut or encoded."""
 
 import pickle
+import random
 from datetime import UTC, date, datetime
 
 import pyarrow as pa
 import pytest
 
+from ringfort.disclosure.forms_sql import rendering
+from ringfort.errors import RingfortError
+from ringfort.policy.forms import Form
 from ringfort.privacy.columns import render
 from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.methods import pseudonymise
@@ -132,3 +136,50 @@ def test_a_value_that_does_not_fit_its_type_is_told_without_it():
 def test_no_domain_no_pseudonym():
     with pytest.raises(ReductionError, match="there is no domain"):
         reduce_batch(ReductionPlan((KEY,)), batch(id=pa.array([1])))
+
+
+def many(values, arrow, seed):
+    """The values again and again, so that each is reduced once."""
+    draw = random.Random(seed)
+    return pa.array([draw.choice(values) for _ in range(5_000)], arrow)
+
+
+REPEATED = {
+    "floats": (pa.float64(), [0.0, -0.0, 1.5, -1.5, float("nan"), float("inf"), 12345.678, None]),
+    "short floats": (pa.float32(), [0.0, -0.0, 2.5, float("nan"), None]),
+    "numbers": (pa.int64(), [0, -1, 37, 2**63 - 1, None]),
+    "days": (pa.date32(), [date(1984, 5, 6), date(1, 1, 1), None]),
+    "times": (pa.timestamp("us"), [datetime(2010, 12, 1, 8, 26), datetime(1969, 12, 31), None]),  # noqa: DTZ001
+    "zoned": (pa.timestamp("us", "UTC"), [datetime(2010, 12, 1, 8, 26, tzinfo=UTC), None]),
+    "texts": (pa.string(), ["Mary Smith", "", " ", "0", None]),
+    "long texts": (pa.large_string(), ["Mary Smith", "", None]),
+    "only nulls": (pa.int64(), [None]),
+}
+FORMS = [
+    ColumnPlan("x", "pseudonym", "key", method="cmac", identity_space="people"),
+    ColumnPlan("x", "pseudonym", "key", method="siv", identity_space="people"),
+    *(
+        ColumnPlan("x", "render", kind, found.function, found.cast)
+        for form, kind, type_ in [
+            (Form.MASKED, "name", "text"), (Form.GENERALISED, "amount", "double precision"),
+            (Form.GENERALISED, "timestamp", "timestamp without time zone"), (Form.MASKED, "code", "text"),
+        ]
+        for found in [rendering(form, kind, type_)]
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS, ids=lambda each: each.method or each.function)
+@pytest.mark.parametrize("name", REPEATED)
+def test_what_repeats_is_reduced_as_if_it_stood_alone(name, form):
+    arrow, values = REPEATED[name]
+    whole = many(values, arrow, name)
+    try:
+        expected = [reduce_batch(plan(form), batch(x=whole.slice(at, 1))).column(0) for at in range(60)]
+    except (ReductionError, RingfortError) as refused:
+        with pytest.raises(type(refused)):
+            reduce_batch(plan(form), batch(x=whole))
+        return
+    made = plainly(reduce_batch(plan(form), batch(x=whole)).column(0))
+    assert made.null_count >= whole.null_count
+    assert made.slice(0, 60).to_pylist() == [plainly(each).to_pylist()[0] for each in expected]
