@@ -132,9 +132,10 @@ def test_adding_a_namesake_is_refused_until_it_has_a_name_and_renames_nothing(cr
     assert views == {("crm", "people"), ("crm_crm", "crm_people"), ("hr", "hr_people")}
 
 
-def test_a_view_that_the_servers_catalogue_would_hide_is_refused(crm):
+@pytest.mark.parametrize("name", ["pg_class", "pg_search", "pg_"])
+def test_a_view_that_the_servers_catalogue_would_hide_is_refused(crm, name):
     folder, _ = crm
-    changed(folder, 'view = "crm_people"', 'view = "pg_class"')
+    changed(folder, 'view = "crm_people"', f'view = "{name}"')
     done = ringfort("policy", "check", folder)
     assert done.returncode == 2
     assert "hidden behind the server's own catalogue" in done.stderr

@@ -65,7 +65,9 @@ def _views(catalogue: Catalogue) -> Iterator[Problem]:
         other = taken.setdefault((dataset.database, table.seen_as), table)
         if other is table or (other.schema, other.name) == (table.schema, table.name):
             continue  # a table that stands in two datasets is a problem of its own
-        line = json.dumps(other_view(table, taken_in(catalogue, dataset.database)), ensure_ascii=False)
+        line = json.dumps(
+            other_view(table.schema, table.name, taken_in(catalogue, dataset.database)), ensure_ascii=False
+        )
         yield Problem(
             ("dataset", dataset.name, "table", table.name, *(("view",) if table.view else ())),
             f"`{table.schema}.{table.name}` and `{other.schema}.{other.name}` would both be seen as"
@@ -85,9 +87,15 @@ def taken_in(catalogue: Catalogue, database: str) -> set[str]:
     }
 
 
-def other_view(table: Table, taken: AbstractSet[str]) -> str:
-    """A name for the view of a table whose own name is taken: with its schema, and short enough."""
-    return short_name(f"{table.schema}_{table.name}", taken)
+def other_view(schema: str, name: str, taken: AbstractSet[str]) -> str:
+    """A name for the view of a table whose own is taken or reserved: with its schema, and short enough."""
+    view = f"{schema}_{name}"
+    return short_name(f"schema_{view}" if is_reserved(view) else view, taken)
+
+
+def is_reserved(view: str) -> bool:
+    """Whether no statement could name such a view: `pg_...` means the server's catalogue."""
+    return view.startswith("pg_")
 
 
 def short_name(name: str, taken: AbstractSet[str] = frozenset()) -> str:

@@ -81,7 +81,7 @@ def dump_catalogue(catalogue: Catalogue) -> str:
             if table.subject_path:
                 parts.append(f"subject_path = {_text(table.subject_path)}\n")
             if table.view:
-                parts.append(f"view = {_text(table.view)}  # another table has the plain name\n")
+                parts.append(f"view = {_text(table.view)}  # the plain name is taken or reserved\n")
             if table.columns:
                 parts.append(f"\n[{head}.column]\n")
                 parts += _column_lines(dataset, table)

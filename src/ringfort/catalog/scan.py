@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ringfort.catalog.about_people import Protector, is_medical, leads_to_people
-from ringfort.catalog.check import short_name
+from ringfort.catalog.check import is_reserved, other_view, short_name
 from ringfort.catalog.column_words import (
     is_numbered,
     is_role,
@@ -81,12 +81,14 @@ def propose(
 
 
 def _views(groups: Mapping[str, Sequence[SampledTable]], main: str) -> dict[tuple[str, str], str]:
-    """(schema, table) -> the view's name, for tables whose own is taken."""
+    """(schema, table) -> the view's name, for tables whose own is taken or cannot be a view's."""
     taken = {each.name for own in groups.values() for each in own}
     views = {}
     for name, own in groups.items():
-        for table in own if name != main else ():
-            view = short_name(f"{table.schema}_{table.name}", taken)
+        for table in own:
+            if name == main and not is_reserved(table.name):
+                continue
+            view = other_view(table.schema, table.name, taken)
             taken.add(view)
             views[table.schema, table.name] = view
     return views

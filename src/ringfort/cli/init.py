@@ -278,7 +278,9 @@ def _show_dataset(console: Console, dataset: Dataset) -> None:
         if table.subject_path:
             console.print(Text(f"  {table.subject_path}", style="dim"))
         if table.view:
-            seen = f"  {table.schema}.{table.name} is seen as {table.view}: another table has the plain name"
+            seen = (
+                f"  {table.schema}.{table.name} is seen as {table.view}: the plain name is taken or reserved"
+            )
             console.print(Text(seen), soft_wrap=True)
     doubts = [
         (f"{table.name}.{each.name}", each.unsure) for table in dataset.tables for each in table.columns

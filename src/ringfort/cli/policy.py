@@ -19,6 +19,7 @@ from ringfort.disclosure.served import as_served
 from ringfort.errors import RingfortError, UsageError
 from ringfort.gateway.activation import Folder, activate, load_folder, read_folder
 from ringfort.gateway.catalogue_live import LiveCheck, check_live
+from ringfort.policy.bundle import ANY_PURPOSE
 from ringfort.policy.decide import AccessRequest, Principal, ViewerSource, decide
 from ringfort.policy.explain import Explanation, as_text, explain, joined_by_position
 from ringfort.policy.request import HeldGrant
@@ -148,6 +149,8 @@ def explain_command(  # noqa: PLR0917 - typer calls it by name
         }
         typer.echo(json.dumps(document, ensure_ascii=False, indent=2))
         return
+    if purposes.listed is None:
+        _note(ANY_PURPOSE)
     if not applied:
         _note("this is what the files in DIR say, which is not in force: see `ringfort policy apply`")
     for dataset in joined:
@@ -181,12 +184,14 @@ def apply(folder: Path = _DIR, offline: bool = _OFFLINE, as_json: bool = _JSON) 
     for note in live.notes:
         _note(note)
     with open_ledger(config.folder) as ledger:
-        changes = activate(config, ledger)
+        activated = activate(config, ledger)
         size = ledger.state.size
+    for warning in activated.warnings:
+        _note(warning)
     if as_json:
-        typer.echo(json.dumps({"changes": changes, "control_size": size}, indent=2))
+        typer.echo(json.dumps({"changes": activated.changes, "control_size": size}, indent=2))
     else:
-        typer.echo("\n".join(changes) or "everything that DIR says is in force already")
+        typer.echo("\n".join(activated.changes) or "everything that DIR says is in force already")
 
 
 def _live(loaded: Folder, *, offline: bool) -> LiveCheck:

@@ -21,7 +21,7 @@ from ringfort.errors import CheckFailedError, ConfigurationError
 from ringfort.ledger.entry import encode, format_time
 from ringfort.ledger.entry_control import CatalogueActivated, PolicyActivated, ZonesActivated
 from ringfort.ledger.folds import Condition
-from ringfort.policy.bundle import EVALUATOR, TESTS_FILE, PolicyError, load_bundle
+from ringfort.policy.bundle import ANY_PURPOSE, EVALUATOR, TESTS_FILE, PolicyError, load_bundle
 from ringfort.policy.settings import SETTINGS_FILE
 from ringfort.policy.tests_file import load_tests, run_tests
 from ringfort.policy.validate import named_purposes
@@ -93,8 +93,16 @@ def load_folder(config: Config) -> Folder:
     return folder
 
 
-def activate(config: Config, ledger: SyncLedger) -> list[str]:
-    """Put what the folder says into force where it differs; gives a line for each change, [] if none.
+@dataclass(frozen=True)
+class Activated:
+    """A line for each change that came into force, and what to be warned of in what is in force now."""
+
+    changes: list[str]
+    warnings: tuple[str, ...]
+
+
+def activate(config: Config, ledger: SyncLedger) -> Activated:
+    """Put what the folder says into force where it differs.
 
     Raises what `load_folder` raises, and what the ledger raises if the append is refused.
     """
@@ -123,7 +131,7 @@ def activate(config: Config, ledger: SyncLedger) -> list[str]:
     if entries:
         condition = Condition(("policy", "catalogue", "zones"), size)
         ledger.append([encode(each) for each in entries], condition=condition, blobs=blobs)
-    return changes
+    return Activated(changes, (ANY_PURPOSE,) if folder.bundle.file(SETTINGS_FILE) is None else ())
 
 
 def _no_purposes(folder: Folder) -> ConfigurationError:

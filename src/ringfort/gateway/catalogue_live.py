@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from ringfort.catalog.check import Problem
+from ringfort.catalog.check import Problem, is_reserved
 from ringfort.disclosure.binding import RELATIONS, binding_of
 from ringfort.disclosure.forms_sql import bare_type, rendering, type_class
 from ringfort.errors import RingfortError
@@ -48,10 +48,6 @@ _ELSEWHERE = """
 SELECT n.nspname FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname !~ '^(pg_|rf_|ringfort)'
 AND n.nspname <> 'information_schema' ORDER BY 1 LIMIT 3
-"""
-_SERVERS_OWN = """
-SELECT w FROM unnest(%s::text[]) AS w
-JOIN pg_class AS c ON c.relname = w AND c.relnamespace = 'pg_catalog'::regnamespace
 """
 
 
@@ -118,18 +114,17 @@ def _problems(connection: Connection, datasets: Iterable[Dataset]) -> Iterator[P
     wanted = {"schemas": [each.schema for _, each in every], "tables": [each.name for _, each in every]}
     declared = {row[:3]: row[3:] for row in connection.execute(_DECLARED, wanted)}
     binding = binding_of(connection.execute(RELATIONS, wanted).fetchall())
-    hidden = {row[0] for row in connection.execute(_SERVERS_OWN, ([each.seen_as for _, each in every],))}
     for dataset, table in every:
         keys = ("dataset", dataset.name, "table", table.name)
         found = binding.get((table.schema, table.name))
         if found is None:
             yield _no_table(connection, table, keys)
             continue
-        if table.seen_as in hidden:
+        if is_reserved(table.seen_as):
             yield Problem(
                 (*keys, *(("view",) if table.view else ())),
                 f"a view `{table.seen_as}` would be hidden behind the server's own catalogue",
-                "give it another name: view = ...",
+                "names with `pg_` are the server's: give it another, view = ...",
             )
         for column in table.columns:
             place = (*keys, "column", column.name)

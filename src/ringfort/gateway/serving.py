@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import threading
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ASK_SECONDS = 5.0
 LOOK_SECONDS = 0.5
 UNKNOWN = "the provisioner does not answer"
+SHOWN_FILLS = 20
 _LASTING = ("site", "served", "state", "reason", "hint")  # what of a database stands in the ready file
 
 _NOTHING: dict[str, Any] = {"faults": [], "fills": []}
@@ -167,21 +169,32 @@ def described(databases: list[dict[str, Any]]) -> list[str]:
 def described_waits(faults: list[dict[str, Any]], fills: list[dict[str, Any]]) -> list[str]:
     """What cannot be read and why, and whose pseudonyms are being prepared: one line for each table.
 
-    For operators: it names tables. A table whose column waits in several domains is named once a reason.
+    For operators: it names tables. A table that cannot be read is named once a reason, however many domains
+    and columns wait for it, since the first of them; of long lists of columns the beginning is shown.
     """
-    lines = []
+    began: dict[str, float] = {}
     for each in faults:
-        since = ""
-        if each.get("since"):
-            began = datetime.fromtimestamp(each["since"], UTC)
-            since = f", since {began:%Y-%m-%dT%H:%M:%SZ}"
         what = "keeps what it had" if each.get("readable") else "cannot be read"
-        lines.append(f"fault       {each['table']} {what}: {each['reason']}{since}")
+        fault = f"fault       {each['table']} {what}: {each['reason']}"
+        began[fault] = min(each.get("since") or math.inf, began.get(fault, math.inf))
+    lines = [f"{fault}{_since(first)}" for fault, first in began.items()]
+    works, waits = [], []
     for each in fills:
         if not each["reason"]:
-            far = f"{each['done']} of about {each['expected']} keys" if each["expected"] > 0 else "waits"
-            lines.append(f"fill        {each['table']}.{each['column']}: {far}")
-    return list(dict.fromkeys(lines))
+            column = f"{each['table']}.{each['column']}"
+            if each["expected"] > 0:
+                works.append(f"fill        {column}: {each['done']} of about {each['expected']} keys")
+            else:
+                waits.append(f"fill        {column}: waits")
+    fill = list(dict.fromkeys([*works, *waits]))
+    if len(fill) > SHOWN_FILLS:
+        fill[SHOWN_FILLS:] = [f"fill        and {len(fill) - SHOWN_FILLS} more columns: --json lists them"]
+    return [*lines, *fill]
+
+
+def _since(began: float) -> str:
+    """The time from which something has been so, where it is known."""
+    return "" if math.isinf(began) else f", since {datetime.fromtimestamp(began, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def where_to_connect(host: str, port: int, ledger_url: str, databases: list[dict[str, Any]]) -> str:

@@ -168,8 +168,12 @@ class Supervisor:
         LOG.info("starting ledger", extra={"event": "starting"})
         self._spawn("writer", "ringfort.record.writer", child_configs.writer(self.config))
         with open_ledger(self.folder) as ledger:
-            for change in activate(self.config, ledger) if first else ():
-                LOG.info("%s", change, extra={"event": "activated"})
+            if first:
+                activated = activate(self.config, ledger)
+                for change in activated.changes:
+                    LOG.info("%s", change, extra={"event": "activated"})
+                for warning in activated.warnings:
+                    LOG.warning("%s", warning, extra={"event": "policy-warning"})
             child_configs.record_started(ledger, __version__)
         self._spawn("ledger-http", "ringfort.record.http", child_configs.http(self.config))
         LOG.info("starting gateway", extra={"event": "starting"})

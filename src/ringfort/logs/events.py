@@ -31,6 +31,7 @@ EVENTS = (
     Event("started", "info", "the whole deployment is up"),
     Event("stopping", "info", "the deployment stops"),
     Event("activated", "info", "what the folder says (policy, catalogue, zones) came into force at the start"),
+    Event("policy-warning", "warning", "the policy in force admits more than one would write today, as its message says"),
     Event("workers-replaced", "info", "`ringfort reload` replaced the workers"),
     Event("reload-refused", "warning", "`ringfort reload` changed nothing, for a reason that the message says"),
     Event("fault", "critical", "a fault of ours: class and place of an exception, never its text"),

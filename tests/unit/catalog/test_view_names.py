@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ringfort.catalog.check import problems, short_name
+from ringfort.catalog.check import is_reserved, problems, short_name
 from ringfort.catalog.load import dump_catalogue, parse_catalogue
 from ringfort.catalog.model import Catalogue, Column, Dataset, Table
 from ringfort.catalog.sample import sampled
@@ -113,8 +113,28 @@ def test_what_a_scan_proposes_can_always_be_written_and_read(tables, dataset):
     names = seen(made)
     assert len(set(names.values())) == len(tables)
     for schema, name in tables:
-        if schema == "public":
+        if schema == "public" and not is_reserved(name):
             assert names[schema, name] == name
+
+
+@pytest.mark.parametrize(
+    ("schema", "name"),
+    [
+        ("public", "pg_search"),
+        ("public", "pg_class"),
+        ("crm", "pg_x"),
+        ("pg", "people"),
+        ("pg", "pg_" + "x" * 60),
+    ],
+)
+def test_a_scan_proposes_no_view_that_a_statement_could_not_name(schema, name):
+    tables = [
+        sampled("people", {"id": ("bigint", [])}),
+        replace(sampled(name, {"id": ("bigint", [])}), schema=schema),
+    ]
+    made = propose(tables, dataset="shop", database="shop")
+    assert problems(made) == []
+    assert not any(is_reserved(view) for view in seen(made).values())
 
 
 def test_the_bytes_of_catalogues_that_state_no_view_are_what_they_were():

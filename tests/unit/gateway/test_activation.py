@@ -6,12 +6,12 @@ import pytest
 
 from ringfort.config import load_config
 from ringfort.errors import CheckFailedError, ConfigurationError
-from ringfort.gateway.activation import activate, load_folder, read_folder
+from ringfort.gateway.activation import Activated, activate, load_folder, read_folder
 from ringfort.ledger.entry import encode
 from ringfort.ledger.entry_control import LogOpened, PolicyActivated
 from ringfort.ledger.errors import ConditionFailedError
 from ringfort.ledger.folds import ControlState
-from ringfort.policy.bundle import EVALUATOR, PolicyBundle, write_defaults
+from ringfort.policy.bundle import ANY_PURPOSE, EVALUATOR, PolicyBundle, write_defaults
 
 CATALOGUE = """
 [dataset.shop]
@@ -54,7 +54,7 @@ def config(tmp_path):
 
 def test_everything_comes_into_force_once(config):
     ledger = MemoryLedger()
-    changes = activate(config, ledger)
+    changes = activate(config, ledger).changes
     assert [each.split()[0] for each in changes] == ["policy", "catalogue", "network"]
     folder = load_folder(config)
     state = ledger.state
@@ -63,7 +63,7 @@ def test_everything_comes_into_force_once(config):
     assert {state.policy, state.catalogue, state.zones} == set(ledger.blobs)
     assert PolicyBundle.from_bytes(ledger.blobs[state.policy]) == folder.bundle
     assert state.size == 4
-    assert activate(config, ledger) == []
+    assert activate(config, ledger) == Activated([], ())
     assert state.size == 4
 
 
@@ -72,10 +72,10 @@ def test_only_what_changed_is_recorded(config):
     activate(config, ledger)
     staff = config.folder / "policy" / "staff.cedar"
     staff.write_text(staff.read_text() + "// looked at again\n")
-    (change,) = activate(config, ledger)
+    (change,) = activate(config, ledger).changes
     assert change.startswith("policy ")
     (config.folder / "zones.toml").unlink()
-    (change,) = activate(config, ledger)
+    (change,) = activate(config, ledger).changes
     assert change.startswith("network zones ")
 
 
@@ -84,7 +84,7 @@ def test_a_new_evaluator_is_recorded_with_the_same_policy(config):
     activate(config, ledger)
     old = PolicyActivated(time=TIME, actor="t", bundle=ledger.state.policy, evaluator="ringfort-policy/0")
     ledger.append([encode(old)])
-    (change,) = activate(config, ledger)
+    (change,) = activate(config, ledger).changes
     assert change.startswith("policy ")
     assert ledger.state.evaluator == EVALUATOR
 
@@ -131,11 +131,14 @@ def test_a_new_bundle_needs_the_list_of_purposes(config):
     before = read_folder(config).bundle
     ledger = MemoryLedger()
     ledger.append([encode(PolicyActivated(time=TIME, actor="t", bundle=before.digest, evaluator=EVALUATOR))])
-    activate(config, ledger)
+    assert activate(config, ledger).warnings == (ANY_PURPOSE,)
+    assert activate(config, ledger) == Activated([], (ANY_PURPOSE,))
     assert ledger.state.policy == before.digest
     (config.folder / "policy" / "more.cedar").write_text("")
     with pytest.raises(ConfigurationError, match="purposes") as raised:
         activate(config, ledger)
     assert "`customer-support`" in raised.value.hint
     listed.write_text(text)
-    assert activate(config, ledger)
+    applied = activate(config, ledger)
+    assert applied.changes
+    assert applied.warnings == ()
