@@ -54,3 +54,30 @@ def test_what_is_prepared_is_brought_up_to_date_by_the_run(site, fresh_database)
     assert len(site.releases()) == 1
     done = site.ringfort("transfer", "prepare", "DIR", NAME, check=True)
     assert "1 rows read" in done.stdout  # the note that changed: so little is not worth a new file
+
+
+@pytest.mark.parametrize("columns", [("name",), ("fn", "ln"), ("x1", "x2", "x3")])
+def test_a_name_that_nobody_classified_stops_the_run_too(site, fresh_database, columns):  # noqa: F811
+    """Text beside direct identifiers that the catalogue does not classify is taken for a part of names."""
+    catalogue = site.folder / "catalog.toml"
+    text = catalogue.read_text()
+    (line,) = [each for each in text.splitlines() if each.startswith("name = ")]
+    unclassified = "".join(f'{each} = {{ type = "text" }}\n' for each in columns)
+    catalogue.write_text(text.replace(f"{line}\n", unclassified))
+    parts = "Quenby van Quillfeather".split(" ", len(columns) - 1)
+    with psycopg.connect(fresh_database, autocommit=True) as admin:
+        for each in set(columns) - {"name"}:
+            admin.execute(f"ALTER TABLE customers ADD COLUMN {each} text")
+        for each, part in zip(columns, parts, strict=True):
+            admin.execute(f"UPDATE customers SET {each} = %s WHERE id = 5", (part,))
+        if "name" not in columns:
+            admin.execute("ALTER TABLE customers DROP COLUMN name")
+        admin.execute("UPDATE customers SET note = 'Invoice for Quenby van Quillfeather' WHERE id = 9")
+    site.ringfort("policy", "apply", "DIR", check=True)
+    checked = site.ringfort("policy", "check", "DIR")
+    assert all(f"`{each}`" in checked.stdout + checked.stderr for each in columns)
+    site.write(CONTRACT, (FILES, ""), ('name = "pseudonym"\n', "")).approve()
+    done = site.ringfort("transfer", "run", "DIR", NAME)
+    assert done.returncode == 1, done.stderr
+    assert "`customers.note` holds known_name in 1 rows" in done.stderr
+    assert site.releases() == []

@@ -157,9 +157,10 @@ class FingerprintBuilder:
         if len(columns) < 2:
             return
         texts = [next(_as_texts(each, keep=True)) for each in columns]
-        joined = pc.binary_join_element_wise(*texts, " ", null_handling="skip")
         several = pc.greater_equal(_present(texts), 2)
-        self.add(kind, joined.filter(several))
+        # only where something is to be joined: of rows of nulls alone pyarrow gives nothing, not a null
+        parts = [each.filter(several) for each in texts]
+        self.add(kind, pc.binary_join_element_wise(*parts, " ", null_handling="skip"))
 
     def finish(self, base: Fingerprints | None = None) -> Built:
         """The fingerprints of everything taken in, and of `base`, which was made under the same key."""

@@ -71,6 +71,21 @@ def test_names_in_parts():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("missing", [None, "", "  "])
+@pytest.mark.parametrize("parts", [2, 3, 4])
+def test_rows_in_which_no_part_of_a_name_stands_are_passed_over(missing, parts):
+    """An organisation among people: its row has no name at all, before and after those that have one."""
+    words = ["Quenby", "van", "der", "Quillfeather"]
+    columns = [pa.array([missing, words[at], missing, None]) for at in [*range(parts - 1), 3]]
+    builder = FingerprintBuilder(KEY)
+    builder.add_rows([("name", each) for each in columns])
+    full = " ".join([*words[: parts - 1], words[3]])
+    assert kinds(builder.finish().fingerprints, full, "Quillfeather") == [{"known_name"}, set()]
+    nobody = FingerprintBuilder(KEY)
+    nobody.add_rows([("name", pa.array([missing, None])) for _ in range(parts)])
+    assert kinds(nobody.finish().fingerprints, full) == [set()]
+
+
 @pytest.mark.parametrize(
     "text",
     [
