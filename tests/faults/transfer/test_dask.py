@@ -47,9 +47,9 @@ class Cluster:
         line = ("scheduler", "--host", f"{scheme}://127.0.0.1:{port}", "--no-dashboard", *options)
         return self._start(*line)
 
-    def worker(self):
+    def worker(self, threads=1):
         return self._start(
-            "worker", self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny",
+            "worker", self.address, "--nthreads", str(threads), "--no-dashboard", "--no-nanny",
             "--local-directory", str(self.folder),
         )  # fmt: skip
 
