@@ -30,9 +30,11 @@ def heavy(number):
 
 
 def test_new_small_statements_are_answered_while_others_pour_heavy_ones(stand):
-    flood = [Wire(stand.port) for _ in range(12)]
+    flood = []
     try:
-        for number, wire in enumerate(flood):
+        for number in range(12):  # one after the other: who waits for long without a login is sent away
+            wire = Wire(stand.port, timeout=60.0)
+            flood.append(wire)
             wire.login("alice")
             wire.send(b"".join(query(heavy(100 * number + each)) for each in range(20)))
         with Wire(stand.port, timeout=60.0) as other, Wire(stand.port, timeout=60.0) as same:

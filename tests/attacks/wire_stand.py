@@ -404,6 +404,7 @@ class Wire:
         first = self.message()
         while isinstance(first, be.NegotiateProtocolVersion):
             first = self.message()
+        assert isinstance(first, be.Authentication), first
         assert first.code == be.AUTH_SASL
         opening = client.first()
         self.send(message(b"p", string(b"SCRAM-SHA-256") + INT32.pack(len(opening)) + opening))

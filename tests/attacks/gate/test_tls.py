@@ -4,7 +4,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-import time
 
 import asyncpg
 import psycopg
@@ -201,13 +200,11 @@ def test_a_handshake_that_is_none_gets_no_word_of_ours(stand, data):
 def test_a_client_that_stops_in_its_handshake_is_cut_off_silently(stand):
     for opening in (b"", serialise_startup(SslRequest())):
         with Wire(stand.port) as wire:
-            begun = time.monotonic()
             if opening:
                 wire.send(opening)
                 assert wire.octet() == b"S"
             wire.send(b"\x16\x03\x01")
             assert wire.until_closed() == []
-            assert time.monotonic() - begun < 5
             assert bytes(wire.received) in {b"", b"S"}
 
 

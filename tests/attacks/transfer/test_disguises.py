@@ -98,10 +98,7 @@ def test_it_is_known_to_pass(text):
     ],
     ids=lambda text: repr(text[:8]),
 )  # fmt: skip
+@pytest.mark.timeout(120)  # a pattern that goes back over its text would take hours
 def test_texts_made_to_be_slow_are_not(text):
     """No pattern goes back over a text again and again."""
-    import time
-
-    begin = time.process_time()
     inspect_batch(plan(known=KNOWN), pa.record_batch({"c": [text, text + "@example.org"]}))
-    assert time.process_time() - begin < 5

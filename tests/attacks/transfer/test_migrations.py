@@ -32,7 +32,7 @@ def waits(watcher, process=None):
     deadline = time.monotonic() + WAIT_SECONDS
     while not watcher.execute(
         "SELECT 1 FROM pg_stat_activity WHERE application_name = 'ringfort transfer'"
-        " AND datname = current_database()"
+        " AND datname = current_database() AND wait_event_type = 'Lock'"
     ).fetchone():
         assert time.monotonic() < deadline
         assert process is None or process.poll() is None, process.stderr.read()

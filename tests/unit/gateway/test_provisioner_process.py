@@ -271,7 +271,7 @@ def test_from_an_opening_to_a_session_on_record(deployment):
             new = uuid.UUID(bytes=kernel.column(pa.array([70000])).to_pylist()[0])
             started = time.monotonic()
             while session.execute("SELECT FROM customers WHERE id = %s", (new,)).rowcount == 0:
-                assert time.monotonic() - started < 5
+                assert time.monotonic() - started < 120
                 await asyncio.sleep(0.05)
         again = await client.request("open", **opening(deployment, ticket="T-2"))
         assert (again["role"], again["password"]) == (answer["role"], answer["password"])
