@@ -58,20 +58,21 @@ def plain_type(arrow: pa.DataType) -> pa.DataType:
 
 
 def _nested_type(arrow: pa.DataType) -> pa.DataType:
-    """Lists, maps and structs of plain types, without dictionaries."""
+    """Lists, maps and structs of plain types, without dictionaries.
+
+    What fields within have of the source's own (metadata, numbers, names of items, whether one may be NULL)
+    is left out: it would be written into the file that leaves.
+    """
 
     def inner(kind: pa.DataType) -> pa.DataType:
         made = plain_type(kind)
         return made.value_type if pa.types.is_dictionary(made) else made
 
     if pa.types.is_struct(arrow):
-        return pa.struct([each.with_type(inner(each.type)) for each in arrow])
+        return pa.struct([pa.field(each.name, inner(each.type)) for each in arrow])
     if pa.types.is_map(arrow):
-        return pa.map_(
-            arrow.key_field.with_type(inner(arrow.key_type)),
-            arrow.item_field.with_type(inner(arrow.item_type)),
-        )
-    value = arrow.value_field.with_type(inner(arrow.value_type))
+        return pa.map_(inner(arrow.key_type), inner(arrow.item_type))
+    value = inner(arrow.value_type)
     if pa.types.is_fixed_size_list(arrow):
         return pa.list_(value, arrow.list_size)
     return pa.large_list(value) if pa.types.is_large_list(arrow) else pa.list_(value)
@@ -105,7 +106,7 @@ def plain(values: pa.Array) -> pa.Array:
         decoded = plain(values.dictionary).take(values.indices)
         return decoded.dictionary_encode() if _is_text(decoded.type) else decoded
     target = plain_type(arrow)
-    return values if target == arrow else values.cast(target)
+    return values if target.equals(arrow, check_metadata=True) else values.cast(target)
 
 
 def _is_text(arrow: pa.DataType) -> bool:
