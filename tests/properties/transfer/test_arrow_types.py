@@ -9,6 +9,7 @@ from tests.transfer_deployment import CONTRACT, make
 from ringfort.catalog.load import load_catalogue
 from ringfort.errors import UsageError
 from ringfort.policy.contract_source import load_contract
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.inspection import ColumnRule
 from ringfort.privacy.pseudonym import Domain
 from ringfort.sites.copy_binary import data_type_of
@@ -138,7 +139,11 @@ def test_a_column_of_any_type_leaves_or_is_refused_by_name(deployed, arrow, outp
     (table,) = planned_tables(contract, catalogue)
     source = open_files("odd", files_of(path), 2)
     plan = reduction_plan(
-        table, catalogue.dataset("shop"), source.schema(), Domain("Acme", "analysis", 1), bytes(32)
+        table,
+        catalogue.dataset("shop"),
+        source.schema(),
+        Domain("Acme", "analysis", 1),
+        EpochSecret(bytes(32), NEWEST),
     )
     target = deployed.folder / "made"
     target.mkdir(exist_ok=True)
