@@ -53,6 +53,9 @@ _SHORTEST_STEM = 4
 _TITLES = frozenset(
     {"title", "titles", "titel", "titre", "titolo", "titulo", "tytul", "titul", "tiitel", "cim"}
 )
+_NAMES = frozenset(
+    {"name", "nm", "navn", "namn", "naam", "nom", "nome", "nombre", "nimi", "nafn", "isim", "ime"}
+)
 _SHARED = 0.6
 _FEWEST = 4
 _KEY_ENDINGS = frozenset({"id", "ids", "uid", "uuid", "guid", "key", "pk", "fk", "identifier"})
@@ -64,12 +67,14 @@ def kinds_of_name(name: str) -> tuple[str, ...]:
     """The kinds that a column's name says, the telling ones first."""
     words = name_words(name)
     joined = words.joined.rstrip("0123456789")
+    names_somebody = words.bare[-1:] and words.bare[-1] in _NAMES and is_table_of_people(name)
     return tuple(
         kind
         for kind, patterns in _PATTERNS.items()
         if patterns.match(words)
         or joined.endswith(_LONG[kind])
         or joined.startswith(_BEGINNINGS.get(kind, ()))
+        or (kind == "name" and names_somebody)
         or (kind in _RUN_TOGETHER and any(_run_together(word, patterns.words) for word in words.bare))
     )
 
@@ -88,7 +93,9 @@ def _run_together(word: str, listed: frozenset[str]) -> bool:
 def is_role(name: str) -> bool:
     """Whether a name says what somebody is to a record, or ends in `by`: `post_author`, `changed_by`."""
     words = tokens(name)
-    return bool(words) and (words[-1] in _ROLES or (len(words) > 1 and words[-1] == "by"))
+    if not words:
+        return False
+    return not _ROLES.isdisjoint({words[-1], "".join(words[-2:])}) or (len(words) > 1 and words[-1] == "by")
 
 
 def is_table_of_people(name: str) -> bool:
@@ -155,6 +162,13 @@ def key_stem(name: str) -> tuple[str, ...] | None:
     ):
         return (stem,)  # `idcliente`
     return None
+
+
+def begins_as_key(name: str) -> bool:
+    """Whether only a name's beginning says a key: `cod_cliente`, `idzona`, but not `cliente_id`."""
+    words = tokens(name)
+    endings = _KEY_ENDINGS | _NUMBER_ENDINGS
+    return bool(words) and words[-1] not in endings and not words[-1].endswith("id")
 
 
 def is_numbered(name: str) -> bool:

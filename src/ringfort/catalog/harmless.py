@@ -84,7 +84,7 @@ def is_harmless(column: SampledColumn, finding: Finding, *, trade: bool) -> bool
 def ends_technically(column: SampledColumn) -> bool:
     """Whether a name's last two words are of files and records, whatever they belong to."""
     words = name_words(column.name).bare
-    if len(words) < 2 or "".join(words[-2:]) not in _list("technical endings").words:
+    if "".join(words[-2:]) not in _list("technical endings").words:
         return False
     return _all(column, lambda text: " " not in text.replace("; ", ";") and "@" not in text, unseen=True)
 

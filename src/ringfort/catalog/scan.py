@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING
 from ringfort.catalog.about_people import Protector, is_medical, leads_to_people
 from ringfort.catalog.check import is_reserved, other_view, short_name
 from ringfort.catalog.column_words import (
+    begins_as_key,
     is_numbered,
     is_role,
     is_table_of_people,
     key_stem,
+    kinds_of_name,
     person_rank,
     shared_prefix,
     shared_words,
@@ -42,6 +44,9 @@ _WHOLE = frozenset({"smallint", "integer", "bigint", "numeric", "double precisio
 _OWN_KINDS = frozenset(
     {"email", "iban", "national_id", "phone", "card", "ip_address"}
 )  # a key's name says less
+_OPEN_KINDS = frozenset(
+    {"unknown", "code", "category", "goods", "number", "amount"}
+)  # `cod_postal` is a postcode
 _Place = tuple[str, str]
 
 
@@ -299,7 +304,11 @@ class _Proposal:
         parent = tokens(column.name)[-1:] == ("parent",)
         if stem is None and (is_role(column.name) or parent) and column.base_type in _KEY_NUMBERS:
             return _whole_numbers(column)
-        if stem is None or finding.kind in _OWN_KINDS or _family(column.data_type) not in {"number", "text"}:
+        said = frozenset(kinds_of_name(column.name))
+        own = finding.kind in _OWN_KINDS or not _OWN_KINDS.isdisjoint(said)
+        if stem is None or own or _family(column.data_type) not in {"number", "text"}:
+            return False
+        if begins_as_key(column.name) and not _OPEN_KINDS.issuperset({finding.kind, *said}):
             return False
         if is_numbered(column.name) and person_rank(stem) is None:  # a number of an invoice, or of a house?
             return finding.kind == "unknown" and _varied(table, column)

@@ -225,3 +225,30 @@ def test_what_ends_technically_is_harmless_whatever_it_belongs_to(name, data_typ
     made = proposed(empty("people", {"id": "bigint", "email": "text", name: data_type}, primary_key=("id",)))
     column = made.table("people").column(name)
     assert (column.identifiability == "none" and column.protection == "interoperable") is open_
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "phone_no", "mobile_nr", "handy_nr", "fax_no", "soc_sec_no", "pps_no", "tax_id", "passport_no",
+        "id_card_nr", "steuer_id", "bsn_nr", "pesel_nr", "card_no", "codice_fiscale", "cod_postal", "iban_nr",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("values", [[], [f"Xq{chr(97 + n % 26)}{chr(97 + n // 26)}" for n in range(200)]])
+def test_a_number_that_reaches_somebody_is_no_plain_key(name, values):
+    columns = {**PEOPLE, name: ("text", values or [None] * 200)}
+    column = proposed(sampled("people", columns, primary_key=("id",))).table("people").column(name)
+    assert column.kind != "key"
+    assert column.protection not in {"interoperable", "public"}
+
+
+@pytest.mark.parametrize(
+    "name", ["patient_nm", "cust_name", "guardian_name", "medewerker_naam", "contact_person"]
+)
+def test_what_somebody_is_called_is_a_name(name):
+    column = (
+        proposed(empty("visits", {"id": "bigint", name: "text"}, primary_key=("id",)))
+        .table("visits")
+        .column(name)
+    )
+    assert column.identifiability == "direct"
