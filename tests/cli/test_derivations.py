@@ -248,6 +248,8 @@ def test_a_transfer_of_before_goes_on_and_changes_with_the_rotation(old_files):
         ("ff1 shop.customers.phone", "phone"),
     ):
         assert {new for _, new in pinned[place]} <= set(columns[name]), place
+    warning = "`ff1` leave under derivation 1"
+    assert warning in deployed.ringfort("transfer", "preview", "DIR", NAME).stdout
     listed = deployed.ringfort("domain", "list", "DIR").stdout
     assert "derivation 1: `ringfort domain rotate`" in listed
     domain = ("--recipient", ENTITY, "--purpose", "product-analytics")
@@ -257,6 +259,7 @@ def test_a_transfer_of_before_goes_on_and_changes_with_the_rotation(old_files):
     grant = shown(deployed.ringfort(*asked, **password))["grant"]
     deployed.ringfort("approve", "DIR", grant, "--as", "ronan", "--password-stdin", **password)
     deployed.ringfort("domain", "rotate", "DIR", *domain, *who, "--grant", grant, **password)
+    assert warning not in deployed.ringfort("transfer", "preview", "DIR", NAME).stdout
     again, changed = left(deployed)
     assert [pq.read_metadata(each).num_rows for each in sorted((again / "customers").iterdir())] == [
         pq.read_metadata(each).num_rows for each in sorted((folder / "customers").iterdir())

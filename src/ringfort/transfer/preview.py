@@ -121,6 +121,12 @@ def preview_transfer(
     _gather(found.against, lambda: require_approved(desk))
     _gather(found.against, lambda: require_due(desk))
     compared = tuple(stated_recipient(config.folder, each, stated.contract) for each in compare)
+    derivation = _derivation(desk.state, stated.contract)
+    if derivation != NEWEST and any(each["method"] == "ff1" for each in found.columns):
+        found.notes.append(
+            f"pseudonyms by `ff1` leave under derivation {derivation}, where patterns and kinds share"
+            f" permutations: `ringfort domain rotate` begins an epoch of derivation {NEWEST}"
+        )
     sources = len(found.against)
     if not decision.faults:
         _gather(found.against, lambda: check_sources(config, stated.contract, desk.catalogue))
