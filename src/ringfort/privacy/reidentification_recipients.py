@@ -25,6 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ringfort.privacy.pseudonym_shapes import SHAPES
 from ringfort.privacy.reidentification import PERSON, run
 
 if TYPE_CHECKING:
@@ -34,8 +35,6 @@ if TYPE_CHECKING:
 
 MASKED_LEADS_ON = frozenset({"iban", "postcode", "ip_address", "birth_date", "date", "timestamp"})
 """Kinds whose generalisation follows from their mask: the year from the month, the country from both."""
-LENGTH = "length"
-"""What `siv` shows of a text under any key."""
 MOST_TRIED = 16
 _ENOUGH, _MOST_IN_SET = 0.9, 4
 
@@ -52,8 +51,8 @@ def common_form(
         return _coarser(kind, mine[0], theirs[0])
     if mine == theirs and one_domain:
         return "pseudonym"
-    shown = {method if form == "pseudonym" else form for form, method in (mine, theirs)}
-    return LENGTH if shown in ({"siv"}, {"siv", "raw"}) else ""
+    shown = {method if form == "pseudonym" else form for form, method in (mine, theirs)} - {"raw"}
+    return SHAPES.get(shown.pop(), "") if len(shown) == 1 else ""
 
 
 def _coarser(kind: str, mine: str, theirs: str) -> str:
@@ -228,7 +227,6 @@ def _histories(relations: Sequence[tuple[str, Sequence[str]]]) -> str:
 
 
 __all__ = [
-    "LENGTH",
     "MASKED_LEADS_ON",
     "MOST_TRIED",
     "Linked",

@@ -142,7 +142,7 @@ class Between:
     def shown(self) -> dict[str, Any]:
         """Coarse classes, as a JSON object."""
         return {
-            "warned_from": f"{WARN_FROM:.0%}",
+            "warned_from": f"{WARN_FROM * 100:.0f} %",
             "recipients": [each.coarse() for each in self.pairs],
             "not_measured": list(self.unmeasured),
         }

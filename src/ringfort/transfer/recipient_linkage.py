@@ -22,9 +22,9 @@ from ringfort.disclosure.forms_sql import rendering
 from ringfort.errors import RingfortError
 from ringfort.paths import private_folder
 from ringfort.policy.forms import Form
+from ringfort.privacy.pseudonym_shapes import SHAPES, shape
 from ringfort.privacy.reidentification import PERSON, Tagger, without_subject
 from ringfort.privacy.reidentification_recipients import (
-    LENGTH,
     Sides,
     common_form,
     linked,
@@ -218,21 +218,12 @@ def _brought(shared: Shared, known: Column, values: pa.Array) -> pa.Array:
     """A column in the form in which it can be compared."""
     if shared.form in {"raw", "pseudonym"}:  # pseudonyms of one domain are equal where values are
         return values
-    if shared.form == LENGTH:
-        return _lengths(values)
+    if shared.form in SHAPES.values():
+        return shape(shared.form, known.kind, values)
     found = rendering(Form(shared.form), known.kind, known.data_type)
     plan = ColumnPlan(shared.name, "render", known.kind, found.function, found.cast)
     batch = pa.RecordBatch.from_arrays([values], names=[shared.name])
     return reduce_batch(ReductionPlan((plan,)), batch).column(0)
-
-
-def _lengths(values: pa.Array) -> pa.Array:
-    """Of texts, in steps of three bytes: base64 shows no more."""
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        values = values.cast(pa.string())
-    return pc.divide(pc.add(pc.binary_length(values).cast(pa.int64()), 18), 3)
 
 
 def _theirs(  # noqa: PLR0917 - one caller

@@ -4,10 +4,11 @@ import json
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 
+import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.transfer_deployment import CONTRACT, ENTITY, NAME, PASSWORD, make, shown
+from tests.transfer_deployment import CONTRACT, ENTITY, FILES, NAME, PASSWORD, make, shown, to_site
 
 from ringfort.record.client import open_ledger
 from ringfort.transfer.desk import TransferDesk, read_contract
@@ -21,6 +22,7 @@ TO_BETA = (
     ('principal = "acme"', 'principal = "beta"'),
     (f'entity = "{ENTITY}"', 'entity = "Beta Ltd"'),
 )
+SIV = (('name = "pseudonym"', 'name = { form = "pseudonym", method = "siv" }'),)
 COARSE = (('amount = "raw"', 'amount = "generalised"'),)
 
 
@@ -155,7 +157,8 @@ def test_preview_measures_what_a_dry_run_and_a_run_do(deployed):
         ((), (('note = "raw"\n', ""),), "note", None),
         ((('born = "generalised"', 'born = "raw"'),), (), "born", "generalised"),
         ((('born = "generalised"', 'born = "masked"'),), (), "born", "generalised"),
-        ((('name = "pseudonym"', 'name = { form = "pseudonym", method = "siv" }'),), (), "name", None),
+        (SIV, (), "name", None),
+        (SIV, SIV, "name", "length"),
     ],
 )
 def test_columns_are_compared_in_the_coarser_form(deployed, mine, theirs, column, form):
@@ -267,3 +270,28 @@ def test_what_cannot_be_compared_is_refused_by_name(deployed, tmp_path):
     other.write_text(CONTRACT)
     found = preview(deployed, "--compare", str(other))["between_recipients"]["recipients"]
     assert [each["transfer"] for each in found] == ["other"]
+
+
+def test_a_site_is_read_by_the_rights_of_a_run_and_gives_the_same_figures(tmp_path, fresh_database):
+    deployed = make(tmp_path / "shop", rows=300)
+    write(deployed, NAME)
+    write(deployed, "draft", *TO_BETA)
+    files = preview(deployed, "--compare", "draft")["between_recipients"]
+    to_site(deployed, fresh_database)
+    for name, changes in ((NAME, ()), ("draft", TO_BETA)):
+        write(deployed, name, (FILES, ""), *changes)
+    assert preview(deployed, "--compare", "draft")["between_recipients"] == files
+    assert preview(deployed, "--compare", "draft", "--dry-run")["between_recipients"] == files
+    with psycopg.connect(fresh_database, autocommit=True) as admin:
+        left = "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'ringfort\\_transfer\\_%'"
+        assert admin.execute(left).fetchone() == (0,)
+        # rows that the reading role may not see are not left out in silence
+        admin.execute("ALTER TABLE orders ENABLE ROW LEVEL SECURITY")
+        admin.execute("ALTER TABLE orders FORCE ROW LEVEL SECURITY")
+    found = preview(deployed, "--compare", "draft")
+    assert found["between_recipients"]["recipients"] == []
+    assert found["between_recipients"]["not_measured"][0].startswith("draft: ")
+    assert found["columns"]
+    text = deployed.ringfort("transfer", "preview", "DIR", NAME, "--compare", "draft").stdout
+    assert "linkage not measured with draft: " in text
+    assert not (deployed.folder / "state" / "transfers" / NAME / "trial").exists()

@@ -1,6 +1,7 @@
 """Linkage between two recipients by brute force, row by row; forms that lead on do so for odd values too."""
 
 import itertools
+import re
 from collections import Counter, defaultdict
 
 import duckdb
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from ringfort.disclosure.forms_sql import rendering
 from ringfort.policy.forms import Form
 from ringfort.privacy.columns import render
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
+from ringfort.privacy.methods import pseudonymise
+from ringfort.privacy.pseudonym import Domain
+from ringfort.privacy.pseudonym_shapes import shape
 from ringfort.privacy.reidentification_recipients import (
     MASKED_LEADS_ON,
     Linked,
@@ -214,11 +219,72 @@ def test_forms_that_are_compared(kind):
             assert found == ("generalised" if kind in MASKED_LEADS_ON else "")
 
 
-def test_pseudonyms_are_compared_within_one_domain_only():
-    for method in ("cmac", "ff1", "siv"):
+def test_pseudonyms_are_compared_within_one_domain_or_by_what_every_key_shows():
+    shapes = {"siv": "length", "ff1": "pattern", "cmac": ""}
+    for method, shown in shapes.items():
         mine = ("pseudonym", method)
         assert common_form("code", mine, mine, one_domain=True) == "pseudonym"
-        assert common_form("code", mine, mine) == ("length" if method == "siv" else "")
-        assert common_form("code", mine, ("raw", "")) == ("length" if method == "siv" else "")
+        assert common_form("code", mine, mine) == shown
+        assert common_form("code", mine, ("raw", "")) == common_form("code", ("raw", ""), mine) == shown
         assert common_form("code", mine, ("generalised", ""), one_domain=True) == ""
     assert common_form("code", ("pseudonym", "siv"), ("pseudonym", "ff1")) == ""
+
+
+FORMATTED = {
+    "phone": st.from_regex(r"(\+|00)?[1-9][0-9]{0,2} ?[0-9]{1,4}[ -]?[0-9]{0,9}", fullmatch=True),
+    "card": st.from_regex(r"[1-9][0-9]{3}[ -]?[0-9]{4}[ -]?[0-9]{4}[ -]?[0-9]{1,7}", fullmatch=True),
+    "iban": st.from_regex(r"(IE|DE|fr)[0-9]{2}[A-Za-z]{0,4}[0-9]{10,20}", fullmatch=True),
+    "code": st.from_regex(r"[A-Za-z0-9-]{0,12}", fullmatch=True),
+}
+
+
+def kept(kind, text):
+    """By the words of the formats: what of a pseudonym is no secret."""
+    if text is None:
+        return None
+    digits = re.sub("[^0-9]", "", text)
+    first = {
+        "card": digits[:6], "iban": text[:2].upper(), "code": "",
+        "phone": render(rendering(Form.GENERALISED, "phone", "text").function, pa.array([text]))[0].as_py(),
+    }[kind]  # fmt: skip
+    return first, re.sub("[a-z]", "a", re.sub("[A-Z]", "A", re.sub("[0-9]", "0", text)))
+
+
+@pytest.mark.parametrize("kind", sorted(FORMATTED))
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_a_pattern_is_what_both_recipients_see_of_a_number(kind, data):
+    """Values have one pattern if, and only if, the pseudonyms of both show the same of them."""
+    values = pa.array(data.draw(st.lists(FORMATTED[kind], min_size=1, max_size=12)), pa.string())
+    seen = []
+    for recipient, secret in (("Acme", bytes(32)), ("Beta", bytes(range(32)))):
+        made = pseudonymise(
+            values, method="ff1", kind=kind, secret=EpochSecret(secret, NEWEST),
+            domain=Domain(recipient, "p", 1), identity_space="s",
+        )  # fmt: skip
+        seen.append([kept(kind, each) for each in made.to_pylist()])
+    assert seen[0] == seen[1]
+    patterns = shape("pattern", kind, values).to_pylist()
+    for (one, a), (other, b) in itertools.product(zip(patterns, seen[0], strict=True), repeat=2):
+        assert (one == other) == (a == b)
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.none() | st.text(max_size=40), min_size=1, max_size=12))
+def test_a_length_is_what_both_recipients_see_of_a_text(texts):
+    values = pa.array(texts, pa.string())
+    made = pseudonymise(
+        values, method="siv", kind="name", secret=EpochSecret(bytes(32), NEWEST),
+        domain=Domain("Acme", "p", 1), identity_space="s",
+    ).to_pylist()  # fmt: skip
+    lengths = shape("length", "name", values).to_pylist()
+    assert [None if each is None else len(each) // 4 for each in made] == lengths
+    assert shape("length", "name", values.dictionary_encode()).to_pylist() == lengths
+
+
+@pytest.mark.parametrize("kind", ["key", "number", "code"])
+def test_numbers_have_the_pattern_of_their_digits(kind):
+    values = pa.array([1_234_567, 7_654_321, 12_345_678, None], pa.int64())
+    one, other, longer, none = shape("pattern", kind, values).to_pylist()
+    assert one == other != longer
+    assert none is None
