@@ -42,7 +42,7 @@ class NameWords:
     bare: tuple[str, ...]
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=65_536)
 def name_words(name: str) -> NameWords:
     """The words of `name`, in one spelling."""
     single = tuple(map(plain, tokens(name)))
@@ -86,9 +86,12 @@ class Patterns:
         return (
             name.joined in self.whole
             or not self.words.isdisjoint(name.together)
-            or any(word.startswith(self.beginnings) for word in (*name.single, name.joined))
+            or (bool(self.beginnings) and any(map(self._begins, (*name.single, name.joined))))
             or any(part in name.joined for part in self.parts)
         )
+
+    def _begins(self, word: str) -> bool:
+        return word.startswith(self.beginnings)
 
     def match_word(self, word: str) -> bool:
         """Whether a single folded word is one of these."""

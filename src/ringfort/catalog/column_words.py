@@ -62,7 +62,7 @@ _KEY_ENDINGS = frozenset({"id", "ids", "uid", "uuid", "guid", "key", "pk", "fk",
 _NUMBER_ENDINGS = frozenset({"nr", "no", "num", "number", "nummer", "numero"})
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=65_536)
 def kinds_of_name(name: str) -> tuple[str, ...]:
     """The kinds that a column's name says, the telling ones first."""
     words = name_words(name)

@@ -10,7 +10,7 @@ own, and their views are called `schema_table`. Pure, and total over dirty data.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -122,6 +122,11 @@ class _Proposal:
         self.tables = {each.name: each for each in tables}
         self.chosen = subject
         self.country = country
+        self.called = self._by_what_keys_call_them()
+        self.keyed: dict[str, list[SampledTable]] = defaultdict(list)
+        for each in tables:
+            if len(each.primary_key) == 1:
+                self.keyed[each.primary_key[0]].append(each)
         self.references = self._references()
         self.findings = {
             (table.name, column.name): detect(
@@ -209,27 +214,28 @@ class _Proposal:
             stem = tokens(column.name)  # `patient uuid`, if there are patients
         if not stem or column.references is not None or table.primary_key == (column.name,):
             return None
-        for other in self.tables.values():
-            if other.name == table.name or self._called(other) != _singular(stem):
-                continue
+        for other in self.called.get(_singular(stem), ()):
             key = self._key_of(other)
-            if key is not None and _family(key.data_type) == _family(column.data_type):
+            same = key is not None and _family(key.data_type) == _family(column.data_type)
+            if key is not None and same and other.name != table.name:
                 return _Reference(other.name, key.name, declared=False)
         return self._shared(table, column)
 
-    def _called(self, table: SampledTable) -> str:
-        """A table's name as keys to it are called: singular, without the word that all tables begin with."""
+    def _by_what_keys_call_them(self) -> dict[str, list[SampledTable]]:
+        """Tables by what keys to them are called: singular, without the word that all tables begin with."""
         prefix = shared_prefix(frozenset(self.tables))
-        words = tokens(table.name)
-        return _singular(words[1:] if len(words) > 1 and words[0] in prefix else words)
+        found: dict[str, list[SampledTable]] = defaultdict(list)
+        for table in self.tables.values():
+            words = tokens(table.name)
+            found[_singular(words[1:] if len(words) > 1 and words[0] in prefix else words)].append(table)
+        return found
 
     def _shared(self, table: SampledTable, column: SampledColumn) -> _Reference | None:
         """`salaries.emp_no` refers to `staff.emp_no`, if that is the key of one table only."""
         owners = [
             other
-            for other in self.tables.values()
+            for other in self.keyed.get(column.name, ())
             if other.name != table.name
-            and other.primary_key == (column.name,)
             and tokens(column.name) not in {("id",), ("uuid",), ("code",), ("name",)}
         ]
         if len(owners) != 1 or (key := self._key_of(owners[0])) is None:

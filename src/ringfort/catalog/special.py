@@ -35,6 +35,7 @@ _ATC = re.compile(r"[A-DGHJ-NPRSV]\d{2}[A-Z]{2}\d{2}")
 _BLOOD_GROUP = re.compile(r"(a|b|ab|o|0)\s*(rh\s*)?([+-]|pos(itive?)?|neg(ative?)?)", re.IGNORECASE)
 
 
+@lru_cache(maxsize=65_536)
 def special_name(name: str) -> str:
     """What special category `name` says, "" if none."""
     words = name_words(name)

@@ -38,6 +38,7 @@ def fold(text: str) -> str:
     )
 
 
+@lru_cache(maxsize=65_536)
 def tokens(name: str) -> tuple[str, ...]:
     """The words of a column or table name: `CustomerID`, `customer_id` and `customer id` give the same."""
     return tuple(fold(_CAMEL.sub(" ", name)).split())
