@@ -225,11 +225,13 @@ class _Target:
     def __init__(self, config: Config, name: str, run: TransferRun, reading: Reading) -> None:
         note = reading.get_blob(run.manifest)
         self._files = manifest_of(note).files
+        target = recorded_contract(reading, run).target
+        self._is_store = target.is_s3
         self._there = There()
         self._place: Place | None = None
         self.fault = ""
         try:
-            self._place = place_of(recorded_contract(reading, run).target, run.id, config.folder, name)
+            self._place = place_of(target, run.id, config.folder, name)
             self._there = self._place.there(note, self._files)
         except RingfortError as error:
             self.fault = error.message
@@ -251,14 +253,18 @@ class _Target:
         """Delete what the run made here, then what reached the target; gives why that could not be done."""
         if folder is not None:
             folder.clear(EXTRACT, ROWS, PARTS, RELEASE)
-        if self._place is None:
-            return self.fault
+        remains = self.fault if self._place is None else self._removed(self._place)
+        if folder is not None and self._is_store and not folder.marked(SENT) and not self._there.paths:
+            remains = ""  # no object had begun to leave
+        if folder is not None and not remains:
+            folder.remove()
+        return remains
+
+    def _removed(self, place: Place) -> str:
         try:
-            self._place.remove(self._order())
+            place.remove(self._order())
         except RingfortError as error:
             return error.message
-        if folder is not None:
-            folder.remove()
         return ""
 
     def _order(self) -> list[str]:

@@ -25,6 +25,7 @@ import pyarrow as pa
 from ringfort.errors import CheckFailedError, MissingEnvironmentError, UsageError, machine_fault
 from ringfort.private_files import read_private, sync_folder
 from ringfort.transfer.manifest import MANIFEST, PROOF
+from ringfort.transfer.s3_requests import Credentials, S3Requests, found_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -83,6 +84,10 @@ class Place(Protocol):
 
     def remove(self, paths: Iterable[str]) -> None:
         """Delete what is there of a release that is not whole, and nothing else; raises if it cannot."""
+        ...
+
+    def mend(self, paths: Iterable[str]) -> None:
+        """Remove what a kill cut off half-way, before publishing goes on; raises if it cannot."""
         ...
 
 
@@ -167,8 +172,12 @@ class FolderPlace:
         manifest = self._holds(MANIFEST, len(note), hashlib.sha256(note).hexdigest())
         return There(bool(found) or manifest, found)
 
-    def remove(self, paths: Iterable[str]) -> None:  # noqa: ARG002 - all of it is below one hidden name
-        """Delete what was copied and not renamed."""
+    def remove(self, paths: Iterable[str]) -> None:
+        """Delete what was copied and not renamed: nothing else of it is there."""
+        self.mend(paths)
+
+    def mend(self, paths: Iterable[str]) -> None:  # noqa: ARG002 - all of it is below one hidden name
+        """Delete copies that were not renamed."""
         try:
             for left in self._leftovers():
                 shutil.rmtree(left)
@@ -212,15 +221,17 @@ class FolderPlace:
 class S3Place:
     """A release below a prefix of an S3-compatible store."""
 
-    def __init__(self, target: Target, run: str, credentials: tuple[str, str] | None) -> None:
+    def __init__(self, target: Target, run: str, credentials: Credentials | None) -> None:
         from pyarrow.fs import S3FileSystem  # noqa: PLC0415 - loads the AWS libraries, which takes a while
 
+        self._endpoint = target.endpoint
+        self._credentials = credentials
         path = target.address.removeprefix("s3://").rstrip("/")
         self._prefix = f"{path}/{run}" if run else path
         scheme, _, host = target.endpoint.rpartition("://")
         options: dict[str, object] = {"connect_timeout": 10, "request_timeout": 60}
         if credentials is not None:
-            options |= {"access_key": credentials[0], "secret_key": credentials[1]}
+            options |= {"access_key": credentials.access, "secret_key": credentials.secret}
         if host:
             options |= {"endpoint_override": host, "scheme": scheme}
         if target.region or host:
@@ -279,12 +290,34 @@ class S3Place:
         return There(whole, names & {each.path for each in files})
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Delete the objects of the run, last put first."""
-        there = set(self.names())
-        for path in reversed(list(paths)):
-            if path in there:
-                with self._told():
-                    self._files.delete_file(f"{self._prefix}/{path}")
+        """Delete the objects of the run, every version of them, and uploads of them that were cut off."""
+        mine = {self._key(each) for each in paths}
+        self.mend(paths)
+        requests = self._requests()
+        for each in requests.versions(self._key("")):
+            if each.key in mine:
+                requests.delete(each)
+
+    def mend(self, paths: Iterable[str]) -> None:
+        """Abort uploads that were begun and not finished: their parts stay at the store, unseen."""
+        mine = {self._key(each) for each in paths}
+        requests = self._requests()
+        for each in requests.uploads(self._key("")):
+            if each.key in mine:
+                requests.abort(each)
+
+    def _key(self, path: str) -> str:
+        return f"{self._prefix.partition('/')[2]}/{path}"
+
+    def _requests(self) -> S3Requests:
+        credentials = self._credentials or found_credentials()
+        if credentials is None:
+            raise MissingEnvironmentError(
+                f"`{self.address}`: removing needs credentials of the environment or of a file",
+                hint="give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or `secrets/transfer-NAME.s3`",
+            )
+        bucket = self._prefix.partition("/")[0]
+        return S3Requests(bucket, self._endpoint, str(self._files.region), credentials)
 
     def _put(self, path: str, reader: BinaryIO, progress: Callable[[int], None]) -> None:
         size = 0
@@ -368,7 +401,7 @@ def check_target(target: Target, deployment: Path) -> None:
         raise UsageError(f"`{folder}` is no folder, or a link", hint="name the folder itself")
 
 
-def _credentials(secret: Path | None) -> tuple[str, str] | None:
+def _credentials(secret: Path | None) -> Credentials | None:
     """Access key and secret key of a 0600 file; None leaves them to the environment."""
     if secret is None or not secret.exists():
         return None
@@ -377,7 +410,7 @@ def _credentials(secret: Path | None) -> tuple[str, str] | None:
         raise MissingEnvironmentError(
             f"`{secret}` does not hold an access key and a secret key", hint="write them on two lines"
         )
-    return lines[0], lines[1]
+    return Credentials(lines[0], lines[1])
 
 
 def _hashed(file: BinaryIO) -> bytes:

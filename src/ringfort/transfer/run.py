@@ -181,6 +181,7 @@ class _Run:
         self._randomness = randomness
         self._released = work.begun.released
         self._looked: datetime | None = None
+        self._notes: tuple[str, ...] = ()
 
     def run(self) -> Outcome:
         """Every stage that is not done."""
@@ -202,12 +203,11 @@ class _Run:
         proof = self._prove()
         release = check_release(note, proof, VerifierKey.parse(self.begun.vkey))
         manifest = release.manifest
-        notes: tuple[str, ...] = ()
         place = place_of(self.contract.target, self.folder.run, self.config.folder, self.contract.name)
         try:
             self._publish(place, note, manifest)
         except NotStandingError as why:
-            notes = self._give_up(why)
+            self._give_up(why)
         else:
             Ending(self.config, self.contract.name, self._clock).published(self.folder.run)
             self.folder.remove()
@@ -219,7 +219,7 @@ class _Run:
         }
         return Outcome(
             self.contract.name, self.folder.run, self.begun.resumed, place.address, len(manifest.files),
-            manifest.rows, manifest.size, release.index, marked["measures"], lost, notes,
+            manifest.rows, manifest.size, release.index, marked["measures"], lost, self._notes,
         )  # fmt: skip
 
     def stopped(self, why: Stop) -> TransferStoppedError:
@@ -394,6 +394,11 @@ class _Run:
             begun = 1 + max(order.index(each) for each in paths)
             self.folder.mark(SENT, max(begun, self.folder.marked(SENT) or 0))
 
+        if self.folder.marked(SENT):
+            try:
+                place.mend(order)
+            except MissingEnvironmentError as error:
+                self._notes += (f"what was cut off may still be at the target: {error.message}",)
         self.progress.stage("releasing", manifest.size)
         place.publish(files, self.progress.advance, sending)
         self.folder.mark("published", {"address": place.address})
@@ -413,12 +418,13 @@ class _Run:
             raise MissingEnvironmentError("the run is not released", hint="run the transfer again")
         return self._released
 
-    def _give_up(self, why: NotStandingError) -> tuple[str, ...]:
-        """Put on record that it is not published; what is to be said if it turns out that it was, before."""
+    def _give_up(self, why: NotStandingError) -> None:
+        """Put on record that it is not published, or note that it turns out to have been, before."""
         ending = Ending(self.config, self.contract.name, self._clock)
         ended = ending.give_up(self._recorded(), self.folder, why.change)
         if ended.status == PUBLISHED:
-            return (f"it was at its target, whole, before this run found that {why.message}",)
+            self._notes += (f"it was at its target, whole, before this run found that {why.message}",)
+            return
         raise TransferStoppedError(
             f"run {self.folder.run} was recorded and is not published: {why.message}",
             hint=ended.told,
