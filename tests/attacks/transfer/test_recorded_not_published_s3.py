@@ -236,8 +236,14 @@ PUTS = {
 }
 
 
-@pytest.mark.parametrize("point", PUTS)
-@pytest.mark.parametrize("stands", [True, False])
+MOMENTS = [(point, stands) for point in PUTS for stands in (True, False)]
+FEW = [("before the manifest", False), ("after the manifest", False)]
+
+
+@pytest.mark.parametrize(
+    ("point", "stands"),
+    [pytest.param(*each, marks=() if each in FEW else pytest.mark.long) for each in MOMENTS],
+)
 def test_a_kill_while_objects_are_put_ends_published_or_not_never_both(  # noqa: PLR0917 - fixtures
     deployed, proxy, store, killing, point, stands
 ):
@@ -262,7 +268,14 @@ def test_a_kill_while_objects_are_put_ends_published_or_not_never_both(  # noqa:
     assert deployed.ringfort("ledger", "verify", "DIR").returncode == 0
 
 
-@pytest.mark.parametrize(("number", "when"), [(1, "before"), (1, "after"), (2, "before")])
+@pytest.mark.parametrize(
+    ("number", "when"),
+    [
+        pytest.param(1, "before", marks=pytest.mark.long),
+        (1, "after"),
+        pytest.param(2, "before", marks=pytest.mark.long),
+    ],
+)
 @pytest.mark.parametrize("later", ["abandon", "run"])
 def test_a_kill_while_objects_are_removed_is_on_record_before_and_goes_on(  # noqa: PLR0917 - fixtures
     deployed, proxy, store, killing, number, when, later
