@@ -298,18 +298,22 @@ def deleted(
 
 
 @app.command("verify")
-def verify(
+def verify(  # noqa: PLR0917 - typer calls it by name
     release: str = _RELEASE,
     vkey: str = _VKEY,
     overseer: str = typer.Option(
         "", "--overseer", metavar="KEY", help="The overseer's verifier key, to verify its cosignature."
     ),
     endpoint: str = _ENDPOINT,
+    deployment: Path | None = typer.Option(
+        None, "--deployment", metavar="DIR", help="Where the ledger is, to hear what it says since."
+    ),
     as_json: bool = _JSON,
 ) -> None:
     """Check a release, as its recipient or anybody: proof of the ledger, manifest, every file. Works offline.
 
-    A file that the manifest does not name is a violation. What is there and was not verified is listed.
+    A file that the manifest does not name is a violation. What is there and was not verified is listed. The
+    proof shows that it was recorded; with --deployment, one that was given up since is a violation.
 
     `ringfort ledger vkey DIR` prints the verifier key; take it from the sender by another way than the files.
 
@@ -321,7 +325,8 @@ def verify(
     with progress_bar(quiet=as_json) as progress:
         progress.stage("verifying", -1)
         cosigner = _key(overseer, "--overseer") if overseer else None
-        found = verify_release(place, _key(vkey), overseer=cosigner)
+        record = None if deployment is None else read_ledger(deployment).state
+        found = verify_release(place, _key(vkey), overseer=cosigner, record=record)
     if as_json:
         typer.echo(json.dumps(verification_json(found), ensure_ascii=False, indent=2))
     else:

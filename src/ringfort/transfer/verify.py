@@ -18,12 +18,14 @@ import pyarrow.parquet as pq
 
 from ringfort.errors import RingfortError
 from ringfort.ledger.note import MAX_NOTE_BYTES
+from ringfort.ledger.transfers import NOT_PUBLISHED
 from ringfort.transfer.manifest import MANIFEST, MOST_BYTES, PROOF, ReleaseError, check_release
 from ringfort.transfer.seal import COSIGNATURE, check_cosignature
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ringfort.ledger.folds import ControlState
     from ringfort.ledger.note import VerifierKey
     from ringfort.transfer.manifest import Manifest, Release, ReleasedFile
     from ringfort.transfer.publish import Place
@@ -48,6 +50,22 @@ class Verification:
         return self.release is not None and not self.problems
 
 
+def _since(record: ControlState, release: Release, log_key: VerifierKey) -> list[str]:
+    """What the record says against a release by now."""
+    if record.vkey != log_key.text:
+        return ["the deployment's ledger is not the one that --vkey is of"]
+    manifest = release.manifest
+    transfer = record.transfers.get(manifest.transfer)
+    run = None if transfer is None else transfer.run(manifest.run)
+    if run is None or run.index != release.index:
+        return [f"the record knows no such release of `{manifest.transfer}`"]
+    if run.status == NOT_PUBLISHED:
+        return [
+            f"the record says since that it is not published ({run.outcome}): the recipient must delete it"
+        ]
+    return []
+
+
 def open_release(place: Place, log_key: VerifierKey) -> Release:
     """Proof and manifest, checked; the files are not looked at. Raises `RingfortError`."""
     if MANIFEST not in place.names():
@@ -68,10 +86,12 @@ def verify_release(
     progress: Callable[[int, int], None] = lambda _done, _all: None,
     *,
     overseer: VerifierKey | None = None,
+    record: ControlState | None = None,
 ) -> Verification:
     """Check everything; `progress` gets (bytes done, bytes in all).
 
-    `overseer` is the key of who may have cosigned: without it a cosignature is not verified.
+    `overseer` is the key of who may have cosigned: without it a cosignature is not verified. `record` is the
+    control log as it is now: the proof shows that the release was recorded, not what became of it since.
     """
     found = Verification(place.address)
     try:
@@ -80,6 +100,8 @@ def verify_release(
         found.problems.append(error.message)
         return found
     found.release = release
+    if record is not None:
+        found.problems += _since(record, release, log_key)
     files = release.manifest.files
     surplus = set(place.names()) - {each.path for each in files} - {MANIFEST, PROOF}
     if COSIGNATURE in surplus and release.manifest.seal is not None:

@@ -472,3 +472,17 @@ def test_copies_that_a_kill_left_under_a_hidden_name_are_closed_to_others_and_go
     command(recorded, "transfer", "abandon", "DIR", NAME)
     assert list(recorded.outbox.iterdir()) == []
     assert not run_of(recorded).held
+
+
+def test_a_release_that_turns_up_after_it_was_given_up_is_a_violation_for_who_has_the_record(recorded):
+    """Its proof holds: it was recorded."""
+    copied = copy_of(recorded, recorded.folder.parent / "twin")
+    assert run(copied).returncode == 0
+    (release,) = copied.releases()
+    command(recorded, "transfer", "abandon", "DIR", NAME)
+    verify = ("transfer", "verify", str(release), "--vkey", recorded.vkey())
+    assert recorded.ringfort(*verify).returncode == 0
+    done = recorded.ringfort(*verify, "--deployment", "DIR")
+    assert (done.returncode, "says since that it is not published (abandoned)" in done.stdout) == (1, True)
+    done = copied.ringfort(*verify, "--deployment", "DIR")
+    assert done.returncode == 0, done.stdout
