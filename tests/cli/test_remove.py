@@ -16,12 +16,10 @@ from ringfort.catalog.load import load_catalogue
 from ringfort.disclosure.binding import RELATIONS, binding_of
 from ringfort.disclosure.profile import compile_profile
 from ringfort.gateway.provisioner_site import SiteDatabase
-from ringfort.gateway.removal import TRANSFER_PREFIX
 from ringfort.paths import LOCATION, ORIGIN
 from ringfort.policy.disclosure_map import ColumnDisclosure, DisclosureMap
 from ringfort.policy.forms import Form
 from ringfort.privacy.pseudonym import Domain
-from ringfort.transfer.extract import ROLE
 
 COMMAND = [sys.executable, "-m", "ringfort.cli.main"]
 
@@ -80,10 +78,6 @@ def made_profile(folder, dsn):
     site.ensure_profile(profile)
     site.close()
     return profile.role
-
-
-def test_roles_of_transfers_are_known_by_the_name_that_they_are_given():
-    assert TRANSFER_PREFIX == ROLE
 
 
 def test_all_that_was_made_goes_and_the_tables_stay(crm):

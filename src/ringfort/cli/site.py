@@ -19,6 +19,11 @@ AUDIT_SECONDS = 120.0
 
 app = typer.Typer(no_args_is_help=True, help="Audit the databases of a deployment that is up.")
 
+_TRANSFER_ROLES = {
+    "dropped": "was left by a transfer that was killed: dropped",
+    "live": "is used by a transfer that is running",
+    "left": "was left by a transfer that was killed, and could not be dropped",
+}
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
 _DATABASE = typer.Option("", "--database", metavar="D", help="Which database, if there are several.")
 _JSON = typer.Option(False, "--json", help="Print one JSON document.")
@@ -28,9 +33,10 @@ _JSON = typer.Option(False, "--json", help="Print one JSON document.")
 def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JSON) -> None:
     """List what a profile's role can reach, the SQL that takes a surplus away, and tables not readable.
 
-    A database with a surplus is not served. On a server of your own nothing is changed: the SQL is for you to
-    run. What PUBLIC may do in an embedded site's database beyond need is revoked at every audit, those of the
-    gateway too. Exit code 1 if there is a surplus, 3 if the database could not be audited.
+    A database with a surplus is not served. On a server of your own nothing is changed, but that roles which
+    killed transfers left are dropped: the SQL is for you to run. What PUBLIC may do in an embedded site's
+    database beyond need is revoked at every audit, those of the gateway too. Exit code 1 if there is a
+    surplus, 3 if the database could not be audited.
 
     Example: ringfort site audit ./crm
     """
@@ -42,12 +48,15 @@ def audit(folder: Path = _FOLDER, database: str = _DATABASE, as_json: bool = _JS
             f"database `{name}` could not be audited: {answer['reason']}", hint=answer["hint"]
         )
     if as_json:
-        shown = ("served", "findings", "hardening", "faults", "fills")
+        shown = ("served", "findings", "hardening", "faults", "fills", "transfer_roles")
         typer.echo(json.dumps({key: answer[key] for key in shown}, indent=2))
     else:
         for severity, sort, grantee, thing, privilege, _ in answer["findings"]:
             typer.echo(f"{severity:9} {sort}: {grantee} has {privilege} on {thing}")
         typer.echo("served" if answer["served"] else f"not served: {answer['reason']}")
+        for what, names in answer["transfer_roles"].items():
+            for name in names:
+                typer.echo(f"role {name}  {_TRANSFER_ROLES[what]}")
         for line in described_waits(answer["faults"], answer["fills"]):
             typer.echo(line)
         if answer["hardening"]:

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import hashlib
 import logging
 import signal
@@ -301,6 +302,7 @@ class Provisioner:
                 "faults": served.faults(),
                 "fills": served.filler.fills(),
                 "hardening": audit.hardening_statements(served.site.findings),
+                "transfer_roles": dataclasses.asdict(served.site.swept),
             }
         if op in AHEAD_OPERATIONS:
             return await self._ahead.asked(op, self._database(request), request)

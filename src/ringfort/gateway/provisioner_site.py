@@ -20,6 +20,7 @@ from ringfort.disclosure.column_types import COLUMN_TYPES, column_types
 from ringfort.errors import CheckFailedError
 from ringfort.gateway.provisioner_connections import administration_error
 from ringfort.gateway.provisioner_profiles import Profiles, audit_of
+from ringfort.sites.transfer_roles import Swept, sweep_and_say
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -53,6 +54,7 @@ class SiteDatabase(Profiles):
         self.ours = ours
         self.findings: tuple[Finding, ...] = ()
         self.audited = False
+        self.swept = Swept()
         self._found: dict[tuple[tuple[str, str], ...], tuple[str, Binding]] = {}
         self._bindings: dict[str, Binding] = {}
 
@@ -157,8 +159,12 @@ class SiteDatabase(Profiles):
         return found
 
     def audit(self) -> tuple[Finding, ...]:
-        """List what profile roles can reach; on a database of ours, first take the surplus away."""
+        """List what profile roles can reach; on a database of ours, first take the surplus away.
+
+        Roles that killed transfers left are dropped, wherever the database is: Ringfort made them.
+        """
         with self._auditing() as connection:
+            self.swept = sweep_and_say(connection, self.database)
             roles = self._roles(connection)
             found = audit_of(connection, roles)
             if self.ours:

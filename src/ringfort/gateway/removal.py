@@ -20,11 +20,11 @@ from ringfort.disclosure.forms_sql import SCHEMA
 from ringfort.disclosure.statement_surface import ORDERED_SUFFIX
 from ringfort.errors import CheckFailedError
 from ringfort.gateway.provisioner_operate import PREFIX
+from ringfort.sites import transfer_roles
 
 if TYPE_CHECKING:
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-TRANSFER_PREFIX = "ringfort_transfer_"  # as transfer.extract calls its roles
 _OUR_NAMES = r"^rf_[0-9a-f]{24}(_ordered)?$"
 _SCHEMAS = """
 SELECT nspname, pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = ANY (%s) OR nspname ~ %s
@@ -72,8 +72,12 @@ def remains(connection: Connection) -> Remains:
         else:
             left.append(f"schema {name}")
     roles = []
-    for name, here, used in connection.execute(_ROLES, (_OUR_NAMES, PREFIX, TRANSFER_PREFIX)).fetchall():
-        if name in registered or (here and used and not name.startswith("rf_")):
+    for name, here, used in connection.execute(
+        _ROLES, (_OUR_NAMES, PREFIX, transfer_roles.PREFIX)
+    ).fetchall():
+        if name.startswith(transfer_roles.PREFIX) and transfer_roles.is_live(connection, name):
+            left.append(f"role {name}, of a transfer that is running")
+        elif name in registered or (here and used and not name.startswith("rf_")):
             roles.append(name)
         else:
             left.append(f"role {name}")
@@ -114,4 +118,4 @@ def _drop_role(connection: Connection, role: str, left: list[str]) -> None:
         left.append(f"role {role}, which another database uses")
 
 
-__all__ = ["TRANSFER_PREFIX", "Remains", "remains", "remove_remains"]
+__all__ = ["Remains", "remains", "remove_remains"]

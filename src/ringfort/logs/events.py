@@ -48,6 +48,8 @@ EVENTS = (
     Event("site-stopped", "info", "an embedded server was stopped"),
     Event("database-served", "info", "the database is open to sessions"),
     Event("database-not-served", "error", "the database is closed to sessions: the message says why, clients hear only an incident's reference"),
+    Event("transfer-roles-swept", "info", "roles that killed transfers left in a database are dropped"),
+    Event("transfer-roles-left", "warning", "roles that killed transfers left cannot be dropped; it is tried again"),
     Event("fills-stopped", "warning", "the mapping tables of a database are not followed at present"),
     Event("fill-failed", "warning", "a column gets no new pseudonyms, for a reason that the message says; it is tried again"),
     Event("ahead", "info", "mapping tables of the domains of the last 30 days are prepared"),

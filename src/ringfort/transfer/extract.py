@@ -14,7 +14,6 @@ within an extraction; a snapshot ends with its connection, so a run that was kil
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -29,6 +28,7 @@ from ringfort.paths import Layout
 from ringfort.sites.connect import admin_connection, read_dsn
 from ringfort.sites.copy_out import SiteColumn, read_batches
 from ringfort.sites.postgres import EmbeddedServer
+from ringfort.sites.transfer_roles import drop_role, hold_role, sweep_and_say
 from ringfort.transfer.site_tables import LOCK_SECONDS, LockedTables, ReadTable, look, read_together
 from ringfort.transfer.source import PART_BATCHES, batch_rows, open_files, safe_name
 from ringfort.transfer.writer import HashingFile
@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[tuple[Any, ...]]
 
-ROLE = "ringfort_transfer_"
 _COMPRESSION = "lz4"
 
 
@@ -56,18 +55,24 @@ class ExtractError(CheckFailedError):
 @contextlib.contextmanager
 def site_dsn(config: Config, site: SiteConfig, database: str) -> Iterator[str]:
     """The administrative DSN of a database; an embedded server that does not run is started meanwhile."""
-    path = Layout(config.folder).site_dsn(site.name)
-    if site.kind != "embedded":
-        yield read_dsn(path, database)
-        return
+    dsn = read_dsn(Layout(config.folder).site_dsn(site.name), database)
     try:
-        with admin_connection(read_dsn(path, database), application_name="ringfort transfer"):
-            pass
+        _sweep(dsn, database)
     except MissingEnvironmentError:
+        if site.kind != "embedded":
+            raise
         with EmbeddedServer.of_site(config.folder, site.name, site.port) as server:
-            yield server.admin_dsn(database)
+            dsn = server.admin_dsn(database)
+            _sweep(dsn, database)
+            yield dsn
     else:
-        yield read_dsn(path, database)
+        yield dsn
+
+
+def _sweep(dsn: str, database: str) -> None:
+    """Drop the roles of transfers that were killed; raises `MissingEnvironmentError` without the database."""
+    with admin_connection(dsn, application_name="ringfort transfer") as admin:
+        sweep_and_say(admin, database)
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,6 @@ class Beside:
 
 def extract(  # noqa: PLR0917 - one caller
     dsn: str,
-    transfer: str,
     catalogue: str,
     tables: Sequence[PlannedTable],
     folder: Path,
@@ -106,9 +110,9 @@ def extract(  # noqa: PLR0917 - one caller
             ),
         ]
     )
-    role = ROLE + hashlib.sha256(transfer.encode()).hexdigest()[:16]
     try:
         with admin_connection(dsn, application_name="ringfort transfer") as admin:
+            role = hold_role(admin)
             held = LockedTables(admin, catalogue, every, look(admin, catalogue, every))
             try:
                 with admin_connection(dsn, application_name="ringfort transfer", autocommit=False) as reader:
@@ -122,7 +126,7 @@ def extract(  # noqa: PLR0917 - one caller
                     held.require_same()
                     return made
             finally:
-                _drop_role(admin, role)
+                drop_role(admin, role)
     except psycopg.Error as error:
         state = error.sqlstate or "no SQLSTATE"
         hint = "is the site up, and may its administrator make roles and read the tables of the catalogue?"
@@ -146,10 +150,9 @@ def estimated_rows(dsn: str, tables: Sequence[PlannedTable]) -> dict[str, int]:
 
 
 def _make_role(admin: Connection, role: str, tables: Sequence[PlannedTable]) -> None:
-    """The role that reads, without any right but to these columns; one that was left is made anew."""
+    """The role that reads, without any right but to these columns."""
     name = sql.Identifier(role)
     with admin.transaction():
-        _drop_role(admin, role)
         admin.execute(sql.SQL("CREATE ROLE {} NOLOGIN NOINHERIT").format(name))
         superuser = admin.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
         if superuser is not None and not superuser[0]:
@@ -164,14 +167,6 @@ def _make_role(admin: Connection, role: str, tables: Sequence[PlannedTable]) -> 
                     name,
                 )
             )
-
-
-def _drop_role(admin: Connection, role: str) -> None:
-    """Take its rights away and drop it, if it is there."""
-    if admin.execute("SELECT FROM pg_roles WHERE rolname = %s", (role,)).fetchone() is None:
-        return
-    admin.execute(sql.SQL("DROP OWNED BY {}").format(sql.Identifier(role)))
-    admin.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
 def _begin(reader: Connection) -> None:

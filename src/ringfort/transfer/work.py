@@ -169,7 +169,7 @@ class Work:
         self.progress.stage("waiting for the tables of the site", -1)
         with site_dsn(self.config, site, dataset.database) as dsn:
             return extract(
-                dsn, self.contract.name, self.begun.catalogue.digest(), self.tables,
+                dsn, self.begun.catalogue.digest(), self.tables,
                 self.folder.folder(EXTRACT), self.progress.advance, Beside(identifying, identifiers),
             )  # fmt: skip
 
