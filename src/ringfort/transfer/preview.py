@@ -304,7 +304,7 @@ def _sources(  # noqa: PLR0917 - made in one place
         progress.advance(rows)
 
     with site_dsn(config, site, database) as dsn:
-        return extract(dsn, contract.name, catalogue.digest(), tables, folder.folder(EXTRACT), advance)
+        return extract(dsn, catalogue.digest(), tables, folder.folder(EXTRACT), advance)
 
 
 def _gather(problems: list[str], step: Callable[[], object]) -> None:
