@@ -2,8 +2,11 @@
 
 The rows are the retail data set repeated, with customer ids and times varied so that they are not the
 same rows; three columns are reduced (a pseudonym and two generalisations), all are inspected. Both sides
-write with the same settings. `copy` reads batches and writes them, in one process; `run` is the whole run
-from the contract to the published release, in one process and with two workers, ledger, manifest and all.
+write with the same settings. `copy` reads batches and writes them, in one process; `sorted copy` is DuckDB's,
+by customer; `run` is the whole run from the contract to the published release, in one process and with two
+workers, ledger, manifest and all; `unsorted` is the work on rows alone, in the order in which they lie
+(`bench/unsorted.py`). Processor seconds are those of all threads and workers: they depend less on what else
+the machine does.
 
 `--only site` measures reading from a site and taking fingerprints instead (`bench/identifiers.py`).
 
@@ -13,6 +16,7 @@ from the contract to the published release, in one process and with two workers,
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -29,7 +33,8 @@ import pyarrow.parquet as pq
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from bench import identifiers
+from bench import identifiers, unsorted
+from bench.unsorted import processor_seconds
 
 from ringfort.cli.principal import register
 from ringfort.config import SiteConfig, load_config
@@ -46,7 +51,7 @@ from ringfort.transfer.writer import PARQUET
 
 NAME = "retail"
 DATA = Path(__file__).parents[2] / "shared" / "data"
-MEASURING = "measuring re-identification"
+_SUMS = frozenset({"all", "processor"})
 _CATALOGUE = """\
 [dataset.retail]
 database = "retail"
@@ -141,10 +146,10 @@ def make_deployment(folder: Path, source: Path, rows: int) -> None:
         TransferDesk(config, ledger, read_contract(folder, NAME)).approve("ronan")
 
 
-def plain_copy(source: Path, target: Path) -> float:
-    """Seconds to read every batch and write it again, with the transfer's writer settings."""
+def plain_copy(source: Path, target: Path) -> tuple[float, float]:
+    """Seconds, and processor seconds, to read every batch and write it with the transfer's settings."""
     target.mkdir()
-    begun = time.perf_counter()
+    clock, processor = time.perf_counter(), processor_seconds()
     for path in sorted(source.glob("*.parquet")):
         with (
             pq.ParquetFile(path) as file,
@@ -153,9 +158,9 @@ def plain_copy(source: Path, target: Path) -> float:
             size = batch_rows(len(file.schema_arrow))
             for batch in file.iter_batches(size):
                 writer.write_table(pa.Table.from_batches([batch]), row_group_size=size)
-    seconds = time.perf_counter() - begun
+    found = time.perf_counter() - clock, processor_seconds() - processor
     shutil.rmtree(target)
-    return seconds
+    return found
 
 
 class Stages:
@@ -176,13 +181,24 @@ class Stages:
 
 
 def transfer(folder: Path, workers: int) -> dict[str, float]:
-    """Seconds of each stage; of the whole run under `all`."""
-    begun, stages = time.perf_counter(), Stages()
-    runner = WorkerProcesses(workers) if workers else InProcess()
+    """Seconds of each stage; of the whole run under `all`, its processor seconds under `processor`."""
+    begun, processor, stages = time.perf_counter(), processor_seconds(), Stages()
+    runner = WorkerProcesses(workers, always=True) if workers else InProcess()
     outcome = run_transfer(load_config(folder), NAME, runner, progress=stages)
     stages.stage("", 0)
     shutil.rmtree(outcome.address)
-    return stages.seconds | {"all": time.perf_counter() - begun}
+    return stages.seconds | {
+        "all": time.perf_counter() - begun,
+        "processor": processor_seconds() - processor,
+    }
+
+
+def capture(folder: Path) -> unsorted.Capture:
+    """What a run of this deployment would do with its rows; the run after it goes on with it."""
+    captured = unsorted.Capture()
+    with contextlib.suppress(unsorted.CapturedError):
+        run_transfer(load_config(folder), NAME, captured)
+    return captured
 
 
 def main() -> None:
@@ -208,37 +224,37 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="ringfort-bench-") as top:
         folder = Path(top) / "retail"
         make_deployment(folder, given.data, rows)
+        captured, spare = capture(folder), Path(top) / "copy"
+        unsorted.as_they_lie(captured, spare)
         transfer(folder, 0)  # fingerprints and caches are made once
-        copies: list[float] = []
+        peers: dict[str, list[tuple[float, float]]] = {"copy": [], "sorted copy": [], "unsorted": []}
         runs: dict[str, list[dict[str, float]]] = {"run": [], "run, 2 workers": []}
         for _ in range(rounds):
-            copies.append(plain_copy(folder / "data", Path(top) / "copy"))
+            peers["copy"].append(plain_copy(folder / "data", spare))
+            peers["sorted copy"].append(unsorted.sorted_copy(folder / "data", spare, "CustomerID"))
+            peers["unsorted"].append(unsorted.as_they_lie(captured, spare))
             runs["run"].append(transfer(folder, 0))
             runs["run, 2 workers"].append(transfer(folder, 2))
-    copy = statistics.median(copies)
-    medians = {
+    stages = {
         name: {stage: statistics.median(each[stage] for each in found) for stage in found[0]}
         for name, found in runs.items()
     }
-    print(f"{rows:,} rows, median of {rounds}; copy {copy:.2f} s, {rows / copy / 1e6:.2f} million rows/s")
-    for name, stages in medians.items():
-        unmeasured = stages["all"] - stages.get(MEASURING, 0.0)
+    medians = {
+        name: (statistics.median(each for each, _ in found), statistics.median(each for _, each in found))
+        for name, found in peers.items()
+    } | {name: (found["all"], found["processor"]) for name, found in stages.items()}
+    print(f"{rows:,} rows, median of {rounds}, {os.cpu_count()} processors, load {os.getloadavg()[0]:.1f}")
+    copy, copy_processor = medians["copy"]
+    for name, (clock, processor) in medians.items():
         print(
-            f"{name}: {stages['all']:.2f} s, {rows / stages['all'] / 1e6:.2f} million rows/s,"
-            f" {copy / stages['all']:.2f} of copy; without measuring re-identification"
-            f" {unmeasured:.2f} s, {copy / unmeasured:.2f} of copy"
+            f"{name}: {clock:.2f} s, {rows / clock / 1e6:.2f} million rows/s, {copy / clock:.2f} of copy;"
+            f" {processor:.2f} s of processors, {copy_processor / processor:.2f} of copy"
         )
-        print(
-            "   " + ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items() if stage != "all")
-        )
+        if name in stages:
+            shown = (f"{each} {seconds:.2f}" for each, seconds in stages[name].items() if each not in _SUMS)
+            print("   " + ", ".join(shown))
     if given.json:
-        document = {
-            "rows": rows,
-            "rounds": rounds,
-            "copy": copies,
-            "runs": runs,
-            "medians": medians,
-        }
+        document = {"rows": rows, "rounds": rounds, "peers": peers, "runs": runs, "medians": medians}
         given.json.write_text(json.dumps(document, indent=2))
 
 

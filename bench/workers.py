@@ -19,6 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from bench import transfer
+from bench.unsorted import processor_seconds
 
 from ringfort.config import load_config
 from ringfort.transfer import worker_processes as model
@@ -26,18 +27,12 @@ from ringfort.transfer.run import run_transfer
 from ringfort.transfer.runners import InProcess, WorkerProcesses
 from ringfort.transfer.source import PART_BATCHES, batch_rows
 
-REDUCING = "reducing and inspecting"
+SHARED = {"reducing", "inspecting and writing"}
 COLUMNS = 6
 
 
-def processor_seconds() -> float:
-    """Of this process and the children that have ended."""
-    found = os.times()
-    return found.user + found.system + found.children_user + found.children_system
-
-
-class Reducing:
-    """Seconds on the clock, and of processors, of the stage that workers share."""
+class Shared:
+    """Seconds on the clock, and of processors, of the stages that workers share."""
 
     def __init__(self) -> None:
         self.clock = self.processor = 0.0
@@ -49,15 +44,15 @@ class Reducing:
         if self._begun is not None:
             self.clock += now[0] - self._begun[0]
             self.processor += now[1] - self._begun[1]
-        self._begun = now if name == REDUCING else None
+        self._begun = now if name in SHARED else None
 
     def advance(self, amount: int) -> None:
         """Nothing is shown."""
 
 
 def measured(folder: Path, workers: int) -> tuple[float, float]:
-    """Seconds of the stage on the clock; of processors for the whole run, the workers' too."""
-    stages, begun = Reducing(), processor_seconds()
+    """Seconds of these stages on the clock; of processors, with workers for the whole run and theirs."""
+    stages, begun = Shared(), processor_seconds()
     runner = WorkerProcesses(workers, always=True) if workers else InProcess()
     outcome = run_transfer(load_config(folder), transfer.NAME, runner, progress=stages)
     shutil.rmtree(outcome.address)
@@ -70,24 +65,33 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=transfer.DATA / "online_retail.parquet")
     given = parser.parse_args()
+    found: dict[int, list[tuple[float, float]]] = {0: [], 1: [], 2: [], 3: []}
     with tempfile.TemporaryDirectory(prefix="ringfort-bench-") as top:
         folder = Path(top) / "retail"
         transfer.make_deployment(folder, given.data, given.rows)
         measured(folder, 0)
-        one = [measured(folder, 0) for _ in range(given.rounds)]
-        whole = [measured(folder, 1)[1] for _ in range(given.rounds)]
-        more = [measured(folder, 3)[1] for _ in range(given.rounds)]
-    clock, processor = min(each[0] for each in one), min(each[1] for each in one)
-    start = (min(more) - min(whole)) / 2
+        for _ in range(given.rounds):
+            for workers, rounds in found.items():
+                rounds.append(measured(folder, workers))
+    clock = {workers: min(each for each, _ in rounds) for workers, rounds in found.items()}
+    processor = {workers: min(each for _, each in rounds) for workers, rounds in found.items()}
     print(f"{given.rows:,} rows, {os.cpu_count()} processors")
     print(
-        f"one process: {given.rows / clock / 1e6:.2f} million rows/s, {processor / clock:.2f} processors busy"
+        f"one process: {given.rows / clock[0] / 1e6:.2f} million rows/s,"
+        f" {given.rows / processor[0] / 1e6:.2f} for each second of a processor,"
+        f" {processor[0] / clock[0]:.2f} processors busy"
     )
-    print(f"a worker's start: {start:.2f} s of a processor")
+    for workers in (1, 2, 3):
+        print(f"{workers} workers: {given.rows / clock[workers] / 1e6:.2f} million rows/s, with their start")
+    print(f"a worker's start: {(processor[3] - processor[1]) / 2:.2f} s of a processor")
     print(
         f"the model's constants: START_SECONDS {model.START_SECONDS}, ROWS_A_SECOND {model.ROWS_A_SECOND:,},"
-        f" THREADS_BUSY {model.THREADS_BUSY}"
+        f" ALONE_BUSY {model.ALONE_BUSY}, WORKER_BUSY {model.WORKER_BUSY}"
     )
+    tasks = -(-given.rows // (batch_rows(COLUMNS) * PART_BATCHES))
+    for workers in (0, 1, 2, 3):
+        predicted = model.predicted_seconds(workers, tasks, given.rows, os.cpu_count() or 1)
+        print(f"  {workers} workers: predicted {predicted:.2f} s, measured {clock[workers]:.2f} s")
     part = batch_rows(COLUMNS) * PART_BATCHES
     for rows in (10_000_000, 100_000_000, 1_000_000_000):
         tasks = -(-rows // part)

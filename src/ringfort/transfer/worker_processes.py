@@ -31,10 +31,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 MOST_WORKERS = 256
 AHEAD = 2  # calls at a worker: the next one is there when one is done
-START_SECONDS = 0.75  # of processor time for each worker: interpreter, imports, tables of its own
-ROWS_A_SECOND = 3_300_000  # that one process does, reading and writing beside each other
+START_SECONDS = 0.75  # of a processor for each worker: interpreter, imports, tables of its own
+ROWS_A_SECOND = 1_400_000  # that a processor reduces, sorts, inspects and writes
+ALONE_BUSY = 1.9  # processors that one process keeps busy, two parts at once; assumed, as is the next
+WORKER_BUSY = 1.3  # that a worker does, a part at a time
 LEAST_GAIN = 0.1  # below that workers are not worth their memory
-THREADS_BUSY = 1.5  # processors that one process keeps busy by itself
 
 
 @dataclass
@@ -48,18 +49,19 @@ class _Worker:
 
 
 def predicted_seconds(workers: int, tasks: int, rows: int, processors: int) -> float:
-    """How long tasks take by so many workers (0: this process), by the model of the manual's figures.
+    """How long it takes to reduce and write so many rows by so many workers (0: this process).
 
-    One process keeps `THREADS_BUSY` processors busy. Workers share the processors, cost their start, and the
-    last round of tasks is as long as a task.
+    By the model of the manual: one process keeps `ALONE_BUSY` processors busy and a worker `WORKER_BUSY`, of
+    those that there are. Each worker costs its start, and the last round of tasks is as long as a task.
     """
     work = rows / ROWS_A_SECOND
     if not workers:
-        return work
+        return work / min(ALONE_BUSY, processors)
     used = min(workers, tasks)
-    speed = min(used, processors / THREADS_BUSY)
     rounds = -(-tasks // used)
-    return START_SECONDS * max(used / processors, 1.0) + max(work / speed, rounds * work / tasks)
+    return START_SECONDS * max(used / processors, 1.0) + max(
+        work / min(used * WORKER_BUSY, processors), rounds * work / tasks / min(WORKER_BUSY, processors)
+    )
 
 
 def reason_against(workers: int, tasks: int, rows: int, processors: int) -> str:

@@ -106,6 +106,7 @@ def test_workers_are_not_used_where_they_cannot_win():
     assert reason_against(2, 1, 10_000_000, 16) == "there is only one part"
     assert reason_against(2, 10, 10_000_000, 1) == "there is only one processor"
     assert "is as fast" in reason_against(8, 10, 100_000, 16)
+    assert "is as fast" in reason_against(2, 10_000, 10_000_000_000, 2)  # one process keeps both busy
     assert not reason_against(8, 1_000, 1_000_000_000, 16)
     assert predicted_seconds(8, 1_000, 10**9, 16) < predicted_seconds(4, 1_000, 10**9, 16)
 
