@@ -56,6 +56,7 @@ bench: setup-dev
 	$(BIN)/python bench/privacy.py
 	$(BIN)/python bench/europe.py
 	$(BIN)/python bench/forms.py
+	$(BIN)/python bench/detection.py
 	$(BIN)/python bench/lookup.py
 	$(BIN)/python bench/order.py
 	$(BIN)/python bench/transfer.py

@@ -75,8 +75,11 @@ def is_harmless(column: SampledColumn, finding: Finding, *, trade: bool) -> bool
     if finding.kind == "code":
         return _named(column, "codes") and _all(column, _code_test(column))
     if finding.kind == "category":
-        if _named(column, "states") and _all(column, lambda text: fold(text) in _states()):
-            return True
+        if _named(column, "states"):
+            of_things = trade or not _list("of things").words.isdisjoint(name_words(column.name).bare)
+            listed = _states() if of_things else _states() - _judging()
+            if _all(column, lambda text: fold(text) in listed):
+                return True
         return trade and _named(column, "goods") and column.seen > 0
     return False
 
@@ -126,6 +129,11 @@ _CURRENCY = ("currency", "wahrung", "devise", "moneda", "valuta", "waluta", "men
 @lru_cache
 def _list(section: str) -> Patterns:
     return Patterns.of(ordered_words(_FILE, section))
+
+
+@lru_cache
+def _judging() -> frozenset[str]:
+    return frozenset(map(fold, word_lines(_FILE, "judging states")))
 
 
 @lru_cache

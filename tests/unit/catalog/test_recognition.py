@@ -252,3 +252,34 @@ def test_what_somebody_is_called_is_a_name(name):
         .column(name)
     )
     assert column.identifiability == "direct"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "approved",
+        "is_approved",
+        "retired",
+        "rejected",
+        "default",
+        "paid",
+        "failed",
+        "private",
+        "expired",
+        "banned",
+    ],
+)
+def test_flags_that_judge_a_person_are_no_technical_ones(name):
+    columns = {**PEOPLE, name: ("boolean", ["true", "false"] * 100)}
+    column = proposed(sampled("people", columns, primary_key=("id",))).table("people").column(name)
+    assert column.identifiability == "quasi"
+
+
+@pytest.mark.parametrize(
+    "values", [["active", "failed"], ["low", "high"], ["paid", "unpaid"], ["active", "overdue"]]
+)
+def test_states_that_judge_are_harmless_of_things_only(values):
+    columns = {**PEOPLE, "status": ("text", values * 100), "payment_status": ("text", values * 100)}
+    made = proposed(sampled("people", columns, primary_key=("id",))).table("people")
+    assert made.column("status").identifiability == "quasi"
+    assert made.column("payment_status").identifiability == "none"
