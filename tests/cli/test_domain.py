@@ -210,7 +210,7 @@ def test_a_rotation_changes_every_pseudonym_and_cuts_what_shows_the_old(live, ap
         assert analyst.execute(ONE, (old[0],)).fetchone() == (0,)
     assert [each["status"] for each in in_force(live, purpose)] == ["retired", "in force"]
     (entry,) = [each for each in entries(live, "DomainRotated") if each["purpose"] == purpose]
-    assert (entry["epoch"], entry["reason"], entry["v"]) == (2, "yearly", 2)
+    assert (entry["epoch"], entry["reason"], entry["v"], entry["derivation"]) == (2, "yearly", 3, 2)
     assert (entry["principal"], entry["grant"]) == (OPERATOR.name, given[-1])
     shown = done(live, "domain", "list", "DIR")
     assert "epoch 1" in shown

@@ -15,6 +15,7 @@ from ringfort.disclosure.forms_sql import rendering
 from ringfort.errors import UsageError
 from ringfort.policy.contract import ContractColumn, ContractTable
 from ringfort.policy.forms import Form
+from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.fingerprint import FingerprintBuilder
 from ringfort.privacy.inspection import InspectionPlan, InspectionResult, inspect_batch
 from ringfort.privacy.methods import check
@@ -69,7 +70,7 @@ def inspected(dataset, table, data, columns, known):
         ContractTable(table.name, columns), table,
         tuple(PlannedColumn(each, table.column(each.name)) for each in columns),
     )  # fmt: skip
-    reduction = reduction_plan(planned, dataset, data.schema, DOMAIN, bytes(32))
+    reduction = reduction_plan(planned, dataset, data.schema, DOMAIN, EpochSecret(bytes(32), NEWEST))
     rules = tuple(column_rule(each, table.column(each.name)) for each in columns)
     plan = InspectionPlan(f"{table.name} {columns}", KEY, rules, known)
     result = InspectionResult()
