@@ -46,6 +46,10 @@ class PublishError(CheckFailedError):
     default_sqlstate = "58030"  # io_error
 
 
+class NothingSentError(MissingEnvironmentError):
+    """What `sending` was asked about did not leave after all: the target did not take its first byte."""
+
+
 @dataclass(frozen=True)
 class There:
     """What a place holds of a release: whether it is there, complete, and which of its files are."""
@@ -75,6 +79,7 @@ class Place(Protocol):
 
         `sending` is called with the paths that are about to be where others may see them, before they are;
         with the manifest's among them that is the step which makes it a release. What it raises ends it.
+        Raises `NothingSentError` if what it was asked about last did not begin to leave.
         """
         ...
 
@@ -321,7 +326,12 @@ class S3Place:
 
     def _put(self, path: str, reader: BinaryIO, progress: Callable[[int], None]) -> None:
         size = 0
-        with self._told(), self._files.open_output_stream(f"{self._prefix}/{path}") as writer:
+        try:
+            with self._told():
+                writer = self._files.open_output_stream(f"{self._prefix}/{path}")
+        except MissingEnvironmentError as error:
+            raise NothingSentError(error.message, hint=error.hint) from None
+        with self._told(), writer:
             while block := reader.read(_BLOCK):
                 writer.write(block)
                 size += len(block)
@@ -422,6 +432,7 @@ def _hashed(file: BinaryIO) -> bytes:
 
 __all__ = [
     "FolderPlace",
+    "NothingSentError",
     "Place",
     "PublishError",
     "S3Place",

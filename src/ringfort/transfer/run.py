@@ -55,7 +55,7 @@ from ringfort.transfer.manifest import (
     digest_of,
 )
 from ringfort.transfer.proving import inclusion
-from ringfort.transfer.publish import place_of, release_order
+from ringfort.transfer.publish import NothingSentError, place_of, release_order
 from ringfort.transfer.reduce import ReductionError
 from ringfort.transfer.seal import SUFFIX, Sealer, context_of
 from ringfort.transfer.source import (
@@ -389,18 +389,25 @@ class _Run:
         files |= {MANIFEST: here / MANIFEST, PROOF: here / PROOF}
         order = release_order(files)
 
-        def sending(paths: Sequence[str]) -> None:
-            self._look(again=MANIFEST in paths)
-            begun = 1 + max(order.index(each) for each in paths)
-            self.folder.mark(SENT, max(begun, self.folder.marked(SENT) or 0))
+        sent = self.folder.marked(SENT) or 0
 
-        if self.folder.marked(SENT):
+        def sending(paths: Sequence[str]) -> None:
+            nonlocal sent
+            self._look(again=MANIFEST in paths)
+            sent = self.folder.marked(SENT) or 0
+            self.folder.mark(SENT, max(sent, 1 + max(order.index(each) for each in paths)))
+
+        if sent:
             try:
                 place.mend(order)
             except MissingEnvironmentError as error:
                 self._notes += (f"what was cut off may still be at the target: {error.message}",)
         self.progress.stage("releasing", manifest.size)
-        place.publish(files, self.progress.advance, sending)
+        try:
+            place.publish(files, self.progress.advance, sending)
+        except NothingSentError:
+            self.folder.mark(SENT, sent)
+            raise
         self.folder.mark("published", {"address": place.address})
 
     def _look(self, *, again: bool = True) -> None:

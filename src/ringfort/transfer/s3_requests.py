@@ -135,7 +135,10 @@ class S3Requests:
         found: list[Stored] = []
         query = {what: "", "prefix": prefix}
         for _ in range(MOST_PAGES):
-            page = _parsed(self._ask("GET", "", query))
+            body = self._ask("GET", "", query)
+            if not body:
+                return found  # there is no such bucket
+            page = _parsed(body)
             if page is None:
                 raise self._refused("its answer cannot be read")
             found += [
@@ -153,6 +156,7 @@ class S3Requests:
         raise self._refused("its list does not end")
 
     def _ask(self, method: str, key: str, query: Mapping[str, str]) -> bytes:
+        """The answer's body, empty where what is asked about is not there (any more)."""
         path = f"/{self._bucket}/{key}" if key else f"/{self._bucket}"
         headers = signed_headers(
             method, self._host, path, query,
@@ -175,9 +179,10 @@ class S3Requests:
             connection.close()
         if answer.status == http.client.FORBIDDEN:
             raise self._refused("access is denied")
+        if answer.status == http.client.NOT_FOUND:
+            return b""
         if not http.client.OK <= answer.status < http.client.MULTIPLE_CHOICES or len(body) > MOST_BYTES:
-            gone = answer.status == http.client.NOT_FOUND
-            raise self._refused("there is no such bucket or object" if gone else "it refuses")
+            raise self._refused("it refuses")
         return body
 
     def _refused(self, why: str) -> MissingEnvironmentError:

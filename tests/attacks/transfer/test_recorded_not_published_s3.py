@@ -125,20 +125,39 @@ def test_what_does_not_is_removed_in_every_version_and_said(deployed, proxy, sto
     assert not run_of(deployed).held
 
 
-def test_only_what_had_begun_to_leave_is_counted(deployed, proxy, store):
-    pending = half_published(deployed, proxy, store, "orders/part-00000")
+@pytest.mark.parametrize(("method", "files", "rows"), [("POST", 1, 30), ("PUT", 2, 90)])
+def test_only_what_had_begun_to_leave_is_counted(  # noqa: PLR0917 - fixtures
+    deployed, proxy, store, method, files, rows
+):
+    """The second file: its upload is refused, or, one step later, its bytes."""
+    refuse(proxy, "orders/part-00000", method=method)
+    assert run(deployed).returncode == 3
+    pending = run_of(deployed)
+    assert (FIRST, "Versions") in versions(store, pending.id)
+    allow(proxy)
     command(deployed, "transfer", "abandon", "DIR", NAME)
     ended = run_of(deployed)
-    assert (ended.files, ended.rows) == (2, 90)  # the second was on its way when it was refused
+    assert (ended.id, ended.files, ended.rows) == (pending.id, files, rows)
     assert versions(store, pending.id) == []
 
 
-def test_nothing_had_left_where_the_store_took_nothing(deployed, proxy):
-    proxy.before = lambda method, path: 403
-    assert run(deployed).returncode == 3
-    command(deployed, "transfer", "abandon", "DIR", NAME)  # it does not answer now either
+@pytest.mark.parametrize("everything", [True, False])
+def test_nothing_had_left_where_the_store_took_nothing(deployed, proxy, everything):
+    """It refuses whatever is asked (no bucket, no right, away), or whatever would write."""
+    proxy.before = lambda method, path: 403 if everything or method in {"PUT", "POST"} else None
+    for _ in range(2):
+        assert run(deployed).returncode == 3
+    command(deployed, "transfer", "abandon", "DIR", NAME)
     assert (run_of(deployed).status, run_of(deployed).held) == ("not published", False)
     assert line(deployed, run_of(deployed)).endswith("nothing of it had left")
+
+
+def test_nothing_is_left_to_remove_in_a_bucket_that_is_gone(deployed, proxy, store):
+    pending = half_published(deployed, proxy, store)
+    proxy.before = lambda method, path: 404
+    done = deployed.ringfort("transfer", "abandon", "DIR", NAME, check=True)
+    assert "is not removed" not in done.stdout
+    assert (run_of(deployed).files, versions(store, pending.id) != []) == (2, True)
 
 
 def test_what_is_erased_while_objects_are_put_is_no_release(deployed, proxy, store):

@@ -22,11 +22,11 @@ def deployed(tmp_path_factory):
     return made
 
 
-def killed(deployed, when, writes):
+def killed(deployed, when, writes, module="kill_at_each_write"):
     done = subprocess.run(
-        [sys.executable, "-m", "tests.faults.transfer.kill_at_each_write", str(deployed.folder), when,
+        [sys.executable, "-m", f"tests.faults.transfer.{module}", str(deployed.folder), when,
          *map(str, writes)],
-        cwd=REPOSITORY, capture_output=True, text=True, timeout=200,
+        cwd=REPOSITORY, capture_output=True, text=True, timeout=900,
         env=os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -50,6 +50,7 @@ def test_a_kill_at_a_write_is_mended_by_the_next_run(deployed):
 
 
 @pytest.mark.long
+@pytest.mark.timeout(1_000)
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_kill_at_any_write_is_mended(deployed, when):
     found = killed(deployed, when, range(1, WRITES))
@@ -62,7 +63,38 @@ def test_a_kill_at_any_write_is_mended(deployed, when):
     assert verified.returncode == 0, verified.stdout
 
 
+def check_changed(each):
+    """The recipient was removed after the kill: published before it, or never; the record says which."""
+    then, first, second = each["then"], each["run 1"], each["run 2"]
+    assert (first, first["hidden"], first["here"]) == (second, [], []), each
+    ((status, _, files, held),) = first["status"] or ((None, "", 0, False),)
+    if then["releases"]:
+        assert (status, held, first["releases"]) == ("published", True, then["releases"]), each
+    else:
+        assert status in {None, "stopped", "not published"}, each
+        assert first["releases"] == [], each
+        sending = bool(then["hidden"])  # between the marker that it leaves now and the rename: it may have
+        assert (files, held) in ({(0, False), (2, True)} if sending else {(0, False)}), each
+
+
+@pytest.fixture(scope="module")
+def approved(tmp_path_factory):
+    return make(tmp_path_factory.mktemp("changed") / "shop", rows=30).approve()
+
+
 @pytest.mark.long
+@pytest.mark.timeout(1_000)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_a_kill_left_and_a_change_forbids_is_published_or_not_never_both(approved, when):
+    found = killed(approved, when, range(1, WRITES), "kill_then_change")
+    for each in found:
+        check_changed(each)
+    ends = {each["run 1"]["status"][0][0] for each in found if each["killed"] and each["run 1"]["status"]}
+    assert ends == {"stopped", "not published", "published"}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1_000)
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_command_that_is_killed_at_any_moment_goes_on(tmp_path, workers):
     deployed = (
