@@ -111,7 +111,7 @@ def test_a_revoked_grant_cuts_a_session_in_the_middle_of_a_result(live, approver
 
 
 def test_an_expired_grant_cuts_a_session_in_the_middle_of_a_result(live, approver, ticket):
-    grant = given(live, approver, ticket, lasting="4s")
+    grant = given(live, approver, ticket, lasting="12s")
     with live.connect(SUPPORT, ticket=ticket) as connection:
         rows = connection.cursor().stream(WIDE)
         next(rows)
@@ -124,7 +124,7 @@ def test_an_expired_grant_cuts_a_session_in_the_middle_of_a_result(live, approve
 
 
 def test_an_idle_session_is_told_why_it_ends(live, approver, ticket):
-    given(live, approver, ticket, lasting="3s")
+    given(live, approver, ticket, lasting="12s")
     with live.connect(SUPPORT, ticket=ticket) as connection:
         assert free_texts(connection)
         assert "grant that it stands on has ended" in wait_for(lambda: ended(connection))
