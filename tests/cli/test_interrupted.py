@@ -95,6 +95,11 @@ def answers_signals(process):
     return process.poll() is not None
 
 
+def writes_its_output(pid):
+    """Whether a process stands in write(1, ...), as x86-64 or ARM64 number that call."""
+    return Path(f"/proc/{pid}/syscall").read_text().split()[:2] in (["1", "0x1"], ["64", "0x1"])
+
+
 def ended(process, number=signal.SIGINT):
     """Send the signal; what the process said on standard error, and that it went within the bound."""
     process.send_signal(number)
@@ -269,6 +274,31 @@ def test_init_from_a_file_takes_back_what_it_made(tmp_path):
     assert "nothing of it is kept" in ended(process)
     assert not folder.exists()
     assert not (place / "data").exists()
+
+
+@pytest.mark.parametrize("of_a_file", [True, False])
+def test_init_that_only_tells_what_it_made_says_that_it_is_there(database, tmp_path, of_a_file):
+    source = tmp_path / "people.csv"
+    source.write_text("id,email,country\n1,a@example.org,IE\n")
+    folder = tmp_path / "new"
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)  # nobody reads: its first word waits
+    os.set_blocking(writing, True)
+    process = start("init", folder, "--from", source if of_a_file else database, stdout=writing)
+    os.close(writing)
+    try:
+        until((folder / "catalog.toml").exists, "it made nothing")
+        until(lambda: not (folder / "init-unfinished").exists(), "it was not finished")
+        until(partial(writes_its_output, process.pid), "it said nothing")
+        assert "the deployment is there and whole" in ended(process)
+    finally:
+        os.close(reading)
+    assert load_config(folder).sites
+    if of_a_file:
+        ringfort("remove", folder, "--yes")
 
 
 def test_init_from_a_database_that_does_not_answer(database, tmp_path):

@@ -52,6 +52,8 @@ def what_is_kept(arguments: Sequence[str]) -> str:
     if words[:1] == ("init",):
         if any(Path(each, _UNFINISHED).exists() for each in words[1:]):
             return "what was made is kept; the same command goes on with it"
+        if any(Path(each, "ringfort.toml").exists() for each in words[1:]):
+            return "the deployment is there and whole; only what was to be said of it is missing"
         return "nothing of it is kept; run the same command again"
     return _KEPT.get(words[:2]) or _KEPT.get(words[:1]) or _OTHER
 
