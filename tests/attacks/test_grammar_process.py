@@ -137,6 +137,12 @@ def test_readers_are_confined(parser):
         assert int(values["Max open files"]) <= 16
         assert values["Max file size"] == "0"
         assert values["Max core file size"] == "0"
+        shared = {each.name: str(each.readlink()) for each in Path(f"/proc/{pid}/fd").iterdir()}
+        assert {name: to.partition(":")[0] for name, to in shared.items()} == {
+            "0": "pipe",
+            "1": "pipe",
+            "2": "/dev/null",  # not the log of everybody
+        }
         assert b"PASSWORD" not in Path(f"/proc/{pid}/environ").read_bytes()
 
 

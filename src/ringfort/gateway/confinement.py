@@ -3,7 +3,7 @@
 `confine` is for a process that from now on reads one pipe, writes another, and computes. Then the process
 opens no file, makes no socket, starts no process, signals nobody, traces nobody, and maps no memory that can
 be run: whoever takes it over through a bug in a C library finds the memory of this process and two pipes.
-What is already open stays; only descriptor 0 is read, 1 and 2 are written.
+What is already open stays; only descriptor 0 is read, only 1 is written.
 
 Two layers, each enough to keep files shut: Landlock (Linux 5.13) with no rule at all, and a list of the
 system calls that may be made (x86-64 and ARM64; anything else fails with EPERM, another architecture's call
@@ -158,8 +158,7 @@ def program(machine: int, architecture: int) -> bytes:
         code += [_step(_EQUAL, numbers[machine], no=1), permit]
     # calls of which an argument decides; the kernel takes the lower half of each of these
     code += _with_argument(_READ[machine], 0, [_step(_EQUAL, 0, no=1), permit, refuse])
-    either = [_step(_EQUAL, 1, yes=1), _step(_EQUAL, 2, no=1), permit, refuse]
-    code += _with_argument(_WRITE[machine], 0, either)
+    code += _with_argument(_WRITE[machine], 0, [_step(_EQUAL, 1, no=1), permit, refuse])
     for numbers in (_MMAP, _MPROTECT):
         code += _with_argument(numbers[machine], 2, [_step(_SET, _EXECUTE, no=1), refuse, permit])
     code += _with_argument(_PRLIMIT[machine], 0, [_step(_EQUAL, 0, no=1), permit, refuse])

@@ -178,7 +178,13 @@ def _limit(kind: int, value: int) -> None:
 
 
 def _confine_reader() -> None:
-    """No core dumps, no files to write, few descriptors, bounded memory."""
+    """No core dumps, no files to write, few descriptors, bounded memory.
+
+    Standard error is everybody's (a terminal, the log of `ringfort up`): nothing is said there any more.
+    """
+    silence = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silence, 2)
+    os.close(silence)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_FSIZE, 0)
     _limit(resource.RLIMIT_NOFILE, 16)

@@ -15,6 +15,7 @@ import ctypes, errno, json, mmap, os, resource, socket, subprocess, sys
 from ringfort.gateway import confinement
 secret, other, layers = sys.argv[1], int(sys.argv[2]), sys.argv[3].split(",")
 kept = os.open(secret, os.O_RDONLY)
+written = os.open(os.devnull, os.O_WRONLY)
 libc = ctypes.CDLL(None, use_errno=True)
 if "seccomp" not in layers:
     confinement._seccomp = lambda _: False
@@ -32,6 +33,8 @@ attempts = {
     "open for writing": lambda: open(secret + ".new", "w"),
     "openat2": lambda: call("openat2", -100, secret.encode(), b"\\0" * 24, 24),
     "read another descriptor": lambda: os.read(kept, 10),
+    "write another descriptor": lambda: os.write(written, b"x"),
+    "write standard error": lambda: os.write(2, b"a line that nobody wrote"),
     "list": lambda: os.listdir("/"),
     "proc": lambda: open("/proc/self/environ").read(),
     "socket": lambda: socket.socket(),
@@ -81,6 +84,7 @@ def tried(tmp_path, layers):
         finally:
             other.communicate(b"\n")
     assert done.returncode == 0, done.stderr
+    assert "seccomp" not in layers or not done.stderr
     assert secret.read_text() == "secret"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["ledger.key"]
     return json.loads(done.stdout)
