@@ -48,6 +48,7 @@ EVENTS = (
     Event("site-stopped", "info", "an embedded server was stopped"),
     Event("database-served", "info", "the database is open to sessions"),
     Event("database-not-served", "error", "the database is closed to sessions: the message says why, clients hear only an incident's reference"),
+    Event("fingerprints-anew", "warning", "a run that goes on makes its fingerprints anew: those of before are of another version"),
     Event("transfer-roles-swept", "info", "roles that killed transfers left in a database are dropped"),
     Event("transfer-roles-left", "warning", "roles that killed transfers left cannot be dropped; it is tried again"),
     Event("fills-stopped", "warning", "the mapping tables of a database are not followed at present"),

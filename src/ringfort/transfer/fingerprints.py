@@ -38,7 +38,7 @@ from ringfort.sites.copy_out import SiteColumn, read_batches
 from ringfort.transfer.arrow_types import plain_batch
 from ringfort.transfer.changed_rows import SiteState, condition, site_state, table_key
 from ringfort.transfer.extract import ExtractError, site_dsn
-from ringfort.transfer.inspect import KeptFingerprints, read_kept
+from ringfort.transfer.inspect import KeptFingerprints, load_fingerprints, read_kept
 from ringfort.transfer.source import files_of, opened
 
 if TYPE_CHECKING:
@@ -262,6 +262,20 @@ def _current(path: Path, source: IdentifierSource, tables: Tables) -> _Set | Non
     return _Set(about, prints, KeptFingerprints(str(path), hashlib.sha256(data).hexdigest(), len(prints)))
 
 
+def can_be_used(kept: KeptFingerprints, key: bytes) -> bool:
+    """Whether a run that goes on can use the set that it began with: whole, ours, and of this version."""
+    try:
+        data = read_kept(Path(kept.path))
+        size = int.from_bytes(data[:4])
+        head, tag = data[4 : 4 + size][:-32], data[4 : 4 + size][-32:]
+        if not hmac.compare_digest(_tag(key, head), tag) or json.loads(head)["format"] != FORMAT:
+            return False
+        load_fingerprints(kept, key)
+    except (CheckFailedError, MissingEnvironmentError):
+        return False
+    return True
+
+
 def _written(  # noqa: PLR0917 - one place for both kinds of source
     path: Path, source: IdentifierSource, tables: Tables, builder: FingerprintBuilder, about: dict[str, Any],
     base: _Set | None, *, same: bool,
@@ -287,4 +301,4 @@ def _tag(key: bytes, head: bytes) -> bytes:
     return hmac.digest(derived_key(key, "made from"), head, "sha256")
 
 
-__all__ = ["KINDS", "IdentifierSource", "is_identifier", "kept_fingerprints"]
+__all__ = ["KINDS", "IdentifierSource", "can_be_used", "is_identifier", "kept_fingerprints"]

@@ -6,6 +6,7 @@ here to the record and the release; `preview` ends here.
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import Counter
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from ringfort.record.reading import read_ledger
 from ringfort.sites.domains import DomainStore
 from ringfort.transfer.begin import Begun, Stop
 from ringfort.transfer.extract import Beside, extract, site_dsn
-from ringfort.transfer.fingerprints import IdentifierSource, kept_fingerprints
+from ringfort.transfer.fingerprints import IdentifierSource, can_be_used, kept_fingerprints
 from ringfort.transfer.inspect import KeptFingerprints, findings
 from ringfort.transfer.inspection_plan import InspectionInput, inspections
 from ringfort.transfer.linkage_figures import Between
@@ -47,7 +48,7 @@ from ringfort.transfer.source import (
     open_files,
     parts_of,
 )
-from ringfort.transfer.state import EXTRACT, PARTS, ROWS
+from ringfort.transfer.state import EXTRACT, PARTS, RELEASE, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from ringfort.transfer.source import Part
     from ringfort.transfer.state import RunFolder
 
+LOG = logging.getLogger(__name__)
 KEPT, IDENTIFIERS = "kept", "identifiers"
 
 
@@ -118,8 +120,8 @@ class Work:
     def extract(self) -> tuple[SourceTable, ...]:
         """The rows that are transferred, as files; their number is held against the cap."""
         marked = self.folder.marked("extract")
-        if marked is None or self.folder.marked(IDENTIFIERS) is None:  # one of before is read anew
-            self.folder.clear(EXTRACT, ROWS, PARTS, "reduced", "part", "measure.json")
+        if marked is None or not self._identifiers_serve():  # one of before is read anew
+            self.folder.clear(EXTRACT, ROWS, PARTS, RELEASE, "reduced", "part", "measure.json", "seal.json")
             sources = self._from_files() if self.contract.source_country else self._from_site()
             self.folder.mark("extract", [asdict(each) for each in sources])
         else:
@@ -172,6 +174,23 @@ class Work:
                 dsn, self.begun.catalogue.digest(), self.tables,
                 self.folder.folder(EXTRACT), self.progress.advance, Beside(identifying, identifiers),
             )  # fmt: skip
+
+    def _identifiers_serve(self) -> bool:
+        """Whether the run's fingerprints are there, whole, and of the version that inspects now.
+
+        Rows are read anew where they are not: fingerprints are of the snapshot of the rows.
+        """
+        kept = self.folder.marked(IDENTIFIERS)
+        if kept is None:
+            return False
+        key = DomainStore.of(self.config).fingerprint_key()
+        if not kept or can_be_used(KeptFingerprints(**kept), key):
+            return True
+        LOG.warning(
+            "the fingerprints are of another version or not whole: they are made anew, and rows read anew",
+            extra={"event": "fingerprints-anew"},
+        )
+        return False
 
     def _identifier_source(self, files: Mapping[str, SourceTable]) -> IdentifierSource:
         key = DomainStore.of(self.config).fingerprint_key()
