@@ -1,11 +1,8 @@
 """Where rows come from and where a release goes: a real PostgreSQL, a real S3 server, a real Dask cluster."""
 
 import contextlib
-import os
 import socket
-import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 
@@ -13,35 +10,10 @@ import psycopg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from tests.s3_server import free_port, running, s3_server
 from tests.transfer_deployment import CONTRACT, FILES, NAME, digests, make, shown, to_site
 
 from ringfort.private_files import write_private
-
-START_SECONDS = 60
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-@contextlib.contextmanager
-def running(*arguments, ready, environment=None):
-    """A process of its own until the end; `ready` says whether it serves."""
-    process = subprocess.Popen(
-        arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ | (environment or {})
-    )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while not ready():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        yield process
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def approve(deployed):
@@ -106,20 +78,8 @@ def test_row_level_security_fails_the_run_instead_of_leaving_rows_out(site, fres
 
 @pytest.fixture(scope="module")
 def s3():
-    """An S3 server in a process of its own, with an empty bucket; its address."""
-    port = free_port()
-    address = f"http://127.0.0.1:{port}"
-
-    def ready():
-        try:
-            urllib.request.urlopen(urllib.request.Request(f"{address}/bucket", method="PUT"), timeout=5)
-        except urllib.error.HTTPError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    with running(sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port), ready=ready):
+    """The address of an S3 server in a process of its own, with an empty bucket."""
+    with s3_server() as address:
         yield address
 
 
