@@ -168,8 +168,8 @@ class Deployed:
         return self.folder / "outbox"
 
     def releases(self):
-        """The folders of runs at the target."""
-        return sorted(each for each in self.outbox.glob("*")) if self.outbox.exists() else []
+        """The folders of runs at the target, without copies under hidden names."""
+        return sorted(each for each in self.outbox.glob("[!.]*")) if self.outbox.exists() else []
 
     def ringfort(self, *arguments, stdin="", check=False):
         """Run a command in this process, as its entry point does; `DIR` stands for the folder."""

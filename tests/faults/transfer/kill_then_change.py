@@ -27,7 +27,7 @@ def look(deployed):
     runs = deployed.state().transfers[NAME].runs
     return {
         "status": [[each.status, each.outcome, each.files, each.held] for each in runs],
-        "releases": [digests(each) for each in deployed.releases() if not each.name.startswith(".")],
+        "releases": [digests(each) for each in deployed.releases()],
         "hidden": [each.name for each in deployed.outbox.glob(".*")],
         "here": [each.name for each in (deployed.folder / "state" / "transfers" / NAME).glob("2*")],
     }
