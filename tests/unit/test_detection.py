@@ -5,7 +5,7 @@ from bench.detection import FOLDER, LABELS, SETS, figures, judged_set, read_sche
 
 FLOORS = {  # per cent of all columns, of harmless ones; at most so many per cent of personal ones
     "tuned": {"right": 76, "harmless": 50, "missed": 0.5},
-    "held_out": {"right": 47, "missed": 9},
+    "held_out": {"right": 63, "harmless": 28, "missed": 3.5},
 }
 
 
@@ -30,14 +30,14 @@ def test_what_identifies_directly_is_never_shown_to_be_harmless(measured):
 
 def test_there_is_enough_to_measure_on():
     files = [path for name in SETS for path in (FOLDER / name).glob("*.tsv")]
-    assert len(files) >= 13
+    assert len(files) >= 20
     assert len({path.stem for path in files}) == len(files), "no schema stands in both sets"
     listed = (FOLDER / "README.md").read_text()
     labels = []
     for path in files:
         assert f"`{path.name}`" in listed
         labels += read_schema(path)[1].values()
-    assert len(labels) >= 540
+    assert len(labels) >= 990
     assert set(labels) == set(LABELS)
 
 
