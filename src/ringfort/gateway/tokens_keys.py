@@ -44,7 +44,6 @@ RETRY_SECONDS = 2.0
 KNOWN_SECONDS = 2.0
 MOST_STUCK = 4
 _THREAD = "issuer-keys"
-LOG = logging.getLogger(__name__)
 MOST_BYTES = 262_144
 
 
