@@ -1,5 +1,6 @@
 """Worker processes that are killed or stopped: a named error, exit code 3, and the run goes on."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -123,6 +124,15 @@ def test_a_run_says_that_it_used_no_workers(deployed):
     assert "worker processes were not used: for " in done.stderr
 
 
+def children_of(parent):
+    """The children of every thread of a process; a thread may end meanwhile."""
+    found = []
+    for each in Path("/proc").glob(f"{parent}/task/*/children"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found += [int(pid) for pid in each.read_text().split()]
+    return found
+
+
 def test_a_run_whose_worker_is_killed_goes_on_to_the_same_bytes(deployed):
     whole = digests(deployed.releases()[0])
     with (deployed.folder / "ringfort.toml").open("a") as file:
@@ -134,14 +144,13 @@ def test_a_run_whose_worker_is_killed_goes_on_to_the_same_bytes(deployed):
     )  # fmt: skip
     killed = None
     while killed is None and process.poll() is None:
-        for each in Path("/proc").glob(f"{process.pid}/task/*/children"):
-            for pid in each.read_text().split():
-                os.kill(int(pid), signal.SIGSTOP)  # whatever it does, it does not get to its end
-                if b"transfer.worker" in Path("/proc", pid, "cmdline").read_bytes():
-                    os.kill(int(pid), signal.SIGKILL)
-                    killed = pid
-                else:
-                    os.kill(int(pid), signal.SIGCONT)
+        for pid in children_of(process.pid):
+            os.kill(pid, signal.SIGSTOP)  # whatever it does, it does not get to its end
+            if b"transfer.worker" in Path("/proc", str(pid), "cmdline").read_bytes():
+                os.kill(pid, signal.SIGKILL)
+                killed = pid
+            else:
+                os.kill(pid, signal.SIGCONT)
     _, said = process.communicate(timeout=SECONDS)
     assert (process.returncode, "Traceback" in said) == (3, False), said
     assert "a worker process was killed" in said
