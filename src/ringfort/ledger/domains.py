@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ringfort.derivations import DERIVATIONS
 from ringfort.ledger.entry_control_acts import DomainRotatedDeriving
 from ringfort.ledger.entry_control_domains import DomainOpenedDeriving
 from ringfort.ledger.errors import FoldError
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 IN_FORCE, RETIRED, ERASED = "in force", "retired", "erased"
 REMEMBERED = timedelta(days=90)
-DERIVATIONS = (1, 2)
-"""How keys of an epoch derive from its secret, oldest first; what each does: `privacy.epoch_keys`."""
 _LABEL = b"ringfort-domain-key/1"
 
 
@@ -239,7 +238,6 @@ def _remembered(asked: tuple[Asked, ...]) -> tuple[Asked, ...]:
 
 
 __all__ = [
-    "DERIVATIONS",
     "ERASED",
     "IN_FORCE",
     "RETIRED",

@@ -29,8 +29,8 @@ from typing import TYPE_CHECKING
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from ringfort.derivations import DERIVATIONS
 from ringfort.errors import UsageError
-from ringfort.ledger.domains import DERIVATIONS
 from ringfort.privacy.cmac import KEY_BYTES
 from ringfort.privacy.pseudonym import ROOT_BYTES, encode_fields
 

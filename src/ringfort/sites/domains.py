@@ -22,8 +22,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from ringfort.derivations import DERIVATIONS
 from ringfort.errors import CheckFailedError, UsageError
-from ringfort.ledger.domains import DERIVATIONS, ERASED, domain_key, domain_of, names
+from ringfort.ledger.domains import ERASED, domain_key, domain_of, names
 from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_acts import DomainErasedBy, DomainRotatedDeriving
 from ringfort.ledger.entry_control_domains import DomainOpenedDeriving

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ringfort.derivations import DERIVATIONS
 from ringfort.ledger import entry_control as control
 from ringfort.ledger import entry_control_domains as domains
 from ringfort.ledger import entry_control_grants as granting
-from ringfort.ledger.domains import DERIVATIONS, ERASED, IN_FORCE, asked_since, domain_key
+from ringfort.ledger.domains import ERASED, IN_FORCE, asked_since, domain_key
 from ringfort.ledger.entry import decode, encode, format_time
 from ringfort.ledger.errors import FoldError
 from ringfort.ledger.folds import ControlState

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from ringfort.ledger.domains import DERIVATIONS
+from ringfort.derivations import DERIVATIONS
 from ringfort.privacy.epoch_keys import EpochSecret, derive_key, key_id, method_key
 from ringfort.privacy.ff1 import MINIMUM_DOMAIN
 from ringfort.privacy.formats import Ciphers, column

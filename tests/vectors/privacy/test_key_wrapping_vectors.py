@@ -7,7 +7,7 @@ import hmac
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ringfort.ledger.domains import DERIVATIONS
+from ringfort.derivations import DERIVATIONS
 from ringfort.privacy.domain_secrets import domain_secret, fingerprint_key
 from ringfort.privacy.pseudonym import Domain
 from ringfort.sites.key_encryption import FileKeyEncryptionKey, context, parse_wrapped, write_wrapped
