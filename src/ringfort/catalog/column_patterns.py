@@ -13,7 +13,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.words import fold, tokens
+from ringfort.catalog.words import fold, ordered_words, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -97,3 +97,9 @@ class Patterns:
         """Whether a single folded word is one of these."""
         word = plain(word)
         return word in self.words or word.startswith(self.beginnings)
+
+
+@lru_cache
+def listed(file_name: str, section: str) -> Patterns:
+    """The entries of one section of a file of words."""
+    return Patterns.of(ordered_words(file_name, section))

@@ -13,16 +13,17 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.column_patterns import Patterns, name_words
-from ringfort.catalog.words import fold, ordered_words, word_lines, word_list
+from ringfort.catalog.column_patterns import listed, name_words
+from ringfort.catalog.words import fold, word_lines, word_list
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ringfort.catalog.column_patterns import Patterns
     from ringfort.catalog.detect import Finding
     from ringfort.catalog.sample import SampledColumn
 
-_FILE = "harmless.txt"
+FILE = "harmless.txt"
 _MOST = 0.95
 _FLAGS = frozenset({"true", "false", "t", "f", "0", "1", "y", "n", "yes", "no"})
 _CODE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._/\-]{0,39}")
@@ -126,19 +127,18 @@ def _code_test(column: SampledColumn) -> Callable[[str], bool]:
 _CURRENCY = ("currency", "wahrung", "devise", "moneda", "valuta", "waluta", "mena", "penznem", "валута")
 
 
-@lru_cache
 def _list(section: str) -> Patterns:
-    return Patterns.of(ordered_words(_FILE, section))
+    return listed(FILE, section)
 
 
 @lru_cache
 def _judging() -> frozenset[str]:
-    return frozenset(map(fold, word_lines(_FILE, "judging states")))
+    return frozenset(map(fold, word_lines(FILE, "judging states")))
 
 
 @lru_cache
 def _states() -> frozenset[str]:
-    return frozenset(map(fold, word_lines(_FILE, "states")))
+    return frozenset(map(fold, word_lines(FILE, "states")))
 
 
-__all__ = ["NUMERIC", "ends_technically", "is_harmless", "is_trade"]
+__all__ = ["FILE", "NUMERIC", "ends_technically", "is_harmless", "is_trade"]

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 import orjson
@@ -116,15 +117,16 @@ class Dataset:
 
     def subject_column(self) -> tuple[str, str] | None:
         """(table, column) of the data subject, None if the dataset has none."""
-        return split_reference(self.subject, self.places())
+        return split_reference(self.subject, self.places)
 
+    @cached_property
     def places(self) -> frozenset[tuple[str, str]]:
         """(table, column) of all columns."""
         return frozenset((table.name, column.name) for table in self.tables for column in table.columns)
 
     def hops(self, table: Table) -> tuple[Hop, ...]:
         """The steps of a table's `subject_path`; raises `UsageError` if it is not written as it must be."""
-        return parse_subject_path(table.subject_path, self.places())
+        return parse_subject_path(table.subject_path, self.places)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.column_patterns import Patterns, name_words
+from ringfort.catalog.column_patterns import Patterns, listed, name_words
 from ringfort.catalog.words import fold, ordered_words, word_lines, word_sections
 
 if TYPE_CHECKING:
@@ -44,12 +44,12 @@ def special_name(name: str) -> str:
 
 def is_patient(name: str) -> bool:
     """Whether a table's or column's name says patients."""
-    return _value_words("patients").match(name_words(name))
+    return listed(_VALUES, "patients").match(name_words(name))
 
 
 def says_of_patients(name: str) -> bool:
     """Whether a name is one of those generic words by which something is recorded of a patient: `value`."""
-    return _value_words("said of patients").match(name_words(name))
+    return listed(_VALUES, "said of patients").match(name_words(name))
 
 
 def special_values(column: SampledColumn) -> str:
@@ -91,7 +91,7 @@ def _says_code(name: str) -> bool:
 
 def _share_of_words(column: SampledColumn, section: str) -> float:
     """The part of the different values that hold one of a list's words."""
-    patterns = _value_words(section)
+    patterns = listed(_VALUES, section)
     values = [value for value, _ in column.counts[:300]]
     return sum(any(map(patterns.match_word, fold(value).split())) for value in values) / max(len(values), 1)
 
@@ -114,11 +114,6 @@ def _listed() -> dict[str, frozenset[str]]:
 @lru_cache
 def _plain_results() -> frozenset[str]:
     return frozenset(map(fold, word_lines(_VALUES, "plain results")))
-
-
-@lru_cache
-def _value_words(section: str) -> Patterns:
-    return Patterns.of(ordered_words(_VALUES, section))
 
 
 __all__ = ["SUBJECTS", "is_patient", "says_of_patients", "special_name", "special_values"]

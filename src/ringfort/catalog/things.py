@@ -10,15 +10,14 @@ what is not recognised stays as it is. Pure. ADR 0038.
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from ringfort.catalog.column_patterns import Patterns, name_words, plain
+from ringfort.catalog.column_patterns import listed, name_words, plain
 from ringfort.catalog.column_words import is_of_somebody, shared_prefix
 from ringfort.catalog.detect_people import is_person_name
-from ringfort.catalog.harmless import NUMERIC
+from ringfort.catalog.harmless import FILE, NUMERIC
 from ringfort.catalog.special import special_name
-from ringfort.catalog.words import ordered_words, singular, tokens
+from ringfort.catalog.words import singular, tokens
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
     from ringfort.catalog.detect import Finding
     from ringfort.catalog.sample import SampledColumn, SampledTable
 
-_FILE = "harmless.txt"
 _NUMBERS = frozenset({"amount", "number", "category", "unknown", "code"})
 _LABELS = frozenset({"category", "code", "unknown"})
 _FEW_NAMES = 0.1
@@ -36,7 +34,8 @@ _STEM = 4
 
 def is_of_things(table: SampledTable, tables: Collection[str]) -> bool:
     """Whether a table's name says things, and none of its columns' names says somebody."""
-    words = [word for word in tokens(table.name) if word not in shared_prefix(frozenset(tables))]
+    prefix = shared_prefix(frozenset(tables))
+    words = [word for word in tokens(table.name) if word not in prefix]
     if not words or any(is_of_somebody(each.name) for each in table.columns):
         return False
     return _is_thing("".join(words)) or all(map(_is_thing, words))
@@ -44,7 +43,7 @@ def is_of_things(table: SampledTable, tables: Collection[str]) -> bool:
 
 def _is_thing(word: str) -> bool:
     """Whether a word is listed, in the singular or with a plural's ending of the region's languages."""
-    known = _list("things").words
+    known = listed(FILE, "things").words
     word = plain(word)
     stems = (word.removesuffix(ending) for ending in _PLURALS if word.endswith(ending))
     return not known.isdisjoint(
@@ -78,18 +77,13 @@ class Things:
 
 
 def _says_label(name: str) -> bool:
-    return _list("labels").match(name_words(name))
+    return listed(FILE, "labels").match(name_words(name))
 
 
 def _could_be_people(column: SampledColumn) -> bool:
     """Whether some of the values are names of people; a list of countries or of colours has few such."""
     values = [value for value, _ in column.counts[:300]]
     return sum(map(is_person_name, values)) > _FEW_NAMES * max(len(values), 1)
-
-
-@lru_cache
-def _list(section: str) -> Patterns:
-    return Patterns.of(ordered_words(_FILE, section))
 
 
 __all__ = ["Things", "is_of_things"]

@@ -23,6 +23,7 @@ from ringfort.ledger.entry_control_acts import KeysRewrapped
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.sites.custody import ROOT, Custody, CustodySettings
+from ringfort.sites.pkcs11 import PREFIX
 from ringfort.system import operator_name
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ringfort.sites.custody import Rewrapped
     from ringfort.sites.kek_files import KekFile
 
-_STORE = "pkcs11:"
 app = typer.Typer(no_args_is_help=True, help="Custody of the secrets of pseudonyms.")
 
 _FOLDER = typer.Argument(..., metavar="DIR", help="The deployment folder.")
@@ -67,7 +67,7 @@ def status(folder: Path = _FOLDER, as_json: bool = _JSON) -> None:
     for key in files:
         typer.echo(f"key  {key.id}  {key.path}  {_place(key, config.keys.store, count[key.id])}")
     for kek in sorted(count.keys() - {each.id for each in files} - {""}):
-        where = "in the token" if kek.startswith(_STORE) else "not here: name its file with --old-key"
+        where = "in the token" if kek.startswith(PREFIX) else "not here: name its file with --old-key"
         typer.echo(f"key  {kek}  {where}  wraps {_secrets(count[kek])}")
     for each in found:
         plain = "plain: run `ringfort keys rewrap`"
@@ -172,7 +172,7 @@ def _to_remove(custody: Custody, named: set[str], old_key: Path | None) -> list[
         for each in custody.files.all()
         if each.id in named - still and each.place == "in use"
     ]
-    found += [f"{each} in the token" for each in sorted(named - still) if each.startswith(_STORE)]
+    found += [f"{each} in the token" for each in sorted(named - still) if each.startswith(PREFIX)]
     return found + ([str(old_key)] if old_key is not None else [])
 
 

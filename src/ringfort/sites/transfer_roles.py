@@ -69,7 +69,7 @@ def sweep(connection: Connection) -> Swept:
     """Drop the roles in this database that runs left which were killed. Waits for nobody for long."""
     dropped, live, left = [], [], []
     for (name,) in connection.execute(_ROLES, (f"^{PREFIX}[0-9a-f]{{16}}$",)).fetchall():
-        if is_live(connection, name) or not _try(connection, name):
+        if not _try(connection, name):
             live.append(name)
             continue
         try:
@@ -78,11 +78,9 @@ def sweep(connection: Connection) -> Swept:
                 connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_SECONDS}s'".encode())
                 drop_role(connection, name)
             dropped.append(name)
-        except psycopg.OperationalError as error:
+        except psycopg.Error as error:  # somebody else swept it, or it is not ours to drop
             if connection.closed:
                 raise
-            left.append(f"{name} ({error.sqlstate})")
-        except psycopg.Error as error:  # somebody else swept it, or it is not ours to drop
             left.append(f"{name} ({error.sqlstate})")
         finally:
             if not connection.closed:

@@ -83,6 +83,11 @@ def read_contract(deployment: Path, name: str) -> Stated:
     return Stated(*load_contract(path))
 
 
+def written(moment: datetime) -> dict[str, str]:
+    """What every entry of a command says: when it was written, and by what."""
+    return {"time": format_time(moment), "actor": ACTOR}
+
+
 @dataclass(frozen=True)
 class Recorded:
     """A contract as the ledger holds it, whatever its file says by now."""
@@ -201,7 +206,7 @@ class TransferDesk:
             )
         blob = grant_input(self.bundle, self.catalogue, self.config.region.countries, request)
         entry = TransferApproved(
-            **self._basic(),
+            **written(self.now()),
             transfer=contract.name,
             contract=contract.digest,
             recipient=contract.recipient.principal,
@@ -212,9 +217,6 @@ class TransferDesk:
         people = people_keys(self.state, (who, contract.owner))
         condition = Condition((*self.condition().keys, *people), self.since)
         self.ledger.append([entry], condition=condition, blobs=(contract.to_json(), blob))
-
-    def _basic(self) -> dict[str, str]:
-        return {"time": format_time(self.now()), "actor": ACTOR}
 
 
 def confirm_deleted(ledger: SyncLedger, transfer: str, run: str, reference: str) -> None:
@@ -267,4 +269,5 @@ __all__ = [
     "confirm_deleted",
     "contract_names",
     "read_contract",
+    "written",
 ]

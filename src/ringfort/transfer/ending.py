@@ -20,7 +20,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringfort.errors import RingfortError, UsageError
-from ringfort.ledger.entry import format_time
 from ringfort.ledger.entry_control_transfers import (
     TransferNotPublished,
     TransferPublished,
@@ -34,7 +33,7 @@ from ringfort.policy.contract_check import ContractRefusedError
 from ringfort.privacy.stated_text import stated
 from ringfort.record.client import open_ledger
 from ringfort.record.reading import read_ledger
-from ringfort.transfer.desk import ACTOR, read_contract
+from ringfort.transfer.desk import read_contract, written
 from ringfort.transfer.manifest import MANIFEST, PROOF, manifest_of
 from ringfort.transfer.publish import There, place_of, release_order
 from ringfort.transfer.standing import Change, recorded_contract
@@ -106,7 +105,7 @@ def withdraw(config: Config, ledger: SyncLedger, name: str, who: str, reason: st
         raise ContractRefusedError(
             f"`{who}` is neither approver nor owner of `{name}`", hint=f"`{known.approver}` is"
         )
-    entry = TransferWithdrawn(**_basic(clock), transfer=name, principal=who, reason=reason)
+    entry = TransferWithdrawn(**written(clock.now()), transfer=name, principal=who, reason=reason)
     condition = Condition((f"transfer:{name}", f"principal:{who}"), ledger.state.size)
     ledger.append([entry], condition=condition)
 
@@ -168,7 +167,7 @@ class Ending:
         findings = [{"reason": why.message}] + ([{"target": target.fault}] if target.fault else [])
         blob = _stop_document(why.outcome, findings)
         entry = TransferNotPublished(
-            **_basic(self.clock),
+            **written(self.clock.now()),
             transfer=self.name,
             run=run.id,
             outcome=why.outcome,
@@ -187,7 +186,7 @@ class Ending:
             transfer = ledger.state.transfers.get(self.name)
             known = None if transfer is None else transfer.run(run)
             if known is not None and known.status == RELEASED:
-                ledger.append([TransferPublished(**_basic(self.clock), transfer=self.name, run=run)])
+                ledger.append([TransferPublished(**written(self.clock.now()), transfer=self.name, run=run)])
 
     def stop(self, run: str, why: Change, findings: Sequence[Mapping[str, Any]] = ()) -> None:
         """Put on record that a run ended before it was recorded."""
@@ -200,7 +199,7 @@ class Ending:
         """`stop` on a ledger that is open."""
         blob = _stop_document(why.outcome, findings)
         entry = TransferStopped(
-            **_basic(self.clock),
+            **written(self.clock.now()),
             transfer=self.name,
             run=run,
             outcome=why.outcome,
@@ -276,10 +275,6 @@ def _stop_document(outcome: str, findings: Sequence[Mapping[str, Any]]) -> bytes
     return canonical_bytes(
         {"format": STOP_FORMAT, "outcome": outcome, "findings": [dict(each) for each in findings]}
     )
-
-
-def _basic(clock: Clock) -> dict[str, str]:
-    return {"time": format_time(clock.now()), "actor": ACTOR}
 
 
 __all__ = ["ABANDONED", "LOST", "SENT", "WITHDRAWN", "Ended", "Ending", "known_transfer", "withdraw"]

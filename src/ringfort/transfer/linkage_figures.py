@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ringfort.privacy.reidentification_recipients import Linked
+from ringfort.transfer.share_classes import BETWEEN_RECIPIENTS, share_class
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -17,10 +18,6 @@ BETWEEN = "between_recipients"
 NOT_MEASURED = "not measured"
 WARN_FROM = 0.01
 """The share of rows or of people from which on a preview warns."""
-_SHARES = (
-    (0.001, "under 0.1 %"), (0.01, "under 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"), (0.5, "20 to 50 %"),
-    (0.9, "50 to 90 %"), (float("inf"), "90 % or more"),
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -156,10 +153,8 @@ class Between:
 
 
 def share(part: float, whole: float) -> str:
-    """A share as one of a few classes."""
-    if not part or not whole:
-        return "none"
-    return next(name for limit, name in _SHARES if part / whole < limit)
+    """A share as one of the classes between recipients."""
+    return share_class(part, whole, BETWEEN_RECIPIENTS)
 
 
 def between_lines(shown: Mapping[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from ringfort.record.reading import read_ledger
 from ringfort.transfer.desk import contract_names, read_contract
 from ringfort.transfer.schedule import next_due, overdue, used
 from ringfort.transfer.standing import changed_since, recorded_contract
+from ringfort.transfer.state import transfer_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +152,7 @@ def list_transfers(config: Config, now: datetime) -> list[Listed]:
             except RingfortError as error:
                 problem = error.message
         runs = known[name].runs if name in known else ()
-        fallen, folder = _fallen(reading, name, runs, now), config.folder / "state" / "transfers" / name
+        fallen, folder = _fallen(reading, name, runs, now), transfer_folder(config.folder, name)
         remaining = frozenset(
             each.id for each in runs if each.status == NOT_PUBLISHED and (folder / each.id).exists()
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from ringfort.catalog.model import Dataset, Table
-    from ringfort.policy.contract import Contract, ContractTable
+    from ringfort.policy.contract import ContractTable
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class MeasuredTable:
     """The label of people: equal wherever the same data subjects stand."""
 
 
-def measured_table(
-    contract: Contract, dataset: Dataset, stated: ContractTable, source: pa.Schema
-) -> MeasuredTable:
+def measured_table(dataset: Dataset, stated: ContractTable, source: pa.Schema) -> MeasuredTable:
     """What is measured of a table of the contract; the contract's words come before the catalogue's."""
     table = dataset.table(stated.name)
     sent = {each.name: each for each in stated.columns}
@@ -64,8 +62,13 @@ def measured_table(
         subject,
         form == "pseudonym",
         tuple(f"{stated.name}.{each}:{sent[each].form}" for each in (*quasi, *sensitive)),
-        f"person of {contract.dataset} {dataset.subject}",
+        person_label(dataset),
     )
+
+
+def person_label(dataset: Dataset) -> str:
+    """What tags of a dataset's people are made with, so that all tags of one person are equal."""
+    return f"person of {dataset.name} {dataset.subject}"
 
 
 def subject_column(dataset: Dataset, table: Table) -> str:

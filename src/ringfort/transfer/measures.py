@@ -44,6 +44,7 @@ from ringfort.transfer.keys import signer
 from ringfort.transfer.linkage_figures import BETWEEN, Between
 from ringfort.transfer.manifest import read_manifest
 from ringfort.transfer.measures_database import measures_database, relation
+from ringfort.transfer.share_classes import share_class
 from ringfort.transfer.state import RUN
 
 if TYPE_CHECKING:
@@ -63,9 +64,7 @@ FORMAT = "ringfort-transfer-measures/1"
 WORDING = "evidence for an assessment of re-identification; not a statement that data is anonymous"
 _SHARD = "transfer-measures"
 _GROUPS = ((1, "1"), (2, "2 to 4"), (5, "5 to 9"), (10, "10 to 19"), (20, "20 to 49"), (50, "50 or more"))
-_SHARES = ((0.0, "none"), (0.001, "under 0.1 %"), (0.01, "under 1 %"), (0.05, "1 to 5 %"), (0.2, "5 to 20 %"))
 _LONG_NAME = 128
-_MOST_SHARE = "20 % or more"
 
 
 @dataclass(frozen=True)
@@ -238,12 +237,6 @@ def shown_lines(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {table}: no quasi-identifiers or no rows, nothing measured"
 
 
-def share_class(part: float, whole: float) -> str:
-    """A share as one of a few classes."""
-    share = part / whole if whole else 0.0
-    return next((name for limit, name in _SHARES if share < limit or share == limit == 0.0), _MOST_SHARE)
-
-
 def _class(number: int) -> str:
     return next((name for least, name in reversed(_GROUPS) if number >= least), "0")
 
@@ -361,6 +354,5 @@ __all__ = [
     "measure",
     "open_figures",
     "released_figures",
-    "share_class",
     "shown_lines",
 ]

@@ -24,7 +24,6 @@ from ringfort.privacy.epoch_keys import NEWEST, EpochSecret
 from ringfort.privacy.pseudonym import ROOT_BYTES, Domain
 from ringfort.record.disk import OsDisk
 from ringfort.record.reading import read_ledger
-from ringfort.sites.domains import DomainStore
 from ringfort.system import SystemClock
 from ringfort.transfer.begin import Begun, Stop, require_approved, require_due
 from ringfort.transfer.desk import TransferDesk, read_contract
@@ -34,7 +33,7 @@ from ringfort.transfer.linkage_figures import BETWEEN, Between
 from ringfort.transfer.measured_rows import subject_column
 from ringfort.transfer.other_recipients import other_recipients, stated_recipient
 from ringfort.transfer.plan import planned_tables
-from ringfort.transfer.recipient_linkage import LINKAGE, LinkageInput, linkage_between, needed_columns
+from ringfort.transfer.recipient_linkage import LinkageInput, linkage_between, needed_columns
 from ringfort.transfer.source import files_of, open_files
 from ringfort.transfer.source_check import check_sources
 from ringfort.transfer.state import EXTRACT, TransferFolder
@@ -243,12 +242,9 @@ def _compare(
             folder = held.trial()
             try:
                 sources = _sources(config, found.contract, desk.catalogue, tables, folder, progress)
-                progress.stage("measuring linkage between recipients", sum(each.rows for each in sources))
-                key = DomainStore.of(config).fingerprint_key()
                 given = LinkageInput(
-                    config, found.contract, desk.catalogue, others, key, folder.folder(LINKAGE), sources,
-                    progress.advance,
-                )  # fmt: skip
+                    config, found.contract, desk.catalogue, others, folder, sources, progress
+                )
                 found.between = linkage_between(given, unread).shown()
             except OSError as error:
                 raise machine_fault(error, folder.path) from None

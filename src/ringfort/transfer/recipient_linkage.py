@@ -9,8 +9,8 @@ is one batch and what DuckDB is allowed, tags spill to the run's folder.
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, field
+import contextlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,8 +35,9 @@ from ringfort.privacy.reidentification_recipients import (
     smallest_set,
     totals,
 )
+from ringfort.sites.domains import DomainStore
 from ringfort.transfer.linkage_figures import Between, Pair, Shared, SharedTable, TableLinkage
-from ringfort.transfer.measured_rows import subject_column
+from ringfort.transfer.measured_rows import person_label, subject_column
 from ringfort.transfer.measures_database import measures_database, relation
 from ringfort.transfer.other_recipients import one_domain
 from ringfort.transfer.reduce import ColumnPlan, ReductionPlan, reduce_batch
@@ -44,7 +45,7 @@ from ringfort.transfer.sorted_rows import new_file
 from ringfort.transfer.source import files_of, open_files, parts_of, read_part, safe_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ringfort.catalog.model import Catalogue, Column, Dataset
@@ -52,24 +53,24 @@ if TYPE_CHECKING:
     from ringfort.policy.contract import Contract, ContractColumn, ContractTable
     from ringfort.transfer.other_recipients import OtherRecipient
     from ringfort.transfer.source import SourceTable
+    from ringfort.transfer.state import RunFolder
+    from ringfort.transfer.work import Progress
 
-LINKAGE = "linkage"
-"""Of a run's folder, where tags are meanwhile."""
+_FOLDER = "linkage"
 _LINKED = "linked_people"
 
 
 @dataclass(frozen=True)
 class LinkageInput:
-    """`sources` are the rows of the contract's tables; `folder` (0700) is for tags, which go afterwards."""
+    """`sources` are the rows of the contract's tables; tags are kept in the run's folder meanwhile."""
 
     config: Config
     contract: Contract
     catalogue: Catalogue
     others: Sequence[OtherRecipient]
-    tag_key: bytes = field(repr=False)
-    folder: Path
+    run: RunFolder
     sources: Sequence[SourceTable]
-    progress: Callable[[int], None] = lambda _: None
+    progress: Progress
 
 
 def shared_tables(contract: Contract, other: Contract, dataset: Dataset) -> tuple[SharedTable, ...]:
@@ -129,11 +130,13 @@ def linkage_between(given: LinkageInput, unmeasured: Sequence[str] = ()) -> Betw
 
     `unmeasured` is whom there are no figures of already. A run that was cut off measures anew.
     """
-    shutil.rmtree(given.folder, ignore_errors=True)
+    given.run.clear(_FOLDER)
+    given.progress.stage("measuring linkage between recipients", sum(each.rows for each in given.sources))
     try:
         return _between(given, list(unmeasured))
     finally:
-        shutil.rmtree(given.folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            given.run.clear(_FOLDER)
 
 
 def _between(given: LinkageInput, unmeasured: list[str]) -> Between:
@@ -143,8 +146,8 @@ def _between(given: LinkageInput, unmeasured: list[str]) -> Between:
     for _, tables in plans:
         for table in tables:
             wanted.setdefault(table.name, set()).update(table.columns)
-    folder = private_folder(given.folder)
-    tagger = Tagger(given.tag_key)
+    folder = given.run.folder(_FOLDER)
+    tagger = Tagger(DomainStore.of(given.config).fingerprint_key())
     mine: dict[str, _TaggedTable] = {}
     for source in given.sources:
         if source.name in wanted:
@@ -185,7 +188,6 @@ def _tag(  # noqa: PLR0917 - called in two places
     held = source.schema().names
     subject = subject_column(dataset, table)
     subject = subject if subject in held else ""
-    person = f"person of {given.contract.dataset} {dataset.subject}"  # as `measured_rows` labels them
     read = sorted({each.name for each in columns} | ({subject} if subject else set()))
     names = {each: f"t{at}" for at, each in enumerate(columns)}
     schema = pa.schema([(PERSON, pa.uint64()), *((each, pa.uint64()) for each in names.values())])
@@ -193,7 +195,7 @@ def _tag(  # noqa: PLR0917 - called in two places
         for part in parts_of(source):
             for batch in read_part(part, read):
                 people = (
-                    _people(tagger, person, batch.column(subject))
+                    _people(tagger, person_label(dataset), batch.column(subject))
                     if subject
                     else pa.nulls(batch.num_rows, pa.uint64())
                 )
@@ -205,7 +207,7 @@ def _tag(  # noqa: PLR0917 - called in two places
                     for each in columns
                 ]
                 writer.write_batch(pa.RecordBatch.from_arrays([people, *tags], schema=schema))
-                given.progress(batch.num_rows)
+                given.progress.advance(batch.num_rows)
     return _TaggedTable(path, names)
 
 
@@ -282,4 +284,4 @@ def _table(connection: Any, table: SharedTable, sides: Sides) -> TableLinkage:  
     return TableLinkage(table, all_, whole, tuple(alone), smallest, by_smallest)
 
 
-__all__ = ["LINKAGE", "LinkageInput", "linkage_between", "needed_columns", "shared_tables"]
+__all__ = ["LinkageInput", "linkage_between", "needed_columns", "shared_tables"]

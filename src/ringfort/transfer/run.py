@@ -63,7 +63,7 @@ from ringfort.transfer.source import (
     safe_name,
 )
 from ringfort.transfer.standing import NotStandingError, require_standing
-from ringfort.transfer.state import PARTS, RELEASE, TransferFolder
+from ringfort.transfer.state import PARTS, RELEASE, TransferFolder, transfer_folder
 from ringfort.transfer.work import Progress, Silent, Work
 from ringfort.transfer.writer import HashingFile
 
@@ -152,7 +152,7 @@ def run_transfer(
     except BrokenPipeError:
         raise  # nobody reads what the command says: that is the command's to answer
     except OSError as error:
-        raise machine_fault(error, config.folder / "state" / "transfers" / name) from None
+        raise machine_fault(error, transfer_folder(config.folder, name)) from None
 
 
 def _leave(leaving: _Run) -> Outcome:

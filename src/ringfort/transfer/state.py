@@ -90,12 +90,18 @@ class RunFolder:
         return self.path / stage / f"{rest}.json" if dash else self.path / f"{stage}.json"
 
 
+def transfer_folder(deployment: Path, name: str) -> Path:
+    """Where the runs of a transfer are, made or not."""
+    return deployment / "state" / "transfers" / name
+
+
 class TransferFolder:
     """`state/transfers/NAME`, held by one process at a time."""
 
     def __init__(self, deployment: Path, name: str, disk: Disk) -> None:
-        private_folder(deployment / "state" / "transfers")
-        self.path = private_folder(deployment / "state" / "transfers" / name)
+        path = transfer_folder(deployment, name)
+        private_folder(path.parent)
+        self.path = private_folder(path)
         self._disk = disk
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:

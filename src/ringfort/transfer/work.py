@@ -37,7 +37,7 @@ from ringfort.transfer.part import (
     write_release_part,
 )
 from ringfort.transfer.plan import PlannedTable, leading_pseudonym, planned_tables, reduction_plan
-from ringfort.transfer.recipient_linkage import LINKAGE, LinkageInput, linkage_between
+from ringfort.transfer.recipient_linkage import LinkageInput, linkage_between
 from ringfort.transfer.schedule import Used, used
 from ringfort.transfer.site_tables import ReadTable
 from ringfort.transfer.source import (
@@ -330,7 +330,7 @@ class Work:
         for source in sources:
             stated = self.contract.table(source.name)
             if stated is not None and source.rows:
-                table = measured_table(self.contract, dataset, stated, source.schema())
+                table = measured_table(dataset, stated, source.schema())
                 if table.quasi:
                     found[source.name] = table
         return found
@@ -403,20 +403,10 @@ class Work:
         others += self.compared
         if not others:
             return Between(unmeasured=tuple(unread))
-        self.progress.stage("measuring linkage between recipients", sum(each.rows for each in sources))
-        return linkage_between(
-            LinkageInput(
-                config=self.config,
-                contract=self.contract,
-                catalogue=self.begun.catalogue,
-                others=others,
-                tag_key=DomainStore.of(self.config).fingerprint_key(),
-                folder=self.folder.folder(LINKAGE),
-                sources=sources,
-                progress=self.progress.advance,
-            ),
-            unread,
+        given = LinkageInput(
+            self.config, self.contract, self.begun.catalogue, others, self.folder, sources, self.progress
         )
+        return linkage_between(given, unread)
 
     def used(self) -> Used:
         """What earlier runs took of the cap."""

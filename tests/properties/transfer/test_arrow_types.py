@@ -148,7 +148,7 @@ def test_a_column_of_any_type_leaves_or_is_refused_by_name(deployed, arrow, outp
     target = deployed.folder / "made"
     target.mkdir(exist_ok=True)
     inspection = Inspection("one", bytes(32), (ColumnRule("x"), ColumnRule("id")))
-    measured = measured_table(contract, catalogue.dataset("shop"), contract.tables[0], source.schema())
+    measured = measured_table(catalogue.dataset("shop"), contract.tables[0], source.schema())
     job = Job(
         str(target), str(target), output, {"odd": plan}, {"odd": TableOrder(bytes(16), "id")},
         {"odd": inspection}, {"odd": measured}, bytes(32),
