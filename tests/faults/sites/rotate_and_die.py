@@ -11,6 +11,8 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.forked import in_child
+
 from ringfort.config import KeysConfig
 from ringfort.errors import RingfortError
 from ringfort.sites.custody import Custody, CustodySettings
@@ -59,18 +61,6 @@ def die_before(operation, folder):
             os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(hook)
-
-
-def in_child(act):
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def opens(folder, *, moves):

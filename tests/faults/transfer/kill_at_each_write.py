@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from tests.forked import in_child
 from tests.transfer_deployment import NAME, Deployed, digests
 
 from ringfort.record.disk import OsDisk
@@ -38,19 +39,6 @@ class DeadlyDisk(OsDisk):
         act()
         if self.count == self.at:
             os.kill(os.getpid(), signal.SIGKILL)
-
-
-def in_child(act):
-    """Run `act` in a child; its exit status, negative for a signal."""
-    child = os.fork()
-    if not child:
-        code = 1
-        try:
-            act()
-            code = 0
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def main(folder, after, writes):

@@ -12,7 +12,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.faults.transfer.kill_at_each_write import DeadlyDisk, in_child
+from tests.faults.transfer.kill_at_each_write import DeadlyDisk
+from tests.forked import in_child
 from tests.transfer_deployment import NAME, Deployed, digests
 
 from ringfort.errors import RingfortError
